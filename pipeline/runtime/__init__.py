@@ -1,0 +1,1 @@
+"""The runtime carries: Faust app, batching transport, producer, checkpoints, settings, metrics."""

@@ -1,0 +1,1 @@
+"""The stores keep: InfluxDB and the embedded store behind one interface."""
