@@ -1,0 +1,50 @@
+"""Fixtures of all tests: the real parts, one of each for the whole run."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from tests.real.kafka import KafkaBroker
+from tests.real.servers import PartMissingError
+from tests.real.tansu import EmbeddedBroker
+
+T = TypeVar("T")
+
+
+def made_or_skipped(make: Callable[[], T]) -> T:
+    """Return what ``make`` returns; where a real part is missing skip the test, or fail when it must be there."""
+    try:
+        return make()
+    except PartMissingError as error:
+        if os.environ.get("CINNAMON_REQUIRE_REAL") == "1":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """A running Apache Kafka broker; a test makes its own topics, and kills only a broker of its own."""
+    broker = made_or_skipped(lambda: KafkaBroker(tmp_path_factory.mktemp("kafka")))
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def own_kafka_broker(tmp_path: Path) -> Iterator[KafkaBroker]:
+    """An Apache Kafka broker of this test alone, started, that the test may kill and start again."""
+    broker = made_or_skipped(lambda: KafkaBroker(tmp_path / "kafka"))
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture(scope="session")
+def embedded_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    """A running in-memory broker of the package; a test uses topic names of its own."""
+    broker = EmbeddedBroker(tmp_path_factory.mktemp("embedded-broker")).start()
+    yield broker
+    broker.stop()
