@@ -1,0 +1,332 @@
+"""Settings come from file and environment, and every mistake is explained in one go."""
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from pipeline.runtime.settings import Settings, SettingsError, load_settings
+from pipeline.runtime.settings_models import KafkaSettings, Section, StoreSettings, WindowRule, WindowsSettings
+
+SECRET = "hunter2-SECRET"  # noqa: S105  what must not show anywhere
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("CINNAMON_"):
+            monkeypatch.delenv(name)
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "cinnamon.yaml"
+    path.write_text(text)
+    return path
+
+
+def mistakes_in(path: Path | None) -> list[str]:
+    with pytest.raises(SettingsError, match=r".") as caught:
+        load_settings(path)
+    return caught.value.mistakes
+
+
+def test_defaults_need_no_file() -> None:
+    settings = load_settings()
+
+    assert settings == Settings()
+    assert settings.kafka.bootstrap_servers == "127.0.0.1:9092"
+    assert settings.worker.stages == ("aggregate", "sink")
+    assert settings.stores == ()
+
+
+def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
+    assert load_settings(written(tmp_path, "# nothing\n")) == Settings()
+
+
+def test_environment_beats_file_and_leaves_its_neighbours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CINNAMON_KAFKA__BOOTSTRAP_SERVERS", "kafka-1:9092,[::1]:9093")
+    path = written(tmp_path, "kafka: {bootstrap_servers: 'other:1', client_id: mine}")
+
+    kafka = load_settings(path).kafka
+
+    assert kafka.bootstrap_servers == "kafka-1:9092,[::1]:9093"
+    assert kafka.client_id == "mine"
+
+
+@pytest.mark.parametrize("text", ["sink,aggregate", '["sink", "aggregate"]'])
+def test_a_list_in_the_environment_is_json_or_comma_separated(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CINNAMON_WORKER__STAGES", text)
+
+    assert load_settings().worker.stages == ("sink", "aggregate")
+
+
+def test_an_empty_variable_is_as_if_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CINNAMON_WINDOWS__CORRECTION_S", "")
+
+    assert load_settings().windows.correction_s is None
+
+
+def test_a_constructed_model_does_not_read_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CINNAMON_KAFKA__CLIENT_ID", "from-environment")
+
+    assert Settings().kafka.client_id == "cinnamon"
+
+
+def test_a_store_is_named_in_the_environment_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CINNAMON_STORES__EU_WEST__TOKEN", SECRET)
+    path = written(
+        tmp_path,
+        "stores:\n"
+        "  - {name: here, kind: embedded, path: here.sqlite}\n"
+        "  - {name: eu-west, kind: influxdb, url: 'http://influx:8086/', org: o, bucket: b, regions: ['eu-*']}\n",
+    )
+
+    here, eu_west = load_settings(path).stores
+
+    assert here.read_token() is None
+    assert eu_west.read_token() == SECRET
+    assert eu_west.url == "http://influx:8086"
+
+
+def test_a_store_that_the_file_lacks_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CINNAMON_STORES__EU_WEST__TOKEN", SECRET)
+
+    assert mistakes_in(None) == ["CINNAMON_STORES__EU_WEST: needs the name of a store and a field"]
+
+
+def test_every_mistake_is_reported_with_place_value_and_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CINNAMON_WORKER__WEB_PORT", "99999")
+    path = written(
+        tmp_path,
+        "kafka: {session_timeout_s: -4, bootstrap_servers: foo}\n"
+        "windows: {every_s: 700, rules: [{every_s: 0.0105}]}\n"
+        "stores: [{name: a, kind: embedded}, {kind: influxdb}]\n"
+        "worker: {stages: [aggregate, sync]}\n",
+    )
+
+    host_and_port = "must be HOST:PORT, several separated by commas, each port 1 to 65535"
+    assert mistakes_in(path) == [
+        f"{path}: kafka.bootstrap_servers: {host_and_port}; got 'foo'",
+        f"{path}: kafka.session_timeout_s: should be greater than 0; got -4",
+        f"{path}: windows.every_s: must be 0.1 to 600 s; longer cycles are rolled up from metrics.agg; got 700",
+        f"{path}: windows.rules[0].every_s: must be a whole number of milliseconds; got 0.0105",
+        f"{path}: stores[0]: kind embedded needs path",
+        f"{path}: stores[1].name: is required",
+        f"{path}: worker.stages: must be one or more of aggregate, sink, each once",
+        "CINNAMON_WORKER__WEB_PORT (worker.web_port): should be less than or equal to 65535; got '99999'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("kafak: {}", "kafak: unknown key; did you mean kafka?"),
+        ("kafka: {bootstrap_server: x}", "kafka.bootstrap_server: unknown key; did you mean bootstrap_servers?"),
+        ("windows: {rules: [{every_s: 1, tag: {}}]}", "windows.rules[0].tag: unknown key; did you mean tags?"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_likely_one(text: str, mistake: str, tmp_path: Path) -> None:
+    path = written(tmp_path, text)
+
+    assert mistakes_in(path) == [f"{path}: {mistake}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "mistake"),
+    [
+        (
+            "CINNAMON_KAFKA__BOOTSTRAP_SERVER",
+            "CINNAMON_KAFKA__BOOTSTRAP_SERVER (kafka.bootstrap_server): unknown key; did you mean bootstrap_servers?",
+        ),
+        (
+            "CINNAMON_KAFKA_CLIENT_ID",
+            "CINNAMON_KAFKA_CLIENT_ID: unknown setting; did you mean CINNAMON_KAFKA__CLIENT_ID?",
+        ),
+        (
+            "CINNAMON_KAFAK__CLIENT_ID",
+            "CINNAMON_KAFAK__CLIENT_ID: unknown setting; did you mean CINNAMON_KAFKA__CLIENT_ID?",
+        ),
+    ],
+)
+def test_an_unknown_variable_is_refused_with_the_likely_one(
+    name: str, mistake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "x")
+
+    assert mistakes_in(None) == [mistake]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["CINNAMON_HOME", "CINNAMON_WORKER_SERVICE_HOST", "CINNAMON_WORKER_PORT", "CINNAMON_WORKER_PORT_6066_TCP_ADDR"],
+)
+def test_variables_that_are_no_settings_are_left_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "tcp://10.0.0.1:6066")
+
+    assert load_settings() == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("kafka: [", "line 1, column 9: not valid YAML: expected the node content"),
+        ("kafka: {}\nkafka: {}", "line 1, column 1: not valid YAML: a key is there twice"),
+        ("kafka: *hunter2-SECRET", "line 1, column 8: not valid YAML: wrong alias, tag or key"),
+        ("kafka: !hunter2-SECRET x", "line 1, column 8: not valid YAML: wrong alias, tag or key"),
+        ("- kafka", "must be a mapping with the keys kafka, parsing, windows, stores, worker"),
+        ("1: 2", "must be a mapping with the keys"),
+        ("[" * 5000, "nested too deeply"),
+        ("kafka: \x00", "not valid YAML: wrong encoding"),
+        ("# " + "x" * 1024 * 1024, "is larger than 1048576 bytes"),
+    ],
+)
+def test_a_file_that_is_no_mapping_is_refused_without_an_excerpt(text: str, reason: str, tmp_path: Path) -> None:
+    [mistake] = mistakes_in(written(tmp_path, text))
+
+    assert reason in mistake
+    assert SECRET not in mistake
+
+
+def test_a_missing_file_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"none\.yaml: cannot be read: No such file"):
+        load_settings(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"kafka: {{sasl_password: ['{SECRET}']}}",
+        f"kafka: {{sasl_passwort: '{SECRET}'}}",
+        f"kafka: '{SECRET}'",
+        f"kafka: {{security_protocol: SASL_SSL, sasl_password: '{SECRET}'}}",
+        f"stores: [{{name: a, kind: influxdb, url: 'http://me:{SECRET}@h', token: '{SECRET}'}}]",
+        f"stores: [{{name: a, kind: embedded, path: x, token: '{SECRET}'}}]",
+    ],
+)
+def test_no_mistake_shows_a_secret(text: str, tmp_path: Path) -> None:
+    assert SECRET not in "\n".join(mistakes_in(written(tmp_path, text)))
+
+
+def test_a_secret_in_malformed_json_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CINNAMON_STORES", f'[{{"token": "{SECRET}"')
+
+    assert mistakes_in(None) == ["CINNAMON_STORES (stores): should be a valid tuple"]
+
+
+def test_secrets_show_neither_in_repr_nor_in_a_dump() -> None:
+    settings = Settings(
+        kafka=KafkaSettings(sasl_password=SecretStr(SECRET), ssl_key_password=SecretStr(SECRET)),
+        stores=(
+            StoreSettings(name="a", kind="influxdb", url="http://h", org="o", bucket="b", token=SecretStr(SECRET)),
+        ),
+    )
+
+    assert SECRET not in repr(settings)
+    assert SECRET not in settings.model_dump_json()
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().kafka.client_id = "other"  # type: ignore[misc]
+
+
+def test_every_setting_has_a_title_and_a_description() -> None:
+    models: list[type[Section | Settings]] = [Settings, *Section.__subclasses__()]
+
+    lacking = [
+        f"{model.__name__}.{name}"
+        for model in models
+        for name, field in model.model_fields.items()
+        if not (field.title and field.description)
+    ]
+
+    assert lacking == []
+
+
+def test_two_stores_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, "stores: [{name: a, kind: embedded, path: x}, {name: a, kind: embedded, path: y}]")
+
+    assert mistakes_in(path) == [f"{path}: stores must have different names, but a is there twice"]
+
+
+def test_correction_and_idle_close_follow_cycle_and_grace() -> None:
+    windows = WindowsSettings(every_s=0.5, grace_s=0.25)
+
+    assert (windows.every_ms, windows.grace_ms, windows.correction_ms, windows.idle_close_ms) == (500, 250, 500, 250)
+
+
+def test_the_first_rule_that_matches_gives_the_times() -> None:
+    windows = WindowsSettings(
+        rules=(
+            WindowRule(measurement="disk*", tags={"csp": "aws"}, every_s=300),
+            WindowRule(measurement="disk", every_s=120, grace_s=0, correction_s=0),
+        )
+    )
+
+    assert windows.timing_for("diskio", {"csp": "aws"}) == (300_000, 10_000, 300_000)
+    assert windows.timing_for("disk", {"csp": "gcp"}) == (120_000, 0, 0)
+    assert windows.timing_for("disk", {}) == (120_000, 0, 0)
+    assert windows.timing_for("diskio", {}) == (60_000, 10_000, 60_000)
+
+
+@pytest.mark.parametrize(("session_s", "heartbeat_ms"), [(45.0, 3000), (2.0, 200), (10.0, 1000)])
+def test_heartbeats_come_ten_a_session_and_at_least_every_three_seconds(session_s: float, heartbeat_ms: int) -> None:
+    assert KafkaSettings(session_timeout_s=session_s).heartbeat_interval_ms == heartbeat_ms
+
+
+def test_heartbeats_slower_than_a_third_of_the_session_are_refused() -> None:
+    with pytest.raises(ValidationError, match="at most a third of session_timeout_s"):
+        KafkaSettings(session_timeout_s=6, heartbeat_interval_s=3)
+
+
+def test_a_plain_connection_names_no_credentials() -> None:
+    assert KafkaSettings().librdkafka() == {
+        "bootstrap.servers": "127.0.0.1:9092",
+        "client.id": "cinnamon",
+        "security.protocol": "PLAINTEXT",
+    }
+
+
+def test_tls_and_sasl_reach_the_client_with_the_password_from_its_file(tmp_path: Path) -> None:
+    password_file = tmp_path / "password"
+    password_file.write_text(f"{SECRET}\n")
+    kafka = KafkaSettings(
+        security_protocol="SASL_SSL",
+        sasl_mechanism="SCRAM-SHA-512",
+        sasl_username="me",
+        sasl_password_file=password_file,
+        ssl_ca_file=Path("ca.pem"),
+    )
+
+    assert kafka.librdkafka() == {
+        "bootstrap.servers": "127.0.0.1:9092",
+        "client.id": "cinnamon",
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": "me",
+        "sasl.password": SECRET,
+        "ssl.ca.location": "ca.pem",
+    }
+
+
+@pytest.mark.parametrize("content", [None, b"", b" \n", b"\xff\xfe", b"x" * 65_537])
+def test_a_secret_file_that_holds_no_secret_is_a_mistake(content: bytes | None, tmp_path: Path) -> None:
+    token_file = tmp_path / "token"
+    if content is not None:
+        token_file.write_bytes(content)
+    store = StoreSettings(name="a", kind="influxdb", url="http://h", org="o", bucket="b", token_file=token_file)
+
+    with pytest.raises(SettingsError, match=r"stores\.a\.token_file: .*token"):
+        store.read_token()
+
+
+def test_plaintext_has_no_tls_context_and_a_missing_authority_is_a_mistake(tmp_path: Path) -> None:
+    assert KafkaSettings().ssl_context() is None
+    with pytest.raises(SettingsError, match=r"kafka\.ssl_\*: cannot use the certificates: No such file"):
+        KafkaSettings(security_protocol="SSL", ssl_ca_file=tmp_path / "none.pem").ssl_context()
+
+
+def test_incomplete_sasl_is_refused() -> None:
+    with pytest.raises(ValidationError, match="SASL_SSL needs sasl_mechanism, sasl_username and sasl_password"):
+        KafkaSettings(security_protocol="SASL_SSL", sasl_username="me")
