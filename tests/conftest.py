@@ -7,9 +7,11 @@ from typing import TypeVar
 
 import pytest
 
+from tests.real.influxdb import InfluxDB
 from tests.real.kafka import KafkaBroker
 from tests.real.servers import PartMissingError
 from tests.real.tansu import EmbeddedBroker
+from tests.real.telegraf import telegraf_binary
 
 T = TypeVar("T")
 
@@ -48,3 +50,27 @@ def embedded_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedd
     broker = EmbeddedBroker(tmp_path_factory.mktemp("embedded-broker")).start()
     yield broker
     broker.stop()
+
+
+@pytest.fixture(scope="session")
+def influxdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxDB]:
+    """A running InfluxDB; a test makes its own buckets, and kills only a server of its own."""
+    server = made_or_skipped(lambda: InfluxDB(tmp_path_factory.mktemp("influxdb")))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_influxdb(tmp_path: Path) -> Iterator[InfluxDB]:
+    """An InfluxDB of this test alone, started, that the test may kill and start again."""
+    server = made_or_skipped(lambda: InfluxDB(tmp_path / "influxdb"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def telegraf_bin() -> Path:
+    """The path of the Telegraf agent; a test runs it with ``tests.real.telegraf.Telegraf``."""
+    return made_or_skipped(telegraf_binary)

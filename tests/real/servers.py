@@ -1,5 +1,6 @@
 """What the servers of the tests have in common: where they lie, free ports, start and end of a process."""
 
+import atexit
 import os
 import signal
 import socket
@@ -40,7 +41,7 @@ def free_ports(count: int) -> list[int]:
 
 
 class ServerProcess:
-    """One server as a child process in its own process group, its output in a log file.
+    """One server as a child process in its own process group, its output in a log file; it ends with this one.
 
     Parameters
     ----------
@@ -64,6 +65,7 @@ class ServerProcess:
                 env={**os.environ, **(environment or {})},
                 start_new_session=True,
             )
+        atexit.register(self.kill)
 
     @property
     def pid(self) -> int:

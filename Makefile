@@ -1,0 +1,58 @@
+# What a developer types; `make` alone lists it. Python and its packages live in .venv, the real parts
+# that the tests run against (Kafka, Telegraf, InfluxDB) in .tools.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check bench real-parts clean
+
+# The first Python that is new enough; `make PYTHON=…` names another.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null && echo $$python && break; done)
+DEMO_ARGS ?=
+TEST_ARGS ?=
+BENCH_ARGS ?=
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+WARMED := .venv/.warmed
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+install: $(WARMED) ## Make .venv with the package, its development tools and its compiled kernels
+
+demo: install ## Watch a simulated fleet being aggregated (DEMO_ARGS='--duration 60s')
+	$(BIN)/cinnamon up --simulate 50 --every 5s $(DEMO_ARGS)
+
+check: install ## Linters, types, layers, doctests and the core's tests: what a commit must pass
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q -x -m 'not real' pipeline/core schemas topics tests/core
+
+test: install ## All tests (TEST_ARGS='-k …'); those on real parts are skipped where `make real-parts` was not run
+	$(BIN)/pytest $(TEST_ARGS)
+
+bench: install ## Measure the worker against plain Faust and a plain loop, on a real Kafka broker
+	tests/real/parts/build.sh kafka
+	$(BIN)/python -m bench.end_to_end $(BENCH_ARGS)
+
+real-parts: ## Put a real Kafka broker, Telegraf and InfluxDB into .tools (about six minutes, once)
+	tests/real/parts/build.sh
+
+clean: ## Remove .venv and all that was made, but not .tools
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cinnamon
+	find bench pipeline schemas tests topics -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer was found; install one, or name it: make PYTHON=…" >&2; exit 1; }
+	$(PYTHON) -m venv .venv || { echo "make: $(PYTHON) cannot make .venv (Debian: apt-get install python3-venv)" >&2; exit 1; }
+
+$(INSTALLED): pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+# The kernels are compiled once, here, and not on a user's first record.
+$(WARMED): $(INSTALLED) $(wildcard pipeline/core/*.py)
+	if [ -f pipeline/core/warm.py ]; then $(BIN)/python -m pipeline.core.warm; fi
+	@touch $@
