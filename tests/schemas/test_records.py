@@ -83,7 +83,7 @@ def test_a_window_survives_json_unchanged_and_leaves_unknown_rates_out() -> None
         ({"fields": {}}, "at least 1 item"),
         ({"start_ms": "60000"}, "valid integer"),
         ({"window": 1}, "Extra inputs are not permitted"),
-        ({"fields": {"x": WINDOW["fields"]["mtu"] | {"min": 9.5}}}, r"min 9\.5 is above max 9\.0"),
+        ({"fields": {"x": WINDOW["fields"]["mtu"] | {"min": 1501.5}}}, r"min 1501\.5 is above max 1500\.0"),
         ({"fields": {"x": WINDOW["fields"]["mtu"] | {"sum": float("nan")}}}, "finite number"),
         ({"fields": {"x": WINDOW["fields"]["mtu"] | {"count": 0}}}, "greater than or equal to 1"),
     ],
