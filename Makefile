@@ -46,7 +46,7 @@ clean: ## Remove .venv and all that was made, but not .tools
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer was found; install one, or name it: make PYTHON=…" >&2; exit 1; }
-	$(PYTHON) -m venv .venv || { echo "make: $(PYTHON) cannot make .venv (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "make: $(PYTHON) cannot make .venv (Debian: apt-get install python3-venv)" >&2; exit 1; }
 
 $(INSTALLED): pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
