@@ -1,0 +1,174 @@
+"""What every store can do, whatever keeps the windows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+FUNCTIONS = ("min", "max", "avg", "last", "count", "increase", "rate")
+"""The functions of a field that can be asked for in every store."""
+
+MAX_POINTS = 100_000
+"""No range query answers more points than this."""
+
+MAX_TOP = 10_000
+"""No top-N query answers more series than this."""
+
+
+class StoreUnavailable(Exception):  # noqa: N818 - a state of the store; the sink waits and asks again
+    """The store did not take or answer the request, and may later: nothing was decided about the records.
+
+    Parameters
+    ----------
+    message
+        What was tried, where and what came back; holds no secret.
+    retry_after_s
+        How long the store asked to be left alone, if it said so.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """One record that the store refuses for good: retrying is no use."""
+
+    index: int
+    """Position in the sequence that was given to `Store.write`."""
+    message: str
+    """Why, in the store's own words."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """What became of the records of one `Store.write`: each is written, superseded or rejected."""
+
+    written: int
+    superseded: int = 0
+    """Records of a window of which the store, or the same call, has a greater revision."""
+    rejected: tuple[Rejected, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One value of one series at a window's start, or over a whole range (`Store.query_top`)."""
+
+    start_ms: int
+    value: float
+    tags: Mapping[str, str]
+
+
+class Store(Protocol):
+    """Keeps windows, and answers what was kept.
+
+    Notes
+    -----
+    Writing is idempotent: a window is identified by its measurement, tags and start; of two records of one window the
+    greater revision stays. A store is called from one thread at a time unless its class says otherwise.
+    """
+
+    def write(self, records: Sequence[bytes]) -> WriteResult:
+        """Keep records of ``metrics.agg`` (JSON bytes), all of them that can be kept, or raise.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the store is down, refuses the credentials or has no room: write the same records again later.
+        """
+        ...
+
+    def query_range(
+        self,
+        measurement: str,
+        field: str,
+        function: str,
+        *,
+        start_ms: int,
+        end_ms: int,
+        tags: Mapping[str, str] | None = None,
+        max_points: int = MAX_POINTS,
+    ) -> list[Point]:
+        """Return one function of one field for each window that starts in ``[start_ms, end_ms)``.
+
+        Parameters
+        ----------
+        measurement, field
+            Which series, with all their tag sets.
+        function
+            One of `FUNCTIONS`.
+        start_ms, end_ms
+            The range, in UTC milliseconds.
+        tags
+            Only series that carry all of these.
+        max_points
+            At most so many points, the oldest first.
+
+        Returns
+        -------
+        list of Point
+            In the order of time, then of the tags.
+
+        Raises
+        ------
+        ValueError
+            If the function is unknown, the range is empty or ``max_points`` is out of bounds.
+        StoreUnavailable
+            If the store does not answer.
+        """
+        ...
+
+    def query_top(
+        self,
+        measurement: str,
+        field: str,
+        function: str,
+        *,
+        start_ms: int,
+        end_ms: int,
+        n: int = 10,
+        tags: Mapping[str, str] | None = None,
+        by_tag: str | None = None,
+    ) -> list[Point]:
+        """Return the ``n`` series with the greatest value over the whole of ``[start_ms, end_ms)``.
+
+        Parameters
+        ----------
+        measurement, field, function, start_ms, end_ms, tags
+            As for `query_range`.
+        n
+            At most so many series, up to `MAX_TOP`.
+        by_tag
+            Name of a tag: of the series that share its value only the greatest counts; series without it are left out.
+
+        Returns
+        -------
+        list of Point
+            The greatest first; ``start_ms`` is that of the query. The value over the range is for ``min`` the least,
+            for ``max`` the greatest, for ``last`` the latest, for ``count`` and ``increase`` the sum, for ``rate``
+            the mean of the windows, and for ``avg`` their mean weighted by count, which is the mean of the samples.
+
+        Raises
+        ------
+        ValueError, StoreUnavailable
+            As for `query_range`.
+        """
+        ...
+
+    def ping(self) -> None:
+        """Return if the store answers and takes the credentials; raise `StoreUnavailable` if not."""
+        ...
+
+    def close(self) -> None:
+        """Release connections and files; a second call does nothing."""
+        ...
+
+
+def check_query(function: str, *, start_ms: int, end_ms: int, limit: int, most: int) -> None:
+    """Raise ValueError, naming the argument, if a query's arguments are out of bounds."""
+    if function not in FUNCTIONS:
+        raise ValueError(f"unknown function {function!r}: use one of {', '.join(FUNCTIONS)}")
+    if start_ms >= end_ms:
+        raise ValueError(f"the range is empty: start_ms={start_ms} is not before end_ms={end_ms}")
+    if not 1 <= limit <= most:
+        raise ValueError(f"{limit} results asked for, allowed are 1 to {most}")

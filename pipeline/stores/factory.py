@@ -1,0 +1,107 @@
+"""One store from its settings."""
+
+from pathlib import Path
+from typing import Protocol
+
+from pipeline.stores.base import Store
+from pipeline.stores.embedded import EmbeddedStore
+
+EMBEDDED_RETENTION_MS = 7 * 86_400_000
+"""How long an embedded store keeps windows unless told otherwise: as long as ``metrics.agg`` keeps its records."""
+
+
+class StoreOptions(Protocol):
+    """What a store needs to know; the section of the settings for a store has this shape."""
+
+    @property
+    def kind(self) -> str:
+        """``influxdb`` or ``embedded``."""
+        ...
+
+    @property
+    def url(self) -> str | None:
+        """Where InfluxDB listens."""
+        ...
+
+    @property
+    def org(self) -> str | None:
+        """InfluxDB's organisation."""
+        ...
+
+    @property
+    def bucket(self) -> str | None:
+        """InfluxDB's bucket."""
+        ...
+
+    @property
+    def gzip(self) -> bool:
+        """Whether requests are compressed."""
+        ...
+
+    @property
+    def batch_lines(self) -> int:
+        """Lines a request."""
+        ...
+
+    @property
+    def timeout_s(self) -> float:
+        """Seconds a request may take."""
+        ...
+
+    @property
+    def requests_in_flight(self) -> int:
+        """Requests that may wait for an answer at a time."""
+        ...
+
+    @property
+    def path(self) -> Path | None:
+        """The file of an embedded store."""
+        ...
+
+    def read_token(self) -> str | None:
+        """Return InfluxDB's token."""
+        ...
+
+
+def open_store(
+    options: StoreOptions, *, read_only: bool = False, retention_ms: int | None = EMBEDDED_RETENTION_MS
+) -> Store:
+    """Return the store that the options describe, open.
+
+    Parameters
+    ----------
+    options
+        A store's section of the settings.
+    read_only
+        Whether an embedded store's file is only read; it must be there then.
+    retention_ms
+        How long an embedded store keeps windows; none: for ever. InfluxDB's bucket has its own rule.
+
+    Raises
+    ------
+    ValueError
+        If something that the kind needs is missing.
+    StoreUnavailable
+        If the file of an embedded store cannot be opened. InfluxDB is first asked when it is used.
+    """
+    if options.kind == "embedded":
+        if options.path is None:
+            raise ValueError("an embedded store needs a path")
+        return EmbeddedStore(options.path, retention_ms=retention_ms, read_only=read_only)
+    if options.kind != "influxdb":
+        raise ValueError(f"unknown kind of store {options.kind!r}: use influxdb or embedded")
+    token = options.read_token()
+    if options.url is None or options.org is None or options.bucket is None or token is None:
+        raise ValueError("an InfluxDB store needs url, org, bucket and a token")
+    from pipeline.stores.influxdb import InfluxStore  # noqa: PLC0415 - half a second that an embedded store never needs
+
+    return InfluxStore(
+        url=options.url,
+        org=options.org,
+        bucket=options.bucket,
+        token=token,
+        compress=options.gzip,
+        batch_lines=options.batch_lines,
+        timeout_s=options.timeout_s,
+        requests_in_flight=options.requests_in_flight,
+    )

@@ -1,0 +1,107 @@
+"""Flux queries as text. Every name that comes from outside is a string literal made by `string_literal`."""
+
+from collections.abc import Mapping
+
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_LATEST_MS = 9_223_372_036_854  # what fits in 64-bit nanoseconds
+
+# How the windows of a range are reduced to one value; the mean of samples (avg) needs the counts beside it.
+_REDUCTIONS = {
+    "min": "min()",
+    "max": "max()",
+    "last": "last()",
+    "count": "sum()",
+    "increase": "sum()",
+    "rate": "mean()",
+}
+
+
+def string_literal(text: str) -> str:
+    r"""Return ``text`` as a Flux string literal: nothing in it ends the literal or is evaluated.
+
+    Examples
+    --------
+    >>> print(string_literal('a"b ${1+1}'))
+    "a\"b \${1+1}"
+    """
+    return '"' + "".join(_ESCAPES.get(character, character) for character in text).replace("${", "\\${") + '"'
+
+
+def range_query(
+    bucket: str,
+    measurement: str,
+    field: str,
+    *,
+    start_ms: int,
+    end_ms: int,
+    tags: Mapping[str, str],
+    max_points: int,
+) -> str:
+    """Return the query for one stored field over a range, oldest first, as one table."""
+    return (
+        _source(bucket, measurement, [field], start_ms=start_ms, end_ms=end_ms, tags=tags)
+        + f"  |> limit(n: {max_points:d})\n"
+        + '  |> group()\n  |> sort(columns: ["_time"])\n'
+        + f"  |> limit(n: {max_points:d})\n"
+    )
+
+
+def top_query(
+    bucket: str,
+    measurement: str,
+    field: str,
+    function: str,
+    *,
+    start_ms: int,
+    end_ms: int,
+    tags: Mapping[str, str],
+    n: int,
+    by_tag: str | None,
+) -> str:
+    """Return the query for the series with the greatest value over a range, greatest first, as one table."""
+    if function == "avg":
+        reduced = _mean_of_samples(bucket, measurement, field, start_ms=start_ms, end_ms=end_ms, tags=tags)
+    else:
+        source = _source(bucket, measurement, [f"{field}_{function}"], start_ms=start_ms, end_ms=end_ms, tags=tags)
+        reduced = f"{source}  |> {_REDUCTIONS[function]}\n"
+    if by_tag is not None:
+        tag = string_literal(by_tag)
+        reduced += f"  |> filter(fn: (r) => exists r[{tag}])\n  |> group(columns: [{tag}])\n  |> max()\n"
+        reduced += f'  |> keep(columns: [{tag}, "_value"])\n'
+    return f"{reduced}  |> group()\n  |> top(n: {n:d})\n"
+
+
+def _source(
+    bucket: str, measurement: str, fields: list[str], *, start_ms: int, end_ms: int, tags: Mapping[str, str]
+) -> str:
+    for bound_ms in (start_ms, end_ms):
+        if abs(bound_ms) > _LATEST_MS:
+            raise ValueError(f"{bound_ms} ms is beyond what InfluxDB can hold (64-bit nanoseconds)")
+    wanted = " or ".join(f"r._field == {string_literal(name)}" for name in fields)
+    conditions = [f"r._measurement == {string_literal(measurement)}", f"({wanted})"]
+    conditions += [f"r[{string_literal(key)}] == {string_literal(value)}" for key, value in sorted(tags.items())]
+    return (
+        f"from(bucket: {string_literal(bucket)})\n"
+        f"  |> range(start: time(v: {start_ms * 1_000_000}), stop: time(v: {end_ms * 1_000_000}))\n"
+        f"  |> filter(fn: (r) => {' and '.join(conditions)})\n"
+    )
+
+
+def _mean_of_samples(
+    bucket: str, measurement: str, field: str, *, start_ms: int, end_ms: int, tags: Mapping[str, str]
+) -> str:
+    average, count = string_literal(f"{field}_avg"), string_literal(f"{field}_count")
+    names = [f"{field}_avg", f"{field}_count"]
+    source = _source(bucket, measurement, names, start_ms=start_ms, end_ms=end_ms, tags=tags)
+    return (
+        f"{source}  |> toFloat()\n"
+        '  |> group(columns: ["_field", "_time", "_value", "_start", "_stop"], mode: "except")\n'
+        '  |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")\n'
+        f"  |> filter(fn: (r) => exists r[{average}] and exists r[{count}])\n"
+        "  |> reduce(identity: {_samples: 0.0, _total: 0.0}, fn: (r, accumulator) => ({\n"
+        f"      _samples: accumulator._samples + r[{count}],\n"
+        f"      _total: accumulator._total + r[{average}] * r[{count}],\n"
+        "    }))\n"
+        "  |> map(fn: (r) => ({r with _value: r._total / r._samples}))\n"
+        '  |> drop(columns: ["_samples", "_total"])\n'
+    )

@@ -1,0 +1,73 @@
+"""The faults that a real InfluxDB shows by itself."""
+
+import pytest
+
+from pipeline.stores.base import StoreUnavailable, WriteResult
+from pipeline.stores.influxdb import InfluxStore
+from tests.real.influxdb import InfluxDB
+from tests.stores.conftest import influx_store
+from tests.stores.windows import BASE_MS, MINUTE_MS, functions, window
+
+pytestmark = pytest.mark.real
+HOUR = {"start_ms": BASE_MS, "end_ms": BASE_MS + 60 * MINUTE_MS}
+TOO_MANY = window({"x": functions(1.0) | {"count": 2**63}}, start_ms=BASE_MS + 30 * MINUTE_MS)
+
+
+def windows(n: int) -> list[bytes]:
+    return [window({"x": functions(float(i))}, start_ms=BASE_MS + i * MINUTE_MS) for i in range(n)]
+
+
+def test_one_line_that_cannot_be_parsed_is_rejected_alone(influxdb: InfluxDB) -> None:
+    store = influx_store(influxdb)
+    result = store.write([*windows(9), TOO_MANY, window({"x": functions(9.0)}, start_ms=BASE_MS + 9 * MINUTE_MS)])
+    assert (result.written, [one.index for one in result.rejected]) == (10, [9])
+    assert "value out of range" in result.rejected[0].message
+    assert len(store.query_range("cpu", "x", "avg", **HOUR)) == 10
+    store.close()
+
+
+def test_a_conflict_of_types_is_rejected_alone(influxdb: InfluxDB) -> None:
+    bucket = influxdb.create_bucket("conflicting")
+    influxdb.write(b'cpu,host=a y_avg="text" %d000000' % BASE_MS, bucket=bucket)
+    store = InfluxStore(url=influxdb.url, org=influxdb.org, bucket=bucket, token=influxdb.token)
+    result = store.write([*windows(5), window({"y": functions(1.0)}, tags={"host": "b"}), *windows(7)[5:]])
+    assert (result.written, [one.index for one in result.rejected]) == (7, [5])
+    assert "field type conflict" in result.rejected[0].message
+    assert len(store.query_range("cpu", "x", "avg", **HOUR)) == 7
+    store.close()
+
+
+def test_a_wrong_token_and_a_missing_bucket_are_for_the_operator_to_mend(influxdb: InfluxDB) -> None:
+    wrong = "not-the-token"
+    for token, bucket, advice in [(wrong, influxdb.bucket, "check the token"), (influxdb.token, "none", "the bucket")]:
+        store = InfluxStore(url=influxdb.url, org=influxdb.org, bucket=bucket, token=token)
+        for ask in (
+            lambda store: store.write(windows(1)),
+            lambda store: store.ping(),
+            lambda store: store.query_range("cpu", "x", "avg", **HOUR),
+        ):
+            with pytest.raises(StoreUnavailable, match=advice) as caught:
+                ask(store)
+            assert token not in str(caught.value)
+        store.close()
+
+
+def test_a_compressed_body_is_read(influxdb: InfluxDB) -> None:
+    store = influx_store(influxdb, compress=True)
+    assert store.write(windows(3)) == WriteResult(written=3)
+    assert len(store.query_range("cpu", "x", "avg", **HOUR)) == 3
+    store.close()
+
+
+def test_a_killed_server_is_unavailable_until_it_is_back_and_then_takes_the_same_batch(own_influxdb: InfluxDB) -> None:
+    store = influx_store(own_influxdb)
+    assert store.write(windows(2)) == WriteResult(written=2)
+    own_influxdb.kill()
+    with pytest.raises(StoreUnavailable, match="no answer"):
+        store.write(windows(4))
+    with pytest.raises(StoreUnavailable, match=r"no answer|query failed"):
+        store.query_top("cpu", "x", "avg", **HOUR)
+    own_influxdb.start()
+    assert store.write(windows(4)) == WriteResult(written=4)
+    assert len(store.query_range("cpu", "x", "avg", **HOUR)) == 4
+    store.close()
