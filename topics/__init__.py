@@ -1,0 +1,12 @@
+"""The topics: their names, here and nowhere else in the code, and the catalogue of their settings."""
+
+METRICS_RAW = "metrics.raw"
+METRICS_AGG = "metrics.agg"
+METRICS_DOWNSAMPLED = "metrics.downsampled"
+ANOMALIES = "anomalies"
+ALERTS = "alerts"
+ACTIONS = "actions"
+POLICIES = "policies"
+LOGS_RAW = "logs.raw"
+DEAD_LETTERS = "dead-letters"
+CHECKPOINTS = "checkpoints"
