@@ -1,0 +1,212 @@
+"""Calls a stage: one call at a time, records in order, a bug reported once."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from faust.types import TP
+
+from pipeline.core.record_batch import RecordColumns
+from pipeline.runtime.stage import Stage
+from pipeline.runtime.transport import Consumer
+
+logger = logging.getLogger(__name__)
+
+TICK_INTERVAL_S: Final = 0.2
+REVOKE_TIMEOUT_S: Final = 30.0
+
+
+class StageStoppedError(Exception):
+    """The stage failed or was stopped, and is not called any more."""
+
+
+@dataclass(slots=True)
+class PartitionProgress:
+    """How far a stage is in a partition.
+
+    Parameters
+    ----------
+    next_offset
+        First offset not yet handed to the stage, or None before the first records.
+    high_watermark
+        Log end at the last fetch handed over, or None.
+    progressed_at_s
+        Monotonic seconds of the last change.
+    is_paused
+        Whether the stage asked for a pause.
+    """
+
+    next_offset: int | None
+    high_watermark: int | None
+    progressed_at_s: float
+    is_paused: bool = False
+
+
+class StageRunner:
+    """Runs one stage; it is the stage's `StageContext`.
+
+    Parameters
+    ----------
+    stage
+        What is run.
+    on_failure
+        Called once, in the event loop's thread, with the first exception that leaves the stage.
+    """
+
+    def __init__(self, stage: Stage, on_failure: Callable[[BaseException], None]) -> None:
+        self.stage = stage
+        self.progress: dict[int, PartitionProgress] = {}
+        self.is_assigned = False
+        self._on_failure = on_failure
+        self._consumer: Consumer | None = None
+        self._lock = asyncio.Lock()
+        self._is_stopped = False
+        self._generation: int | None = None
+        self._held: dict[int, deque[RecordColumns]] = {}
+
+    def attach(self, consumer: Consumer) -> None:
+        """Take the consumer that the stage's partitions come from."""
+        self._consumer = consumer
+        consumer.start_offsets = self.start_offsets
+
+    async def start(self) -> None:
+        """Start the stage."""
+        async with self._turn("start"):
+            await self.stage.start(self)
+
+    async def run(self, stream: Any) -> None:
+        """Hand the events of a Faust stream to the stage, until the stream or the stage ends."""
+        async for event in stream.events():
+            async with self._turn("process"):
+                columns: RecordColumns = event.value
+                is_current = event.message.generation_id == self._generation
+                if not is_current or columns.partition not in self.progress:
+                    continue  # fetched before a rebalance that gave the partition new start offsets
+                held = self._held.get(columns.partition)
+                if held is None and not self.progress[columns.partition].is_paused:
+                    await self._process(columns)
+                else:
+                    self._held.setdefault(columns.partition, deque()).append(columns)
+
+    async def tick_until_stopped(self) -> None:
+        """Call the stage's `tick`, and hand over what was held back while a partition was paused."""
+        while not self._is_stopped:
+            await asyncio.sleep(TICK_INTERVAL_S)
+            if self._is_stopped:
+                return
+            async with self._turn("tick"):
+                await self._release_held()
+                await self.stage.tick(time.time_ns() // 1_000_000)
+
+    async def start_offsets(self, partitions: frozenset[int]) -> Mapping[int, int]:
+        """Assign partitions to the stage; return the offsets it asks for."""
+        async with self._turn("assigned"):
+            if self._consumer is None:
+                raise RuntimeError("no consumer is attached")
+            self._held.clear()
+            generation = self._consumer.app.consumer_generation_id
+            starts = await self.stage.assigned(partitions)
+            now_s = time.monotonic()
+            self.progress = {
+                partition: PartitionProgress(starts.get(partition), None, now_s) for partition in sorted(partitions)
+            }
+            self._generation = generation
+            self.is_assigned = True
+            return starts
+
+    async def revoke(self) -> None:
+        """Take all partitions from the stage.
+
+        Raises
+        ------
+        TimeoutError
+            When the stage does not finish within `REVOKE_TIMEOUT_S`.
+        """
+        async with self._turn("revoked"):
+            partitions = frozenset(self.progress)
+            self._generation = None
+            self.progress = {}
+            self.is_assigned = False
+            self._held.clear()
+            if partitions:
+                async with asyncio.timeout(REVOKE_TIMEOUT_S):
+                    await self.stage.revoked(partitions)
+
+    async def stop(self) -> None:
+        """Take the partitions from the stage and stop it; after a failure do nothing."""
+        if self._is_stopped:
+            return
+        await self.revoke()
+        async with self._turn("stop"):
+            await self.stage.stop()
+            self._is_stopped = True
+
+    async def commit(self, offsets: Mapping[int, int]) -> bool:
+        """Commit finished work (see `StageContext`)."""
+        if self._consumer is None:
+            return False
+        topic = self.stage.source_topic
+        return await self._consumer.commit_offsets(
+            {TP(topic, partition): offset for partition, offset in offsets.items()}
+        )
+
+    def pause(self, partitions: Iterable[int]) -> None:
+        """Hold partitions back (see `StageContext`)."""
+        mine = [partition for partition in partitions if partition in self.progress]
+        for partition in mine:
+            self.progress[partition].is_paused = True
+        if self._consumer is not None:
+            self._consumer.pause_partitions([TP(self.stage.source_topic, partition) for partition in mine])
+
+    def resume(self, partitions: Iterable[int]) -> None:
+        """Go on with partitions (see `StageContext`)."""
+        mine = [partition for partition in partitions if partition in self.progress]
+        for partition in mine:
+            self.progress[partition].is_paused = False
+            self.progress[partition].progressed_at_s = time.monotonic()
+        if self._consumer is not None:
+            self._consumer.resume_partitions([TP(self.stage.source_topic, partition) for partition in mine])
+
+    def fail(self, error: BaseException) -> None:
+        """Call the stage no more, and report the first error."""
+        if not self._is_stopped:
+            self._is_stopped = True
+            self._on_failure(error)
+
+    async def _process(self, columns: RecordColumns) -> None:
+        await self.stage.process(columns)
+        progress = self.progress[columns.partition]
+        progress.next_offset = columns.next_offset
+        progress.high_watermark = columns.high_watermark
+        progress.progressed_at_s = time.monotonic()
+
+    async def _release_held(self) -> None:
+        for partition in list(self._held):
+            held = self._held[partition]
+            while held and not self.progress[partition].is_paused:
+                await self._process(held[0])
+                held.popleft()
+            if not held:
+                del self._held[partition]
+
+    @asynccontextmanager
+    async def _turn(self, call: str) -> AsyncIterator[None]:
+        async with self._lock:
+            if self._is_stopped:
+                raise StageStoppedError(f"stage {self.stage.name} is not called any more ({call})")
+            with self._failing(call):
+                yield
+
+    @contextmanager
+    def _failing(self, call: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # the supervisor: whatever leaves a stage ends the process
+            logger.critical("stage %s failed in %s", self.stage.name, call, exc_info=error)
+            self.fail(error)
+            raise

@@ -1,0 +1,406 @@
+"""Faust transport `cinnamon://`: one event a partition and fetch, with all its records as columns.
+
+Faust and aiokafka do the group, the connections and the positions. What is taken over is narrow: how a fetch response
+becomes records (`ColumnFetches`), how they are handed to the conductor (`Consumer.getmany`), where a partition begins
+(`Consumer.perform_seek`), and when an offset is committed (`Consumer.commit_offsets` alone).
+
+It uses names of aiokafka 0.14 that are not public. `AIOKAFKA_NAMES` lists them, and a test says which one moved.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import Any, ClassVar, Final, cast
+
+import aiokafka
+from aiokafka.consumer import fetcher as aiokafka_fetcher
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
+    for_code,
+)
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+
+from pipeline.core.record_batch import RecordColumns
+from pipeline.runtime.buffer_pool import BufferPool
+from pipeline.runtime.record_fetch import PartitionFetch, decode_fetch
+
+logger = logging.getLogger(__name__)
+
+AIOKAFKA_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "aiokafka.consumer.fetcher.Fetcher": (
+        "_proc_fetch_request",
+        "_set_error",
+        "_fetch_requests_routine",
+        "fetched_records",
+    ),
+    "aiokafka.consumer.fetcher.FetchResult": ("getall", "check_assignment", "_update_position", "has_more"),
+    "aiokafka.consumer.subscription_state.TopicPartitionState": ("await_reset", "has_valid_position", "consumed_to"),
+    "aiokafka.consumer.consumer.AIOKafkaConsumer": ("start", "seek", "seek_to_beginning", "committed", "commit"),
+}
+"""Names of aiokafka 0.14 that this module relies on, beside the public ones."""
+
+FETCH_MAX_WAIT_MS: Final = 100
+"""How long a broker holds an empty fetch: a partition that becomes ready meanwhile waits as long."""
+FETCH_RESPONSE_BYTES: Final = 64 * 1024 * 1024
+SEEK_TIMEOUT_S: Final = 45.0
+COMMIT_TIMEOUT_S: Final = 20.0
+PAUSED_WAIT_S: Final = 0.05
+
+StartOffsets = Callable[[frozenset[int]], Awaitable[Mapping[int, int]]]
+
+
+class ColumnRecords:
+    """What aiokafka takes for a partition's records: yields one `RecordColumns` and moves the position behind it.
+
+    Parameters
+    ----------
+    fetch
+        The bytes, decoded only when they are asked for.
+    pool
+        Where the columns' memory is from.
+    """
+
+    def __init__(self, fetch: PartitionFetch, pool: BufferPool) -> None:
+        self._fetch: PartitionFetch | None = fetch
+        self._pool = pool
+        self.next_fetch_offset = fetch.from_offset
+
+    def __iter__(self) -> "ColumnRecords":
+        return self
+
+    def __next__(self) -> RecordColumns:
+        if self._fetch is None:
+            raise StopIteration
+        columns = decode_fetch(self._fetch, self._pool)
+        self._fetch = None
+        self.next_fetch_offset = columns.next_offset
+        return columns
+
+
+class ColumnFetches:
+    """Turns fetch responses into `ColumnRecords`, in the place of aiokafka's own `_proc_fetch_request`.
+
+    Parameters
+    ----------
+    fetcher
+        A started aiokafka fetcher.
+    """
+
+    def __init__(self, fetcher: Any) -> None:
+        self._fetcher = fetcher
+        self._pool = BufferPool()
+
+    @classmethod
+    def install(cls, consumer: aiokafka.AIOKafkaConsumer) -> None:
+        """Make a started consumer, that has no partition yet, fetch columns."""
+        fetcher = consumer._fetcher  # noqa: SLF001
+        fetcher._proc_fetch_request = cls(fetcher).process  # noqa: SLF001
+
+    async def process(self, assignment: Any, node_id: int, request: Any) -> bool:
+        """Send a fetch request and file its answer; return whether there is something for the consumer."""
+        fetcher = self._fetcher
+        try:
+            response = await fetcher._client.send(node_id, request)  # noqa: SLF001
+            if not assignment.active:
+                return False
+            is_ready, is_refused = self._file(assignment, request, response)
+            if is_refused:
+                await asyncio.sleep(fetcher._retry_backoff)  # noqa: SLF001
+        except KafkaError as error:
+            logger.warning("fetch from broker %s failed and is tried again: %s", node_id, error)
+            await asyncio.sleep(fetcher._retry_backoff)  # noqa: SLF001
+            return False
+        except asyncio.CancelledError:
+            return False  # closed, or the partitions are gone: the fetcher awaits this task without a guard
+        return is_ready
+
+    def _file(self, assignment: Any, request: Any, response: Any) -> tuple[bool, bool]:
+        asked = {
+            TopicPartition(topic, partition): offset
+            for topic, partitions in request.topics
+            for partition, offset, _ in partitions
+        }
+        is_ready = is_refused = False
+        for topic, partitions in response.topics:
+            for partition, error_code, high_watermark, *rest in partitions:
+                where = TopicPartition(topic, partition)
+                state = assignment.state_value(where)
+                if not state.has_valid_position or state.position != asked[where]:
+                    continue  # a seek came in between
+                if error_code != 0:
+                    is_refused = True
+                    is_ready |= self._refused(where, state, asked[where], for_code(error_code))
+                    continue
+                state.highwater = high_watermark
+                state.lso = rest[0] if response.API_VERSION >= 4 else None
+                state.timestamp = 0
+                if rest[-1]:
+                    fetch = PartitionFetch(
+                        topic=topic,
+                        partition=partition,
+                        fetched=rest[-1],
+                        from_offset=asked[where],
+                        high_watermark=high_watermark,
+                        aborted=_aborted_transactions(response.API_VERSION, rest),
+                        check_crcs=self._fetcher._check_crcs,  # noqa: SLF001
+                    )
+                    self._add(assignment, where, fetch)
+                    is_ready = True
+        return is_ready, is_refused
+
+    def _add(self, assignment: Any, where: TopicPartition, fetch: PartitionFetch) -> None:
+        fetcher = self._fetcher
+        fetcher._records[where] = aiokafka_fetcher.FetchResult(  # noqa: SLF001
+            where,
+            assignment=assignment,
+            partition_records=ColumnRecords(fetch, self._pool),
+            backoff=fetcher._prefetch_backoff,  # noqa: SLF001
+        )
+
+    def _refused(self, where: TopicPartition, state: Any, offset: int, error: type[KafkaError]) -> bool:
+        fetcher = self._fetcher
+        if error is OffsetOutOfRangeError:
+            logger.error(
+                "%s[%d]: offset %d is not there any more (deleted by retention, or the topic was made anew); going on "
+                "at the earliest one, what lies between is lost to this stage",
+                where.topic,
+                where.partition,
+                offset,
+            )
+            state.await_reset(aiokafka_fetcher.OffsetResetStrategy.EARLIEST)
+            return False
+        if error is TopicAuthorizationFailedError:
+            fetcher._set_error(where, error(where.topic))  # noqa: SLF001
+            return True
+        logger.warning("%s[%d] offset %d: %s; tried again", where.topic, where.partition, offset, error.__name__)
+        fetcher._client.force_metadata_update()  # noqa: SLF001
+        return False
+
+
+def _aborted_transactions(api_version: int, rest: list[Any]) -> Iterable[tuple[int, int]]:
+    if api_version < 4:
+        return ()
+    return (rest[2] if api_version >= 11 else rest[-2]) or ()
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """The thread that talks to Kafka."""
+
+    async def on_start(self) -> None:
+        """Connect, and take over the fetches before any partition is assigned."""
+        await super().on_start()
+        ColumnFetches.install(self._ensure_consumer())
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
+        conf = self.app.conf
+        self._assignor = RoundRobinPartitionAssignor
+        return aiokafka.AIOKafkaConsumer(
+            client_id=conf.broker_client_id,
+            group_id=conf.id,
+            bootstrap_servers=driver.server_list(transport.url, transport.default_port),
+            partition_assignment_strategy=[RoundRobinPartitionAssignor],
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
+            max_partition_fetch_bytes=conf.consumer_max_fetch_size,
+            fetch_max_bytes=FETCH_RESPONSE_BYTES,
+            fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+            request_timeout_ms=int(conf.broker_request_timeout * 1000),
+            check_crcs=conf.broker_check_crcs,
+            session_timeout_ms=int(conf.broker_session_timeout * 1000),
+            rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
+            heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
+            isolation_level="read_committed",
+            metadata_max_age_ms=conf.consumer_metadata_max_age_ms,
+            connections_max_idle_ms=conf.consumer_connections_max_idle_ms,
+            **driver.credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
+        )
+
+    async def begin_at(self, starts: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None]:
+        """Set every assigned partition's position: the given offset, else the group's committed one, else the earliest.
+
+        Returns
+        -------
+        dict
+            Position of each partition; None where it is the earliest.
+
+        Raises
+        ------
+        IllegalStateError
+            When the assignment changed meanwhile; another call follows.
+        """
+        positions: dict[TopicPartition, int | None] = await self.call_thread(self._begin_at, starts)
+        return positions
+
+    async def _begin_at(self, starts: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None]:
+        consumer = self._ensure_consumer()
+        positions: dict[TopicPartition, int | None] = {}
+        for where in consumer.assignment():
+            offset = starts.get(where)
+            if offset is None:
+                offset = await consumer.committed(where)
+            if offset is None or offset < 0:
+                await consumer.seek_to_beginning(where)
+                positions[where] = None
+            else:
+                consumer.seek(where, offset)
+                positions[where] = offset
+        return positions
+
+    async def commit_offsets(self, offsets: Mapping[TopicPartition, int]) -> bool:
+        """Commit offsets of the group; return whether the broker took them."""
+        return bool(await self.call_thread(self._commit_offsets, offsets))
+
+    async def _commit_offsets(self, offsets: Mapping[TopicPartition, int]) -> bool:
+        consumer = self._ensure_consumer()
+        commit = {where: OffsetAndMetadata(offset, "") for where, offset in offsets.items()}
+        try:
+            await asyncio.wait_for(consumer.commit(commit), COMMIT_TIMEOUT_S)
+        except (CommitFailedError, IllegalStateError) as error:
+            logger.info("offsets not committed, the partitions have moved on: %s", error)
+        except (KafkaError, TimeoutError) as error:
+            logger.warning("offsets not committed, the next commit covers them: %r", error)
+        else:
+            return True
+        return False
+
+
+class Consumer(driver.Consumer):
+    """Hands fetches to the conductor, and commits nothing of its own accord."""
+
+    start_offsets: StartOffsets | None = None
+    """Asked for where the assigned partitions begin; partitions that it leaves out begin at their committed offset."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._seeked_generation: int | None = None
+        super().__init__(*args, **kwargs)
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def _to_message(self, tp: TP, record: RecordColumns) -> ConsumerMessage:
+        return ConsumerMessage(
+            record.topic,
+            record.partition,
+            record.next_offset - 1,
+            float(record.timestamp_ms[-1]) / 1000 if len(record) else 0.0,
+            0,
+            [],
+            None,
+            cast("bytes", record),
+            None,
+            None,
+            None,
+            tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Do nothing: a full queue blocks the delivery, which is back-pressure enough."""
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """Do nothing: see `on_buffer_full`."""
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Stop the delivery until the next assignment's positions are set."""
+        self._seeked_generation = None
+        await super().on_partitions_revoked(revoked)
+
+    async def perform_seek(self) -> None:
+        """Set the positions of all assigned partitions.
+
+        Raises
+        ------
+        TimeoutError
+            When the offsets, the stage's or the committed ones, do not come within `SEEK_TIMEOUT_S`: a crash.
+        """
+        generation = self.app.consumer_generation_id
+        async with asyncio.timeout(SEEK_TIMEOUT_S):
+            assigned = self.assignment()
+            starts: Mapping[int, int] = {}
+            if self.start_offsets is not None:
+                starts = await self.start_offsets(frozenset(tp.partition for tp in assigned))
+            positions = await cast("ConsumerThread", self._thread).begin_at(
+                {
+                    TopicPartition(tp.topic, tp.partition): starts[tp.partition]
+                    for tp in assigned
+                    if tp.partition in starts
+                }
+            )
+        begun = {f"{where.topic}[{where.partition}]": offset for where, offset in sorted(positions.items())}
+        logger.info("generation %s begins at %s", generation, begun)
+        self._seeked_generation = generation
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109  (Faust's signature)
+        """Yield one message a partition and fetch.
+
+        Notes
+        -----
+        What comes while a rebalance runs is dropped: `perform_seek` sets all positions before the delivery goes on.
+        """
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow.wait())
+        active = self._get_active_partitions()
+        if not active:
+            await self.sleep(PAUSED_WAIT_S)
+            return
+        generation = self.app.consumer_generation_id
+        records = await self._getmany(active, timeout)
+        for tp, fetches in records.items():
+            for columns in fetches:
+                if not self.flow_active or generation != self._seeked_generation or self.should_stop:
+                    return
+                yield tp, self._to_message(tp, columns)
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        """Deliver until consumer or fetcher stop; each delivery waits for room in the stage's queue."""
+        try:
+            while not (self.should_stop or fetcher.should_stop):
+                await self.sleep(0)
+                async for _tp, message in self.getmany(timeout=1.0):
+                    await self.wait_first(self.callback(message), self.suspend_flow.wait())
+        except self.consumer_stopped_errors:
+            if not self.app.should_stop:
+                raise
+        except asyncio.CancelledError:
+            if not self.app.should_stop:
+                raise
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002
+        """Do nothing: Faust does not know which work is finished, see `commit_offsets`."""
+        return False
+
+    async def commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit what is finished.
+
+        Parameters
+        ----------
+        offsets
+            For each partition the offset to go on at, i.e. one more than the last finished record's.
+
+        Returns
+        -------
+        bool
+            False when the group has rebalanced or the broker did not answer; nothing is lost, work may be done again.
+        """
+        mine = self.assignment()
+        commit = {TopicPartition(tp.topic, tp.partition): offset for tp, offset in offsets.items() if tp in mine}
+        if not commit:
+            return False
+        return await cast("ConsumerThread", self._thread).commit_offsets(commit)
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Do nothing: the worker's health check watches the progress of each partition."""
+
+
+class Transport(driver.Transport):
+    """Kafka transport whose events are `RecordColumns`."""
+
+    Consumer: ClassVar[type[Consumer]] = Consumer
