@@ -1,0 +1,96 @@
+"""What the aggregate stage saves of a partition, as one small record, and how it is written and read."""
+
+import zlib
+from base64 import b64decode, b64encode
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+
+from pipeline.core.series import Ints
+
+_VERSION = 1
+_TIMES = ("newest_ms", "idle_ms", "floor_ms", "seen_ms")
+_MAX_RESOURCES = 10_000_000
+
+
+class CheckpointError(ValueError):
+    """A checkpoint record that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AggregateCheckpoint:
+    """Where to go on with a partition, valid once everything emitted before it is acknowledged.
+
+    Attributes
+    ----------
+    offset : int
+        Smallest offset that a kept window was fed from: reading goes on there.
+    highest_offset : int
+        Greatest offset processed: records up to it are folded silently.
+    partition_ms : int
+        The partition's event time.
+    resources : tuple of str
+        Names of all resources.
+    newest_ms, idle_ms, floor_ms, seen_ms : int64[resources]
+        Each resource's greatest event time, the end of its windows that were closed for silence, of those that are
+        forgotten, and the partition's time when it was last heard.
+    """
+
+    offset: int
+    highest_offset: int
+    partition_ms: int
+    resources: tuple[str, ...]
+    newest_ms: Ints
+    idle_ms: Ints
+    floor_ms: Ints
+    seen_ms: Ints
+
+    def to_bytes(self) -> bytes:
+        """Write the checkpoint as JSON, the resources' names and times compressed inside it."""
+        times = np.stack([getattr(self, name) for name in _TIMES])
+        packed = zlib.compress(orjson.dumps(self.resources) + b"\n" + times.astype("<i8").tobytes(), 1)
+        return orjson.dumps(
+            {
+                "version": _VERSION,
+                "offset": self.offset,
+                "highest_offset": self.highest_offset,
+                "partition_ms": self.partition_ms,
+                "resource_count": len(self.resources),
+                "resources": b64encode(packed).decode(),
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "AggregateCheckpoint":
+        """Read a checkpoint.
+
+        Raises
+        ------
+        CheckpointError
+            If ``data`` is not what :meth:`to_bytes` writes.
+        """
+        try:
+            document: dict[str, Any] = orjson.loads(data)
+            count = int(document["resource_count"])
+            if document["version"] != _VERSION or not 0 <= count <= _MAX_RESOURCES:
+                raise CheckpointError(f"checkpoint of version {document['version']!r} with {count} resources")
+            unpacked = zlib.decompress(b64decode(document["resources"], validate=True))
+            times_size = 8 * len(_TIMES) * count
+            names, times = unpacked[: len(unpacked) - times_size - 1], unpacked[len(unpacked) - times_size :]
+            columns = np.frombuffer(times, "<i8").reshape(len(_TIMES), count).astype(np.int64)
+            resources = tuple(str(name) for name in orjson.loads(names))
+            if len(resources) != count:
+                raise CheckpointError(f"checkpoint names {len(resources)} resources and counts {count}")
+            return cls(
+                int(document["offset"]),
+                int(document["highest_offset"]),
+                int(document["partition_ms"]),
+                resources,
+                *columns,
+            )
+        except CheckpointError:
+            raise
+        except (ValueError, KeyError, TypeError, zlib.error) as error:
+            raise CheckpointError(f"unreadable checkpoint of {len(data)} bytes: {error}") from error

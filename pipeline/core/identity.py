@@ -1,0 +1,58 @@
+"""Whose metric it is: one canonical form for the identity tags of three agent generations, and the resource's name."""
+
+from collections.abc import Mapping
+from typing import Final
+
+CANONICAL_TAGS: Final[Mapping[str, str]] = {
+    "nsId": "ns_id",
+    "mcisId": "infra_id",
+    "mck8sId": "infra_id",
+    "mci_id": "infra_id",
+    "vmId": "node_id",
+    "vm_id": "node_id",
+}
+"""Older spelling of a tag → the one used inside; a canonical tag that stands beside an older one wins."""
+
+
+def canonical_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Give the tags sorted by key, the three generations of identity tags mapped to ``ns_id, infra_id, node_id``.
+
+    Empty values are left out: a tag without a value is no tag (InfluxDB refuses it).
+
+    Examples
+    --------
+    >>> canonical_tags({"vmId": "vm-1", "nsId": "ns01", "mcisId": "m1", "cpu": "cpu0"})
+    {'cpu': 'cpu0', 'infra_id': 'm1', 'node_id': 'vm-1', 'ns_id': 'ns01'}
+    >>> canonical_tags({"nsId": "old", "ns_id": "new"})
+    {'ns_id': 'new'}
+    """
+    mapped: dict[str, str] = {}
+    for key, value in tags.items():
+        if not value:
+            continue
+        name = CANONICAL_TAGS.get(key, key)
+        if name == key or name not in mapped:
+            mapped[name] = value
+    for key, value in tags.items():  # the canonical spelling wins, wherever it stood
+        if value and key in mapped:
+            mapped[key] = value
+    return dict(sorted(mapped.items()))
+
+
+def resource_of(tags: Mapping[str, str]) -> str:
+    """Give the resource that canonical ``tags`` belong to: ``ns/infra/node``, else the host, else ``-``.
+
+    Everything of one resource lies in one partition (its name is the record's key), and lateness is judged by the
+    resource's own event time.
+
+    Examples
+    --------
+    >>> resource_of({"ns_id": "ns01", "infra_id": "m1", "node_id": "vm-1"})
+    'ns01/m1/vm-1'
+    >>> resource_of({"host": "web-1"})
+    'web-1'
+    """
+    node = tags.get("node_id")
+    if node:
+        return f"{tags.get('ns_id', '-')}/{tags.get('infra_id', '-')}/{node}"
+    return tags.get("node_name") or tags.get("host") or "-"

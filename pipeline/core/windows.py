@@ -1,0 +1,591 @@
+"""Event-time windows: samples folded in the order of the input, windows closed, corrected and written, record by record.
+
+The unit of everything here is the input record. Its samples are folded against the watermark as it stood before the
+record; then the record's own event times move the watermark, and what that closes is written, and so is every closed
+window the record was late for. So the result does not depend on how records are batched.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from pipeline.core.fast_parse import Columns
+from pipeline.core.series import KIND_COUNTER, Array, FieldTable, Ints, RowTable
+from pipeline.core.window_state import (
+    AGGREGATED,
+    ALWAYS,
+    CHECKED,
+    CLOSED,
+    CORRECTIONS,
+    COUNT,
+    EMITTED,
+    FIRST,
+    FIRST_AT,
+    FREE_NODE,
+    FREE_NODES,
+    LAST,
+    LAST_AT,
+    LATE,
+    LATE_LINES,
+    LINE,
+    MAX,
+    MIN,
+    NEVER,
+    OPEN_SAMPLES,
+    OPEN_WINDOWS,
+    PARTITION_MS,
+    PENDING,
+    PENDING_COUNT,
+    PENDING_WRITTEN,
+    SECOND_MS,
+    SUM,
+    TOO_LATE,
+    TOP_MS,
+    TOP_RESOURCE,
+    Names,
+    Texts,
+    Windows,
+    slot_of,
+    watermark_ms,
+    write_window,
+)
+
+DONE, TEXTS_FULL, NODES_FULL = 0, 1, 2
+"""Why :func:`fold` came back: all folded; drain ``texts`` and call again; add nodes and call again."""
+
+
+class Lateness(NamedTuple):
+    """The times that decide when a quiet resource may close, in milliseconds."""
+
+    grace_ms: int
+    idle_close_ms: int
+    forget_ms: int
+    lead_ms: int
+
+
+class Replay(NamedTuple):
+    """What the checkpoint said of each resource, while the input before it is read again; int64[resources] each."""
+
+    newest_ms: Array
+    idle_ms: Array
+    floor_ms: Array
+
+
+@njit(cache=True, nogil=True)
+def _defer(slot: int, windows: Windows) -> None:
+    """Put a window on the list of those to write, once."""
+    if windows.flags[slot] & PENDING == 0:
+        windows.flags[slot] |= PENDING
+        windows.pending[windows.state[PENDING_COUNT]] = slot
+        windows.state[PENDING_COUNT] += 1
+
+
+@njit(cache=True, nogil=True)
+def _close(slot: int, windows: Windows) -> None:
+    windows.flags[slot] |= CLOSED
+    windows.state[OPEN_WINDOWS] -= 1
+    windows.state[OPEN_SAMPLES] -= windows.samples[slot]
+    windows.tally[AGGREGATED] += windows.samples[slot]
+    windows.tally[EMITTED] += 1
+    _defer(slot, windows)
+
+
+@njit(cache=True, nogil=True)
+def _close_up_to(resource: int, first_row: Array, up_to_ms: int, rows: RowTable, windows: Windows) -> int:
+    """Close the resource's open windows that lie below its watermark or end by ``up_to_ms``.
+
+    Gives the latest end among those that only ``up_to_ms`` closed, NEVER if there were none, and notes when the next
+    window of the resource closes.
+    """
+    latest_end = np.int64(NEVER)
+    next_close = np.int64(ALWAYS)
+    row = np.int64(first_row[resource])
+    while row >= 0:
+        watermark = watermark_ms(row, rows, windows)
+        every_ms = rows.every_ms[row]
+        base = rows.slot_base[row]
+        for slot in range(base, base + rows.ring[row]):
+            number = windows.number[slot]
+            if number == NEVER or windows.flags[slot] & CLOSED:
+                continue
+            end_ms = (number + 1) * every_ms
+            if end_ms <= watermark:
+                _close(slot, windows)
+            elif end_ms <= up_to_ms:
+                _close(slot, windows)
+                latest_end = max(latest_end, end_ms)
+            else:
+                next_close = min(next_close, end_ms + rows.grace_ms[row])
+        row = np.int64(rows.next_of_resource[row])
+    windows.close_at_ms[resource] = next_close
+    return latest_end
+
+
+@njit(cache=True, nogil=True)
+def _latest_end(resource: int, first_row: Array, rows: RowTable, windows: Windows) -> int:
+    latest = np.int64(NEVER)
+    row = np.int64(first_row[resource])
+    while row >= 0:
+        base = rows.slot_base[row]
+        for slot in range(base, base + rows.ring[row]):
+            if windows.number[slot] != NEVER:
+                latest = max(latest, (windows.number[slot] + 1) * rows.every_ms[row])
+        row = np.int64(rows.next_of_resource[row])
+    return latest
+
+
+@njit(cache=True, nogil=True)
+def _rest(
+    resource: int, first_row: Array, silent_ms: int, up_to_ms: int, lateness: Lateness, rows: RowTable, windows: Windows
+) -> None:
+    """Treat a resource that was silent for ``silent_ms``: close what ends by ``up_to_ms``, forget it after long."""
+    if silent_ms < lateness.idle_close_ms or windows.newest_ms[resource] == NEVER:
+        return
+    if windows.close_at_ms[resource] != ALWAYS:
+        latest = _close_up_to(resource, first_row, up_to_ms, rows, windows)
+        windows.idle_ms[resource] = max(windows.idle_ms[resource], latest)
+    if silent_ms >= lateness.forget_ms and windows.close_at_ms[resource] == ALWAYS:
+        floor = _latest_end(resource, first_row, rows, windows)
+        windows.floor_ms[resource] = max(windows.floor_ms[resource], floor)
+        windows.idle_ms[resource] = max(windows.idle_ms[resource], floor)
+
+
+@njit(cache=True, nogil=True)
+def rest_all(
+    now_ms: int, first_row: Array, resource_count: int, lateness: Lateness, rows: RowTable, windows: Windows
+) -> None:
+    """Close and forget what is due by the partition's time, and by the clock if ``now_ms`` is not NEVER."""
+    partition_ms = windows.state[PARTITION_MS]
+    for resource in range(resource_count):
+        seen = windows.seen_partition_ms[resource]
+        if partition_ms != NEVER and seen != NEVER:
+            _rest(resource, first_row, partition_ms - seen, partition_ms - lateness.grace_ms, lateness, rows, windows)
+        if now_ms != NEVER:
+            silent_ms = now_ms - windows.seen_clock_ms[resource]
+            _rest(resource, first_row, silent_ms, now_ms - lateness.grace_ms, lateness, rows, windows)
+
+
+@njit(cache=True, nogil=True)
+def close_all(resource_count: int, first_row: Array, rows: RowTable, windows: Windows) -> None:
+    """Close every open window: the input has ended."""
+    for resource in range(resource_count):
+        _close_up_to(resource, first_row, ALWAYS, rows, windows)
+
+
+@njit(cache=True, nogil=True)
+def write_pending(
+    partition: int, rows: RowTable, fields: FieldTable, names: Names, windows: Windows, texts: Texts
+) -> bool:
+    """Write the windows that wait; False when ``texts`` is full."""
+    state = windows.state
+    while state[PENDING_WRITTEN] < state[PENDING_COUNT]:
+        slot = np.int64(windows.pending[state[PENDING_WRITTEN]])
+        if not write_window(slot, partition, rows, fields, names, windows, texts):
+            return False
+        windows.flags[slot] &= np.uint8(255 - PENDING)
+        state[PENDING_WRITTEN] += 1
+    state[PENDING_WRITTEN] = 0
+    state[PENDING_COUNT] = 0
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _start_window(
+    slot: int, number: int, offset: int, row: int, fields: FieldTable, rows: RowTable, w: Windows
+) -> None:
+    """Take a slot for a new window, its old samples given back."""
+    cells = rows.cell_base[row] + (slot - rows.slot_base[row]) * rows.cell_stride[row]
+    base = rows.field_base[row]
+    for column in range(rows.field_count[row]):
+        cell = cells + column
+        w.cell[cell, COUNT] = 0.0
+        if fields.kind[base + column] == KIND_COUNTER:
+            head = w.chain[cell, 0]
+            if head >= 0:
+                node = head
+                count = 1
+                while w.node_next[node] >= 0:
+                    node = w.node_next[node]
+                    count += 1
+                w.node_next[node] = w.state[FREE_NODE]
+                w.state[FREE_NODE] = head
+                w.state[FREE_NODES] += count
+                w.chain[cell, 0] = -1
+                w.chain[cell, 1] = -1
+    w.number[slot] = number
+    w.first_offset[slot] = offset
+    w.last_offset[slot] = offset
+    w.revision[slot] = offset
+    w.lag_ms[slot] = 0
+    w.samples[slot] = 0
+    w.flags[slot] = 0
+
+
+@njit(cache=True, nogil=True)
+def _chain_sample(cell: int, at: int, value: float, w: Windows) -> None:
+    """Keep a counter's sample in order of time; of two at one time the later one stays."""
+    last = w.chain[cell, 1]
+    before = np.int32(-1)
+    after = np.int32(-1)
+    if last >= 0 and w.node_at[last] <= at:
+        before = last
+    else:
+        after = w.chain[cell, 0]
+        while after >= 0 and w.node_at[after] <= at:
+            before = after
+            after = w.node_next[after]
+    if before >= 0 and w.node_at[before] == at:
+        w.node_value[before] = value
+        return
+    node = w.state[FREE_NODE]
+    w.state[FREE_NODE] = w.node_next[node]
+    w.state[FREE_NODES] -= 1
+    w.node_at[node] = at
+    w.node_value[node] = value
+    w.node_next[node] = after
+    if before >= 0:
+        w.node_next[before] = node
+    else:
+        w.chain[cell, 0] = node
+    if after < 0:
+        w.chain[cell, 1] = node
+
+
+@njit(cache=True, nogil=True)
+def _fold_line(
+    columns: Columns,
+    line: int,
+    slot: int,
+    number: int,
+    row: int,
+    offset: int,
+    fields: FieldTable,
+    rows: RowTable,
+    w: Windows,
+) -> bool:
+    """Fold a line's samples into a window; tell whether the last sample of a counter moved."""
+    at_ms = columns.line_time_ms[line] - number * rows.every_ms[row]
+    at = np.float64(at_ms)
+    cells = rows.cell_base[row] + (slot - rows.slot_base[row]) * rows.cell_stride[row]
+    base = rows.field_base[row]
+    moved = False
+    begin = columns.line_sample[line]
+    end = columns.line_sample[line + 1]
+    for i in range(begin, end):
+        column = np.int64(columns.sample_column[i])
+        x = columns.sample_value[i]
+        cell = cells + column
+        newer = True
+        if w.cell[cell, COUNT] == 0.0:
+            w.cell[cell, MIN] = x
+            w.cell[cell, MAX] = x
+            w.cell[cell, SUM] = x
+            w.cell[cell, LAST] = x
+            w.cell[cell, FIRST] = x
+            w.cell[cell, COUNT] = 1.0
+            w.cell[cell, LAST_AT] = at
+            w.cell[cell, FIRST_AT] = at
+        else:
+            w.cell[cell, MIN] = min(x, w.cell[cell, MIN])
+            w.cell[cell, MAX] = max(x, w.cell[cell, MAX])
+            w.cell[cell, SUM] += x
+            w.cell[cell, COUNT] += 1.0
+            newer = at >= w.cell[cell, LAST_AT]
+            if newer:
+                w.cell[cell, LAST] = x
+                w.cell[cell, LAST_AT] = at
+            if at <= w.cell[cell, FIRST_AT]:
+                w.cell[cell, FIRST] = x
+                w.cell[cell, FIRST_AT] = at
+        if fields.kind[base + column] == KIND_COUNTER:
+            _chain_sample(cell, at_ms, x, w)
+            moved = moved or newer
+    w.samples[slot] += end - begin
+    w.last_offset[slot] = max(w.last_offset[slot], offset)
+    w.revision[slot] = max(w.revision[slot], offset)
+    w.first_offset[slot] = min(w.first_offset[slot], offset)
+    return moved
+
+
+@njit(cache=True, nogil=True)
+def _hear(
+    resource: int, time_ms: int, now_ms: int, first_row: Array, lateness: Lateness, rows: RowTable, w: Windows
+) -> None:
+    """Let a record of ``resource`` move its own time and the partition's, and close what its own time closes.
+
+    The partition's time is the greatest of any resource, unless that is more than ``lead_ms`` ahead of every other
+    resource's: then it is the second greatest, so that one wild clock moves nobody's time but its own.
+    """
+    state = w.state
+    if time_ms > w.newest_ms[resource]:
+        w.newest_ms[resource] = time_ms
+        if resource == state[TOP_RESOURCE]:
+            state[TOP_MS] = time_ms
+        elif time_ms > state[TOP_MS]:
+            state[SECOND_MS] = state[TOP_MS]
+            state[TOP_RESOURCE] = resource
+            state[TOP_MS] = time_ms
+        elif time_ms > state[SECOND_MS]:
+            state[SECOND_MS] = time_ms
+        if state[SECOND_MS] != NEVER:
+            near = state[TOP_MS] - state[SECOND_MS] <= lateness.lead_ms
+            state[PARTITION_MS] = max(state[PARTITION_MS], state[TOP_MS] if near else state[SECOND_MS])
+        if time_ms >= w.close_at_ms[resource]:
+            _close_up_to(resource, first_row, NEVER, rows, w)
+    w.seen_partition_ms[resource] = state[PARTITION_MS] if state[PARTITION_MS] != NEVER else w.newest_ms[resource]
+    w.seen_clock_ms[resource] = now_ms
+
+
+@njit(cache=True, nogil=True)
+def fold(
+    columns: Columns,
+    offsets: Ints,
+    record_time_ms: Ints,
+    now_ms: int,
+    partition: int,
+    lateness: Lateness,
+    first_row: Array,
+    rows: RowTable,
+    fields: FieldTable,
+    names: Names,
+    windows: Windows,
+    texts: Texts,
+) -> int:
+    """Fold parsed lines into windows and write what closes or is corrected.
+
+    Parameters
+    ----------
+    columns
+        Parsed lines; those from ``state[LINE]`` on are still to be folded.
+    offsets, record_time_ms
+        Each record's offset and Kafka timestamp (negative for none), int64[records].
+    now_ms
+        The clock, noted as the time a resource was last heard.
+    partition, lateness
+        Number of the partition, and its times.
+    first_row, rows, fields, names, windows, texts
+        The partition's tables, and where records are written.
+
+    Returns
+    -------
+    int
+        DONE, TEXTS_FULL or NODES_FULL.
+    """
+    state = windows.state
+    line_count = columns.counts[0]
+    while True:
+        if not write_pending(partition, rows, fields, names, windows, texts):
+            return TEXTS_FULL
+        begin = state[LINE]
+        if begin >= line_count:
+            return DONE
+        record = columns.line_record[begin]
+        end = begin + 1
+        while end < line_count and columns.line_record[end] == record:
+            end += 1
+        if state[CHECKED] == 0:
+            # before the record: whoever was silent too long is closed, and so is a window whose place is wanted
+            state[CHECKED] = 1
+            for line in range(begin, end):
+                row = np.int64(columns.line_row[line])
+                resource = np.int64(rows.resource[row])
+                seen = windows.seen_partition_ms[resource]
+                if state[PARTITION_MS] != NEVER and seen != NEVER:
+                    _rest(
+                        resource,
+                        first_row,
+                        state[PARTITION_MS] - seen,
+                        state[PARTITION_MS] - lateness.grace_ms,
+                        lateness,
+                        rows,
+                        windows,
+                    )
+                number = columns.line_time_ms[line] // rows.every_ms[row]
+                slot = rows.slot_base[row] + number % rows.ring[row]
+                held = windows.number[slot]
+                if held != number and held != NEVER and held < number and windows.flags[slot] & CLOSED == 0:
+                    _close(slot, windows)
+            if state[PENDING_COUNT] > 0:
+                continue
+        if columns.line_sample[end] - columns.line_sample[begin] > state[FREE_NODES]:
+            return NODES_FULL
+        offset = offsets[record]
+        line = begin
+        while line < end:
+            row = np.int64(columns.line_row[line])
+            resource = np.int64(rows.resource[row])
+            time_ms = columns.line_time_ms[line]
+            every_ms = rows.every_ms[row]
+            number = time_ms // every_ms
+            end_ms = (number + 1) * every_ms
+            samples = columns.line_sample[line + 1] - columns.line_sample[line]
+            watermark = watermark_ms(row, rows, windows)
+            slot = rows.slot_base[row] + number % rows.ring[row]
+            held = windows.number[slot]
+            if (
+                end_ms <= windows.floor_ms[resource]
+                or end_ms + rows.correction_ms[row] <= watermark
+                or (held != NEVER and held > number)
+            ):
+                windows.tally[TOO_LATE] += samples
+                windows.late_line[state[LATE_LINES]] = line
+                state[LATE_LINES] += 1
+                line += 1
+                continue
+            late = end_ms <= watermark
+            known = held == number
+            if not known:
+                if held != NEVER and windows.flags[slot] & (CLOSED | PENDING) != CLOSED:
+                    break  # the same record has just filled this place: what follows is folded as a record of its own
+                _start_window(slot, number, offset, row, fields, rows, windows)
+                if late:
+                    windows.flags[slot] = CLOSED
+                    windows.tally[EMITTED] += 1
+                else:
+                    state[OPEN_WINDOWS] += 1
+                    windows.close_at_ms[resource] = min(windows.close_at_ms[resource], end_ms + rows.grace_ms[row])
+            moved = _fold_line(columns, line, slot, number, row, offset, fields, rows, windows)
+            if record_time_ms[record] >= 0:
+                windows.lag_ms[slot] = max(windows.lag_ms[slot], record_time_ms[record] - time_ms)
+            if late:
+                windows.tally[LATE] += samples
+                if known and windows.flags[slot] & PENDING == 0:
+                    windows.tally[CORRECTIONS] += 1
+                _defer(slot, windows)
+            else:
+                state[OPEN_SAMPLES] += samples
+            if moved:
+                after = slot_of(row, number + 1, rows, windows)
+                if after >= 0:
+                    windows.revision[after] = max(windows.revision[after], offset)
+                    if windows.flags[after] & (CLOSED | PENDING) == CLOSED:
+                        windows.tally[CORRECTIONS] += 1
+                        _defer(after, windows)
+            line += 1
+        for heard in range(begin, line):
+            _hear(
+                np.int64(rows.resource[columns.line_row[heard]]),
+                columns.line_time_ms[heard],
+                now_ms,
+                first_row,
+                lateness,
+                rows,
+                windows,
+            )
+        state[LINE] = line
+        state[CHECKED] = 0
+
+
+@njit(cache=True, nogil=True)
+def refold(
+    columns: Columns,
+    offsets: Ints,
+    record_time_ms: Ints,
+    replay: Replay,
+    rows: RowTable,
+    fields: FieldTable,
+    windows: Windows,
+) -> int:
+    """Fold lines that were processed before a restart: nothing is written, nobody's closing is decided anew.
+
+    Windows that the checkpoint does not keep any more swallow their samples. Lateness is judged by each resource's
+    time as it grows again from nothing: every record that made a sample of a kept window too late belongs to a kept
+    window itself, so it is read again before that sample, and the judgement is the same.
+
+    Returns
+    -------
+    int
+        DONE or NODES_FULL.
+    """
+    state = windows.state
+    line_count = columns.counts[0]
+    while state[LINE] < line_count:
+        begin = state[LINE]
+        record = columns.line_record[begin]
+        end = begin + 1
+        while end < line_count and columns.line_record[end] == record:
+            end += 1
+        if columns.line_sample[end] - columns.line_sample[begin] > state[FREE_NODES]:
+            return NODES_FULL
+        offset = offsets[record]
+        for line in range(begin, end):
+            row = np.int64(columns.line_row[line])
+            resource = np.int64(rows.resource[row])
+            time_ms = columns.line_time_ms[line]
+            every_ms = rows.every_ms[row]
+            correction_ms = rows.correction_ms[row]
+            number = time_ms // every_ms
+            end_ms = (number + 1) * every_ms
+            kept_from = max(replay.newest_ms[resource] - rows.grace_ms[row], replay.idle_ms[resource])
+            slot = rows.slot_base[row] + number % rows.ring[row]
+            held = windows.number[slot]
+            if (
+                end_ms + correction_ms + every_ms <= kept_from
+                or end_ms <= replay.floor_ms[resource]
+                or end_ms + correction_ms <= windows.newest_ms[resource] - rows.grace_ms[row]
+                or (held != NEVER and held > number)
+            ):
+                continue
+            if held != number:
+                _start_window(slot, number, offset, row, fields, rows, windows)
+            moved = _fold_line(columns, line, slot, number, row, offset, fields, rows, windows)
+            if record_time_ms[record] >= 0:
+                windows.lag_ms[slot] = max(windows.lag_ms[slot], record_time_ms[record] - time_ms)
+            if moved:
+                after = slot_of(row, number + 1, rows, windows)
+                if after >= 0:
+                    windows.revision[after] = max(windows.revision[after], offset)
+        for line in range(begin, end):
+            resource = np.int64(rows.resource[columns.line_row[line]])
+            windows.newest_ms[resource] = max(windows.newest_ms[resource], columns.line_time_ms[line])
+        state[LINE] = end
+    return DONE
+
+
+@njit(cache=True, nogil=True)
+def reopen(row_count: int, replay: Replay, resource_count: int, rows: RowTable, windows: Windows) -> None:
+    """End a replay: take the checkpoint's times, and hold every window that lies below them for closed."""
+    for resource in range(resource_count):
+        windows.newest_ms[resource] = max(windows.newest_ms[resource], replay.newest_ms[resource])
+        windows.idle_ms[resource] = replay.idle_ms[resource]
+        windows.floor_ms[resource] = replay.floor_ms[resource]
+        windows.close_at_ms[resource] = ALWAYS
+    for row in range(row_count):
+        resource = rows.resource[row]
+        watermark = watermark_ms(row, rows, windows)
+        base = rows.slot_base[row]
+        for slot in range(base, base + rows.ring[row]):
+            if windows.number[slot] == NEVER:
+                continue
+            end_ms = (windows.number[slot] + 1) * rows.every_ms[row]
+            if end_ms <= watermark:
+                windows.flags[slot] = CLOSED
+            else:
+                windows.flags[slot] = 0
+                windows.state[OPEN_WINDOWS] += 1
+                windows.state[OPEN_SAMPLES] += windows.samples[slot]
+                windows.close_at_ms[resource] = min(windows.close_at_ms[resource], end_ms + rows.grace_ms[row])
+
+
+@njit(cache=True, nogil=True)
+def replay_from(row_count: int, rows: RowTable, windows: Windows) -> int:
+    """Give the smallest offset that a kept window was fed from, ALWAYS if none is kept.
+
+    Kept are open windows, closed ones that a late sample may still correct, and for each series the one before them,
+    which primes its counters.
+    """
+    smallest = np.int64(ALWAYS)
+    for row in range(row_count):
+        watermark = watermark_ms(row, rows, windows)
+        floor = windows.floor_ms[rows.resource[row]]
+        keep_ms = rows.correction_ms[row] + rows.every_ms[row]
+        base = rows.slot_base[row]
+        for slot in range(base, base + rows.ring[row]):
+            number = windows.number[slot]
+            if number == NEVER:
+                continue
+            end_ms = (number + 1) * rows.every_ms[row]
+            if end_ms + keep_ms > watermark and end_ms > floor:
+                smallest = min(smallest, windows.first_offset[slot])
+    return smallest
