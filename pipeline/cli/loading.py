@@ -37,8 +37,7 @@ def settings_or_exit(config: Path | None, bootstrap: str | None = None) -> "Sett
     """
     from pydantic import ValidationError
 
-    from pipeline.runtime.settings import SettingsError, load_settings
-    from pipeline.runtime.settings_models import KafkaSettings
+    from pipeline.runtime.settings import KafkaSettings, SettingsError, load_settings
 
     try:
         settings = load_settings(config)

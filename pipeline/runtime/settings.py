@@ -14,18 +14,23 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from pipeline.runtime.settings_models import (
-    KafkaSettings,
-    ParsingSettings,
-    Section,
-    SettingsError,
-    StoreSettings,
-    WindowsSettings,
-    WorkerSettings,
-    is_secret,
-)
+from pipeline.runtime.settings_base import Section, SettingsError, is_secret
+from pipeline.runtime.settings_models import KafkaSettings, ParsingSettings, WorkerSettings
+from pipeline.runtime.settings_stores import StoreSettings
+from pipeline.runtime.settings_windows import WindowRuleSettings, WindowsSettings, WindowTiming
 
-__all__ = ["Settings", "SettingsError", "load_settings"]
+__all__ = [
+    "KafkaSettings",
+    "ParsingSettings",
+    "Settings",
+    "SettingsError",
+    "StoreSettings",
+    "WindowRuleSettings",
+    "WindowTiming",
+    "WindowsSettings",
+    "WorkerSettings",
+    "load_settings",
+]
 
 PREFIX = "CINNAMON_"
 NESTED = "__"

@@ -6,8 +6,16 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from pipeline.runtime.settings import Settings, SettingsError, load_settings
-from pipeline.runtime.settings_models import KafkaSettings, Section, StoreSettings, WindowRule, WindowsSettings
+from pipeline.runtime.settings import (
+    KafkaSettings,
+    Settings,
+    SettingsError,
+    StoreSettings,
+    WindowRuleSettings,
+    WindowsSettings,
+    load_settings,
+)
+from pipeline.runtime.settings_base import Section
 
 SECRET = "hunter2-SECRET"  # noqa: S105  what must not show anywhere
 
@@ -256,18 +264,11 @@ def test_correction_and_idle_close_follow_cycle_and_grace() -> None:
     assert (windows.every_ms, windows.grace_ms, windows.correction_ms, windows.idle_close_ms) == (500, 250, 500, 250)
 
 
-def test_the_first_rule_that_matches_gives_the_times() -> None:
-    windows = WindowsSettings(
-        rules=(
-            WindowRule(measurement="disk*", tags={"csp": "aws"}, every_s=300),
-            WindowRule(measurement="disk", every_s=120, grace_s=0, correction_s=0),
-        )
-    )
+def test_a_rule_takes_the_default_grace_and_one_window_of_its_own_for_corrections() -> None:
+    windows = WindowsSettings(grace_s=7)
 
-    assert windows.timing_for("diskio", {"csp": "aws"}) == (300_000, 10_000, 300_000)
-    assert windows.timing_for("disk", {"csp": "gcp"}) == (120_000, 0, 0)
-    assert windows.timing_for("disk", {}) == (120_000, 0, 0)
-    assert windows.timing_for("diskio", {}) == (60_000, 10_000, 60_000)
+    assert windows.timing_of(WindowRuleSettings(every_s=300)) == (300_000, 7_000, 300_000)
+    assert windows.timing_of(WindowRuleSettings(every_s=120, grace_s=0, correction_s=0)) == (120_000, 0, 0)
 
 
 @pytest.mark.parametrize(("session_s", "heartbeat_ms"), [(45.0, 3000), (2.0, 200), (10.0, 1000)])
