@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from pipeline import __version__
-from pipeline.cli import parse
+from pipeline.cli import config, parse, schemas, topics
 
 __all__ = ["app", "main"]
 
-_COMMANDS = (parse,)
+_COMMANDS = (parse, topics, config, schemas)
 
 app = typer.Typer(
     name="cinnamon",
