@@ -92,12 +92,13 @@ def cpu_model() -> str:
     return names[0] if names else platform.machine()
 
 
-def print_table(results: list[Measured], fleet: Fleet, value_bytes: float) -> None:
+def print_table(results: list[Measured], fleet: Fleet, *, value_bytes: int, load: float) -> None:
     """Print what each program costs, and how many times the cheapest that is."""
     table = Table(
-        title=f"{value_bytes:.0f}-byte messages of ten fields ({fleet.format}), {fleet.hosts} hosts, "
+        title=f"{value_bytes}-byte messages of ten fields ({fleet.format}), {fleet.hosts} hosts, "
         "4 partitions, lz4, six messages a window",
-        caption=f"{cpu_model()}, {psutil.cpu_count()} cores, Python {platform.python_version()}; "
+        caption=f"{cpu_model()}, {psutil.cpu_count()} cores, Python {platform.python_version()}, "
+        f"load {load:.1f} at the start; "
         "CPU: user and system of the process's threads, first record fetched to last window acknowledged",
     )
     for heading in ("program", "messages", "windows", "CPU µs a message", "messages/s (wall)", "ratio"):
@@ -121,6 +122,7 @@ def main() -> None:
     parser.add_argument("--without-faust", action="store_true", help="leave out the plain Faust agent, the slowest")
     arguments = parser.parse_args()
     fleet = fleet_of(arguments)
+    load = psutil.getloadavg()[0]  # what else the machine does makes every program dearer
     with tempfile.TemporaryDirectory(prefix="cinnamon-bench-") as directory:
         broker = KafkaBroker(Path(directory), jvm_flags=THROUGHPUT).start()
         try:
@@ -132,8 +134,7 @@ def main() -> None:
             results.append(measure(run_plain_loop, source, out="out.plain-loop"))
         finally:
             broker.stop()
-    value_bytes = len(next(fleet.messages()).value)
-    print_table(results, fleet, value_bytes)
+    print_table(results, fleet, value_bytes=len(next(fleet.messages()).value), load=load)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def make_app(*, bootstrap_servers: str, topic: str, out: str, messages: int, par
 
     @app.agent(source)
     async def aggregate(stream: StreamT[bytes]) -> None:
-        windows = PlainWindows()
+        windows = [PlainWindows() for _ in range(partitions)]
         sent: list[Awaitable[object]] = []
         read = 0
         clock = None
@@ -41,7 +41,7 @@ def make_app(*, bootstrap_servers: str, topic: str, out: str, messages: int, par
             if clock is None:
                 clock = Clock()
             read += 1
-            for record in windows.add(event.message.partition, event.value):
+            for record in windows[event.message.partition].add(event.value):
                 sent.append(await destination.send(value=record))
             if read == messages:
                 await asyncio.gather(*sent)

@@ -30,7 +30,7 @@ def run(*, bootstrap_servers: str, topic: str, out: str, messages: int) -> Measu
         }
     )
     partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
-    windows = PlainWindows()
+    windows = {partition: PlainWindows() for partition in partitions}
     read = written = 0
     clock = Clock()
     consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
@@ -40,7 +40,7 @@ def run(*, bootstrap_servers: str, topic: str, out: str, messages: int) -> Measu
             if error is not None or value is None:
                 raise RuntimeError(f"{topic} could not be read: {error}")
             read += 1
-            for record in windows.add(message.partition() or 0, value):
+            for record in windows[message.partition() or 0].add(value):
                 producer.produce(out, record)
                 written += 1
         producer.poll(0)
