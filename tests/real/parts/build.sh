@@ -39,7 +39,7 @@ build_kafka() {
   need mvn "apt-get install maven"
   echo "real-parts: fetching Apache Kafka (about 20 s)"
   rm -rf "$tools/kafka"
-  nice mvn -q -B -f "$here/kafka/pom.xml" -Dlibs.directory="$tools/kafka/libs" package
+  nice mvn -q -B -Dstyle.color=never -f "$here/kafka/pom.xml" -Dlibs.directory="$tools/kafka/libs" package
   mark_built kafka "$sum"
 }
 
@@ -62,8 +62,10 @@ build_influxd() {
   need_go
   need gcc "apt-get install build-essential"
   need cargo "$rust"
-  # libflux pins an old compiler in a toolchain file: any newer one that is there will do.
-  export RUSTUP_TOOLCHAIN=${RUSTUP_TOOLCHAIN:-stable}
+  # libflux pins an old compiler in a toolchain file: the one that is in use here will do.
+  if command -v rustup > /dev/null; then
+    export RUSTUP_TOOLCHAIN; RUSTUP_TOOLCHAIN=$(rustup show active-toolchain | cut -d ' ' -f 1)
+  fi
   need_version cargo 1.72 "$(cargo --version | cut -d ' ' -f 2)" "$rust"
   echo "real-parts: building InfluxDB $influxdb_version (about four minutes)"
   # Without the web pages (tag `assets`) and without the static build, which asks for another target of the compiler.
