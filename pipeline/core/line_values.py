@@ -55,12 +55,13 @@ def timestamp_ns(data: bytes, start: int, end: int, unit: TimestampUnit) -> int:
     digits_end = end_of(_DIGITS, data, end)
     if not (at_line_end(data, digits_end) or is_space(data, digits_end)) or data[start:end] == b"-":
         raise value_error(data, start, end, DeadLetterReason.PARSE_NUMBER, expected="an integer timestamp")
-    time_ns = None
-    if digits_end == end:
-        time_ns = to_time_ns(int(data[start:end]), unit=unit, default_unit=INFLUX_DEFAULT_UNIT)
+    token = data[start : min(digits_end, start + 64)]
+    if digits_end > end:
+        message = f"timestamp {quoted(token)} has more than the 19 digits that are allowed"
+        raise StopError(end, DeadLetterReason.TIMESTAMP_RANGE, message)
+    time_ns = to_time_ns(int(token), unit=unit, default_unit=INFLUX_DEFAULT_UNIT)
     if time_ns is None:
-        token = quoted(data[start : min(digits_end, start + 64)])
-        message = f"timestamp {token} (unit {unit}) does not fit in signed 64-bit nanoseconds, allowed are 1677 to 2262"
+        message = f"timestamp {quoted(token)} (unit {unit}) does not fit in signed 64-bit nanoseconds"
         raise StopError(end, DeadLetterReason.TIMESTAMP_RANGE, message)
     return time_ns
 

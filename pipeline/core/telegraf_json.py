@@ -60,8 +60,8 @@ def parse_json(data: bytes, *, unit: TimestampUnit = TimestampUnit.AUTO) -> Iter
     ------
     Metric or Refusal
         A metric that is not usable is refused alone. A document whose brackets do not match is refused from the first
-        byte not used yet, and reading goes on at the next line that starts with ``{`` or ``[``.
-        A refusal points at the broken byte, or at the start of the metric when the JSON is sound but no metric.
+        byte not used yet (its last byte at least), and reading goes on at the next line that starts with ``{`` or
+        ``[``. A refusal points at the broken byte, or at the metric's start when the JSON is sound but no metric.
 
     Notes
     -----
@@ -85,7 +85,7 @@ def parse_json(data: bytes, *, unit: TimestampUnit = TimestampUnit.AUTO) -> Iter
         except JsonSpanError as error:
             resume = _NEXT_DOCUMENT.search(data, max(error.position - 1, start))
             position = len(data) if resume is None else resume.end()
-            unused = Span(max(start, reader.used_until), position, 0)
+            unused = Span(max(start, min(reader.used_until, position - 1)), position, 0)  # never empty
             message = f"JSON: {error}, got {_shown(data, error.position)}"
             yield reader.refusal(unused, error.position, DeadLetterReason.PARSE_SYNTAX, message)
         position = next_byte(data, position)
