@@ -1,6 +1,5 @@
 """One line of InfluxDB line protocol for one closed window."""
 
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 from math import isfinite
@@ -8,18 +7,16 @@ from typing import Any
 
 import orjson
 
+from pipeline.core.influx_escaping import escaped_field_key, escaped_measurement, escaped_tag
+
 STORED_FUNCTIONS = ("min", "max", "avg", "last", "count", "increase", "rate")
 """The functions that are written, in this order; ``sum`` and ``first`` serve roll-ups and stay on the topic."""
 
 MAX_LINE_BYTES = 1_000_000
 """A window's line is a few kilobytes; a longer one than this is a mistake, and no store should have to find out."""
 
-_CACHED_NAMES = 65_536
 _CACHED_SHAPES = 4_096
 _COUNTER = None  # stands behind a name whose field has the two counter functions
-_LINE_BREAKS = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "\f": r"\f"}
-_IN_MEASUREMENT = re.compile(r"[, \n\r\t\f]")
-_IN_KEY_OR_TAG = re.compile(r"[,= \n\r\t\f]")
 
 
 def encode_window(record: Mapping[str, Any]) -> bytes:
@@ -46,9 +43,7 @@ def encode_window(record: Mapping[str, Any]) -> bytes:
 
     Notes
     -----
-    Line breaks and tabs cannot stand in names: they become the two characters backslash and letter. A backslash at
-    the end of a measurement, a tag key or a tag value would escape the separator behind it and is left out. Both as
-    Telegraf's own serializer does. A value that is null, NaN or infinite is left out.
+    Names are escaped as `pipeline.core.influx_escaping` says. A value that is null, NaN or infinite is left out.
 
     Examples
     --------
@@ -58,9 +53,9 @@ def encode_window(record: Mapping[str, Any]) -> bytes:
     """
     try:
         tags = record["tags"]
-        pairs = [_tag_pair(key, tags[key]) for key in sorted(tags)]
+        pairs = [escaped_tag(key, tags[key]) for key in sorted(tags)]
         fields = _fields(record["fields"])
-        line = f"{_measurement(record['measurement'])}{''.join(pairs)} {fields} {record['start_ms']:d}"
+        line = f"{escaped_measurement(record['measurement'])}{''.join(pairs)} {fields} {record['start_ms']:d}"
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a record of metrics.agg: {type(error).__name__}: {error}") from error
     encoded = line.encode()
@@ -95,7 +90,7 @@ def _fields_one_by_one(fields: Mapping[str, Mapping[str, Any]]) -> str:
     """Return what can be written of fields among which some value is missing, not finite or no number at all."""
     parts: list[str] = []
     for name, functions in fields.items():
-        key = _field_key(name)
+        key = escaped_field_key(name)
         for function in STORED_FUNCTIONS:
             value = functions.get(function)
             if value is None:
@@ -114,36 +109,8 @@ def _template(shape: tuple[str | None, ...]) -> str:
     for position, name in enumerate(shape):
         if name is None:
             continue
-        key = _field_key(name).replace("%", "%%")
+        key = escaped_field_key(name).replace("%", "%%")
         counter = shape[position + 1 : position + 2] == (_COUNTER,)
         for function in STORED_FUNCTIONS if counter else STORED_FUNCTIONS[:5]:
             parts.append(f"{key}_{function}=%s{'i' if function == 'count' else ''}")
     return ",".join(parts)
-
-
-@lru_cache(maxsize=_CACHED_NAMES)
-def _field_key(name: str) -> str:
-    if not name:
-        raise ValueError("a field has an empty name")
-    return _IN_KEY_OR_TAG.sub(_escape, name)
-
-
-@lru_cache(maxsize=_CACHED_NAMES)
-def _measurement(name: str) -> str:
-    escaped = _IN_MEASUREMENT.sub(_escape, name.rstrip("\\"))
-    if not escaped or escaped.startswith("#"):
-        raise ValueError(f"the measurement {name!r} cannot stand in line protocol")
-    return escaped
-
-
-@lru_cache(maxsize=_CACHED_NAMES)
-def _tag_pair(key: str, value: str) -> str:
-    """Return ``,key=value``, or nothing where the key or the value is empty."""
-    escaped_key = _IN_KEY_OR_TAG.sub(_escape, key.rstrip("\\"))
-    escaped_value = _IN_KEY_OR_TAG.sub(_escape, value.rstrip("\\"))
-    return f",{escaped_key}={escaped_value}" if escaped_key and escaped_value else ""
-
-
-def _escape(found: re.Match[str]) -> str:
-    character = found.group()
-    return _LINE_BREAKS.get(character) or f"\\{character}"
