@@ -15,7 +15,7 @@ from pipeline.runtime.settings import Settings
 from pipeline.runtime.settings_models import KafkaSettings
 from pipeline.runtime.stage import Stage
 from pipeline.runtime.stage_runner import StageRunner
-from pipeline.runtime.transport import Consumer
+from pipeline.runtime.transport import Consumer, Transport
 
 UNDELIVERED_FETCHES: Final = 4
 """Fetches that wait for the stage, all partitions together."""
@@ -24,7 +24,7 @@ REBALANCE_TIMEOUT_S: Final = 60.0
 MAX_POLL_INTERVAL_S: Final = 24 * 3600.0
 """A stage may pause all partitions while its sink is down; `/healthz` tells when it hangs."""
 
-TRANSPORTS.aliases["cinnamon"] = "pipeline.runtime.transport:Transport"
+TRANSPORTS.aliases["cinnamon"] = f"{Transport.__module__}:{Transport.__qualname__}"
 
 
 class _ConsumerOnly(BootStrategy):
@@ -32,6 +32,8 @@ class _ConsumerOnly(BootStrategy):
 
 
 class _NoTables(TableManager):
+    mundane_level = "debug"
+
     async def on_start(self) -> None:
         """Start without the second that Faust waits for tables to register."""
         await self._update_channels()
@@ -58,6 +60,7 @@ class StageApp(faust.App):
     """
 
     BootStrategy = _ConsumerOnly
+    mundane_level = "debug"
 
     def __init__(self, runner: StageRunner, **options: Any) -> None:
         self.runner = runner

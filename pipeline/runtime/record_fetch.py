@@ -138,6 +138,14 @@ def decode_fetch(fetch: PartitionFetch, pool: BufferPool) -> RecordColumns:
     return joined.decode(next_offset)
 
 
+def warm_up() -> None:
+    """Load or compile the decoder, so that the first fetch need not wait for it."""
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, 0, 1024)
+    builder.append(0, 0, b"key", b"value", [("name", b"value")])
+    columns = decode_fetch(PartitionFetch("warm-up", 0, bytes(builder.build()), 0, 1), BufferPool())
+    columns.headers(0)
+
+
 class _JoinedBatches:
     """Records sections collected in one buffer, and the batches that cannot be read."""
 

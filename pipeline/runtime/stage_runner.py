@@ -32,17 +32,14 @@ class PartitionProgress:
     Parameters
     ----------
     next_offset
-        First offset not yet handed to the stage, or None before the first records.
-    high_watermark
-        Log end at the last fetch handed over, or None.
+        First offset not yet processed, or None before the first records.
     progressed_at_s
-        Monotonic seconds of the last change.
+        Monotonic seconds of the last records processed, or of the assignment.
     is_paused
         Whether the stage asked for a pause.
     """
 
     next_offset: int | None
-    high_watermark: int | None
     progressed_at_s: float
     is_paused: bool = False
 
@@ -113,7 +110,7 @@ class StageRunner:
             starts = await self.stage.assigned(partitions)
             now_s = time.monotonic()
             self.progress = {
-                partition: PartitionProgress(starts.get(partition), None, now_s) for partition in sorted(partitions)
+                partition: PartitionProgress(starts.get(partition), now_s) for partition in sorted(partitions)
             }
             self._generation = generation
             self.is_assigned = True
@@ -172,6 +169,16 @@ class StageRunner:
         if self._consumer is not None:
             self._consumer.resume_partitions([TP(self.stage.source_topic, partition) for partition in mine])
 
+    def waiting_records(self, partition: int) -> int | None:
+        """Return how many records (about: offsets) of an assigned partition wait for the stage; None when not known."""
+        if self._consumer is None or partition not in self.progress:
+            return None
+        position, high_watermark = self._consumer.fetch_state(TP(self.stage.source_topic, partition))
+        processed = self.progress[partition].next_offset
+        if processed is not None:
+            position = processed
+        return None if position is None or high_watermark is None else max(0, high_watermark - position)
+
     def fail(self, error: BaseException) -> None:
         """Call the stage no more, and report the first error."""
         if not self._is_stopped:
@@ -182,7 +189,6 @@ class StageRunner:
         await self.stage.process(columns)
         progress = self.progress[columns.partition]
         progress.next_offset = columns.next_offset
-        progress.high_watermark = columns.high_watermark
         progress.progressed_at_s = time.monotonic()
 
     async def _release_held(self) -> None:

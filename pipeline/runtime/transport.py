@@ -42,7 +42,8 @@ AIOKAFKA_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "aiokafka.consumer.fetcher.FetchResult": ("getall", "check_assignment", "_update_position", "has_more"),
     "aiokafka.consumer.subscription_state.TopicPartitionState": ("await_reset", "has_valid_position", "consumed_to"),
-    "aiokafka.consumer.consumer.AIOKafkaConsumer": ("start", "seek", "seek_to_beginning", "committed", "commit"),
+    "aiokafka.consumer.subscription_state.Assignment": ("state_value", "active"),
+    "aiokafka.consumer.consumer.AIOKafkaConsumer": ("start", "seek", "beginning_offsets", "committed", "commit"),
 }
 """Names of aiokafka 0.14 that this module relies on, beside the public ones."""
 
@@ -193,6 +194,10 @@ def _aborted_transactions(api_version: int, rest: list[Any]) -> Iterable[tuple[i
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread that talks to Kafka."""
 
+    mundane_level = "debug"
+    epoch = 0
+    """How often the positions were set; what was fetched in an earlier epoch is void."""
+
     async def on_start(self) -> None:
         """Connect, and take over the fetches before any partition is assigned."""
         await super().on_start()
@@ -223,36 +228,56 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             **driver.credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
         )
 
-    async def begin_at(self, starts: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None]:
+    async def begin_at(self, starts: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         """Set every assigned partition's position: the given offset, else the group's committed one, else the earliest.
 
         Returns
         -------
         dict
-            Position of each partition; None where it is the earliest.
+            Position of each partition.
 
         Raises
         ------
         IllegalStateError
             When the assignment changed meanwhile; another call follows.
         """
-        positions: dict[TopicPartition, int | None] = await self.call_thread(self._begin_at, starts)
+        positions: dict[TopicPartition, int] = await self.call_thread(self._begin_at, starts)
         return positions
 
-    async def _begin_at(self, starts: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None]:
+    async def _begin_at(self, starts: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         consumer = self._ensure_consumer()
-        positions: dict[TopicPartition, int | None] = {}
+        positions: dict[TopicPartition, int] = {}
         for where in consumer.assignment():
             offset = starts.get(where)
             if offset is None:
                 offset = await consumer.committed(where)
             if offset is None or offset < 0:
-                await consumer.seek_to_beginning(where)
-                positions[where] = None
-            else:
-                consumer.seek(where, offset)
-                positions[where] = offset
+                offset = (await consumer.beginning_offsets([where]))[where]
+            positions[where] = offset
+        # from here on nothing may be awaited: what a fetch hands over belongs to the positions before or after
+        for where, offset in positions.items():
+            consumer.seek(where, offset)
+        self.epoch += 1
         return positions
+
+    async def _fetch_records(
+        self,
+        consumer: aiokafka.AIOKafkaConsumer,
+        active_partitions: set[TP],
+        timeout: float | None = None,  # noqa: ASYNC109  (Faust's signature)
+        max_records: int | None = None,
+    ) -> Any:
+        records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        return self.epoch, records
+
+    def fetch_state(self, where: TopicPartition) -> tuple[int | None, int | None]:
+        """Return the offset that is fetched next and the log's end as last seen; None for what is not known."""
+        subscription = None if self._consumer is None else self._consumer._subscription.subscription  # noqa: SLF001
+        assignment = None if subscription is None else subscription.assignment
+        state = None if assignment is None else assignment.state_value(where)
+        if state is None:
+            return None, None
+        return (state.position if state.has_valid_position else None), state.highwater
 
     async def commit_offsets(self, offsets: Mapping[TopicPartition, int]) -> bool:
         """Commit offsets of the group; return whether the broker took them."""
@@ -275,12 +300,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 class Consumer(driver.Consumer):
     """Hands fetches to the conductor, and commits nothing of its own accord."""
 
+    mundane_level = "debug"
+
     start_offsets: StartOffsets | None = None
     """Asked for where the assigned partitions begin; partitions that it leaves out begin at their committed offset."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._seeked_generation: int | None = None
-        super().__init__(*args, **kwargs)
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -308,11 +331,6 @@ class Consumer(driver.Consumer):
     def on_buffer_drop(self, tp: TP) -> None:
         """Do nothing: see `on_buffer_full`."""
 
-    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Stop the delivery until the next assignment's positions are set."""
-        self._seeked_generation = None
-        await super().on_partitions_revoked(revoked)
-
     async def perform_seek(self) -> None:
         """Set the positions of all assigned partitions.
 
@@ -321,7 +339,6 @@ class Consumer(driver.Consumer):
         TimeoutError
             When the offsets, the stage's or the committed ones, do not come within `SEEK_TIMEOUT_S`: a crash.
         """
-        generation = self.app.consumer_generation_id
         async with asyncio.timeout(SEEK_TIMEOUT_S):
             assigned = self.assignment()
             starts: Mapping[int, int] = {}
@@ -335,15 +352,15 @@ class Consumer(driver.Consumer):
                 }
             )
         begun = {f"{where.topic}[{where.partition}]": offset for where, offset in sorted(positions.items())}
-        logger.info("generation %s begins at %s", generation, begun)
-        self._seeked_generation = generation
+        logger.info("generation %s of the group begins at %s", self.app.consumer_generation_id, begun)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109  (Faust's signature)
         """Yield one message a partition and fetch.
 
         Notes
         -----
-        What comes while a rebalance runs is dropped: `perform_seek` sets all positions before the delivery goes on.
+        What was fetched before a rebalance or while it runs is dropped: `perform_seek` sets all positions before the
+        delivery goes on.
         """
         if not self.flow_active:
             await self.wait(self.can_resume_flow.wait())
@@ -351,11 +368,11 @@ class Consumer(driver.Consumer):
         if not active:
             await self.sleep(PAUSED_WAIT_S)
             return
-        generation = self.app.consumer_generation_id
-        records = await self._getmany(active, timeout)
+        thread = cast("ConsumerThread", self._thread)
+        epoch, records = cast("tuple[int, Mapping[TP, list[RecordColumns]]]", await self._getmany(active, timeout))
         for tp, fetches in records.items():
             for columns in fetches:
-                if not self.flow_active or generation != self._seeked_generation or self.should_stop:
+                if not self.flow_active or epoch != thread.epoch or self.should_stop:
                     return
                 yield tp, self._to_message(tp, columns)
 
@@ -395,6 +412,10 @@ class Consumer(driver.Consumer):
         if not commit:
             return False
         return await cast("ConsumerThread", self._thread).commit_offsets(commit)
+
+    def fetch_state(self, tp: TP) -> tuple[int | None, int | None]:
+        """Return the offset that is fetched next and the log's end as last seen; None for what is not known."""
+        return cast("ConsumerThread", self._thread).fetch_state(TopicPartition(tp.topic, tp.partition))
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Do nothing: the worker's health check watches the progress of each partition."""

@@ -1,0 +1,95 @@
+"""Every Prometheus metric of a worker, named here alone: `cinnamon_<name>_<unit>[_total]`.
+
+Labels are closed sets: stage, topic, partition and reason, never a series, a resource or an error's text.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+BATCH_RECORDS: Final = (1, 10, 100, 1_000, 5_000, 10_000, 20_000, 50_000, 100_000)
+WRITE_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+END_TO_END_SECONDS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 20, 30, 60, 90, 120, 300, 900)
+
+
+class Metrics:
+    """The metrics of one process.
+
+    For each partition, when nothing is in flight: input samples = aggregated + late + too late + filtered, where open
+    samples are a part of the aggregated ones until their window is emitted.
+
+    Parameters
+    ----------
+    registry
+        Where they are registered; a new registry by default.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+
+        of_partition = ("stage", "topic", "partition")
+        of_reason = ("stage", "reason")
+        counter, gauge = self._counter, self._gauge
+
+        self.input_records = counter("input_records", "Records read.", of_partition)
+        self.input_samples = counter("input_samples", "Samples read from records.", of_partition)
+        self.aggregated_samples = counter(
+            "aggregated_samples", "Samples that went into a window in time.", of_partition
+        )
+        self.late_samples = counter("late_samples", "Samples that corrected a closed window.", of_partition)
+        self.too_late_samples = counter("too_late_samples", "Samples behind any correction.", of_partition)
+        self.filtered_samples = counter("filtered_samples", "Fields that are no sample.", of_reason)
+        self.dead_lettered_records = counter("dead_lettered_records", "Dead letters written.", of_reason)
+        self.rekeyed_records = counter(
+            "rekeyed_records", "Records without a key, produced again with one.", of_partition
+        )
+        self.emitted_windows = counter("emitted_windows", "Windows emitted for the first time.", of_partition)
+        self.corrected_windows = counter(
+            "corrected_windows", "Windows emitted again after a late sample.", of_partition
+        )
+
+        self.open_samples = gauge("open_samples", "Samples in windows not yet emitted.", of_partition)
+        self.open_windows = gauge("open_windows", "Windows not yet emitted.", of_partition)
+        self.series = gauge("series", "Series known.", of_partition)
+        self.lag_records = gauge("lag_records", "Records between position and log end.", of_partition)
+        self.lag_seconds = gauge("lag_seconds", "Age of the newest record handed over.", of_partition)
+        self.watermark_age_seconds = gauge("watermark_age_seconds", "Clock less watermark.", of_partition)
+        self.checkpoint_age_seconds = gauge("checkpoint_age_seconds", "Since the last checkpoint.", of_partition)
+        self.paused_partitions = gauge("paused_partitions", "1 while the stage holds a partition.", of_partition)
+
+        self.batch_records = self._histogram("batch_records", "Records handed over at once.", BATCH_RECORDS)
+        self.end_to_end_seconds = self._histogram(
+            "end_to_end_seconds", "From the window's end to its emission or writing.", END_TO_END_SECONDS
+        )
+
+        self.written_points = counter("written_points", "Points a store acknowledged.", ("stage",))
+        self.rejected_points = counter("rejected_points", "Points a store refused for good.", of_reason)
+        self.write_retries = counter("write_retries", "Writes tried again.", of_reason)
+        self.write_seconds = self._histogram("write_seconds", "Until a store answered a write.", WRITE_SECONDS)
+
+    def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
+        return Counter(name, text, labels, namespace="cinnamon", registry=self.registry)
+
+    def _gauge(self, name: str, text: str, labels: tuple[str, ...]) -> Gauge:
+        return Gauge(name, text, labels, namespace="cinnamon", registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(name, text, ("stage",), namespace="cinnamon", registry=self.registry, buckets=buckets)
+
+    def forget_partitions(self, stage: str, topic: str, partitions: Iterable[int]) -> None:
+        """Remove the gauges of partitions that a stage gave up: another worker's are right from now on."""
+        gauges = (
+            self.open_samples,
+            self.open_windows,
+            self.series,
+            self.lag_records,
+            self.lag_seconds,
+            self.watermark_age_seconds,
+            self.checkpoint_age_seconds,
+            self.paused_partitions,
+        )
+        for partition in partitions:
+            for gauge in gauges:
+                gauge.remove(stage, topic, str(partition))
