@@ -55,11 +55,11 @@ class AggregatedWindow(Record):
     tags: dict[str, str] = Field(description="The tags that identify the series, identity tags in canonical form.")
     start_ms: int = Field(description="Start of the window, inclusive: milliseconds since 1970-01-01T00:00:00Z.")
     end_ms: int = Field(description="End of the window, exclusive: milliseconds since 1970-01-01T00:00:00Z.")
-    revision: Offset = Field(description="Offset of the newest input record in the window; the greater one is right.")
+    revision: Offset = Field(description="Offset of the newest input record that the window depends on; the greater one is right.")
     fields: dict[str, FieldValues] = Field(min_length=1, description="The fields' functions, by field.")
     partition: int = Field(ge=0, description="The partition of metrics.raw that the window was made from.")
     first_offset: Offset = Field(description="The smallest offset that the window was made from.")
-    last_offset: Offset = Field(description="The greatest offset that the window was made from: the revision.")
+    last_offset: Offset = Field(description="The greatest offset that the window was made from.")
     lag_ms: int = Field(
         ge=0, description="The greatest time from a sample to its Kafka record, in milliseconds; 0 when it is ahead."
     )
@@ -70,8 +70,8 @@ class AggregatedWindow(Record):
             raise ValueError(f"end_ms {self.end_ms} must be above start_ms {self.start_ms}")
         if self.first_offset > self.last_offset:
             raise ValueError(f"first_offset {self.first_offset} is above last_offset {self.last_offset}")
-        if self.revision != self.last_offset:
-            raise ValueError(f"revision {self.revision} must equal last_offset {self.last_offset}")
+        if self.revision < self.last_offset:
+            raise ValueError(f"revision {self.revision} is below last_offset {self.last_offset}")
         return self
 
     def to_json(self) -> bytes:

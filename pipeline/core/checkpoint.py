@@ -12,7 +12,7 @@ from pipeline.core.series import Ints
 
 _VERSION = 1
 _TIMES = ("newest_ms", "idle_ms", "floor_ms", "seen_ms")
-_MAX_RESOURCES = 10_000_000
+_MAX_UNPACKED_BYTES = 1 << 30
 
 
 class CheckpointError(ValueError):
@@ -73,24 +73,29 @@ class AggregateCheckpoint:
         """
         try:
             document: dict[str, Any] = orjson.loads(data)
-            count = int(document["resource_count"])
-            if document["version"] != _VERSION or not 0 <= count <= _MAX_RESOURCES:
-                raise CheckpointError(f"checkpoint of version {document['version']!r} with {count} resources")
-            unpacked = zlib.decompress(b64decode(document["resources"], validate=True))
+            version, count = document["version"], int(document["resource_count"])
+            unpacked = _decompressed(document["resources"])
             times_size = 8 * len(_TIMES) * count
             names, times = unpacked[: len(unpacked) - times_size - 1], unpacked[len(unpacked) - times_size :]
             columns = np.frombuffer(times, "<i8").reshape(len(_TIMES), count).astype(np.int64)
-            resources = tuple(str(name) for name in orjson.loads(names))
-            if len(resources) != count:
-                raise CheckpointError(f"checkpoint names {len(resources)} resources and counts {count}")
-            return cls(
+            checkpoint = cls(
                 int(document["offset"]),
                 int(document["highest_offset"]),
                 int(document["partition_ms"]),
-                resources,
+                tuple(str(name) for name in orjson.loads(names)),
                 *columns,
             )
-        except CheckpointError:
-            raise
         except (ValueError, KeyError, TypeError, zlib.error) as error:
             raise CheckpointError(f"unreadable checkpoint of {len(data)} bytes: {error}") from error
+        if version != _VERSION or len(checkpoint.resources) != count:
+            raise CheckpointError(f"checkpoint of version {version!r} with {count} resources; known is {_VERSION}")
+        return checkpoint
+
+
+def _decompressed(text: str) -> bytes:
+    """Decompress base64 text, to a bounded size."""
+    unpacker = zlib.decompressobj()
+    unpacked = unpacker.decompress(b64decode(text, validate=True), _MAX_UNPACKED_BYTES)
+    if not unpacker.eof:
+        raise CheckpointError(f"more than {_MAX_UNPACKED_BYTES} bytes, or cut off")
+    return unpacked

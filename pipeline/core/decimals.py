@@ -13,6 +13,8 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
+from pipeline.core.words import ascii_of_eight, load_word, store_word
+
 _POWER_MIN, _POWER_MAX = -342, 308
 _TEN_MIN, _TEN_MAX = -292, 324
 _U1 = np.uint64(1)
@@ -22,8 +24,8 @@ _SIGNIFICAND_MASK = np.uint64((1 << 52) - 1)
 _PRECISION_MASK = np.uint64((1 << 64) - 1 >> 55)
 _ALL_ONES = np.uint64((1 << 64) - 1)
 
-MAX_TEXT_BYTES = 25
-"""The longest text that :func:`write_double` writes: ``-2.2250738585072014e-308`` and one to spare."""
+MAX_TEXT_BYTES = 48
+"""Room that :func:`write_double` needs: 24 bytes of text at most, and what it may overwrite behind them."""
 
 
 def _power_of_five(exponent: int) -> int:
@@ -57,6 +59,7 @@ def _table(values: list[int]) -> np.ndarray[Any, np.dtype[np.uint64]]:
 
 _FIVES = _table([_power_of_five(q) for q in range(_POWER_MIN, _POWER_MAX + 1)])
 _TENS = _table([_power_of_ten(k) for k in range(_TEN_MIN, _TEN_MAX + 1)])
+_INTEGER_TENS = np.array([10**i for i in range(20)], np.uint64)
 _EXACT_TENS = np.array([10.0**i for i in range(23)])
 
 
@@ -231,24 +234,45 @@ def _shortest(bits: np.uint64) -> tuple[np.uint64, int]:
 
 
 @njit(cache=True, nogil=True)
+def _count_digits(value: np.uint64) -> int:
+    """Count the decimal digits of an unsigned integer below 10**19; 1 for 0."""
+    guess = ((64 - np.int64(_leading_zeros(value | _U1))) * 1233) >> 12
+    return guess + (1 if value >= _INTEGER_TENS[guess] else 0) if value > 0 else 1
+
+
+@njit(cache=True, nogil=True)
+def _write_digits(value: np.uint64, count: int, out: np.ndarray[Any, Any], at: int) -> None:
+    """Write the ``count`` digits of an unsigned integer from ``at`` on; up to seven bytes behind are overwritten."""
+    if count <= 8:
+        store_word(out, at, ascii_of_eight(value) >> np.uint64(8 * (8 - count)))
+        return
+    upper = value // np.uint64(100_000_000)
+    lower = value - upper * np.uint64(100_000_000)
+    count -= 8
+    if count > 8:
+        top = upper // np.uint64(100_000_000)
+        upper -= top * np.uint64(100_000_000)
+        count -= 8
+        store_word(out, at, ascii_of_eight(top) >> np.uint64(8 * (8 - count)))
+        at += count
+        count = 8
+    store_word(out, at, ascii_of_eight(upper) >> np.uint64(8 * (8 - count)))
+    store_word(out, at + count, ascii_of_eight(lower))
+
+
+@njit(cache=True, nogil=True)
 def write_integer(value: int, out: np.ndarray[Any, Any], at: int) -> int:
-    """Write a signed 64-bit integer in decimal at ``out[at:]``; give the position after it (at most 20 bytes on)."""
+    """Write a signed 64-bit integer in decimal at ``out[at:]``; give the position after it (at most 20 bytes on).
+
+    Up to seven bytes behind are overwritten.
+    """
     rest = np.uint64(value)
     if value < 0:
         out[at] = 45
         at += 1
         rest = np.uint64(0) - rest
-    end = at + 1
-    probe = rest
-    while probe >= np.uint64(10):
-        probe //= np.uint64(10)
-        end += 1
-    place = end
-    while place > at:
-        place -= 1
-        nxt = rest // np.uint64(10)
-        out[place] = np.uint8(rest - nxt * np.uint64(10)) + 48
-        rest = nxt
+    end = at + _count_digits(rest)
+    _write_digits(rest, end - at, out, at)
     return end
 
 
@@ -273,7 +297,7 @@ def write_double(value: float, out: np.ndarray[Any, Any], at: int) -> int:
 
     Examples
     --------
-    >>> text = np.zeros(32, np.uint8)
+    >>> text = np.zeros(MAX_TEXT_BYTES, np.uint8)
     >>> text[: write_double(0.1 + 0.2, text, 0)].tobytes()
     b'0.30000000000000004'
     """
@@ -291,70 +315,53 @@ def write_double(value: float, out: np.ndarray[Any, Any], at: int) -> int:
         out[at + 2] = 48
         return at + 3
     digits, exponent = _shortest(bits)
+    if digits >= np.uint64(100_000_000):
+        rest = digits // np.uint64(100_000_000)
+        if rest * np.uint64(100_000_000) == digits:
+            digits = rest
+            exponent += 8
     while True:
         tenth = digits // np.uint64(10)
         if tenth * np.uint64(10) != digits:
             break
         digits = tenth
         exponent += 1
-    count = 1
-    probe = digits
-    while probe >= np.uint64(10):
-        probe //= np.uint64(10)
-        count += 1
+    count = _count_digits(digits)
     point = count + exponent  # where the decimal point stands, counted from the first digit
-    if -4 < point <= 16:
-        if point <= 0:
+    if 0 < point < count:
+        _write_digits(digits, count, out, at)
+        at += point
+        first, second = load_word(out, at), load_word(out, at + 8)
+        out[at] = 46
+        store_word(out, at + 1, first)
+        store_word(out, at + 9, second)
+        return at + 1 + count - point
+    if count <= point <= 16:
+        _write_digits(digits, count, out, at)
+        end = at + count
+        for _ in range(point - count):
+            out[end] = 48
+            end += 1
+        out[end] = 46
+        out[end + 1] = 48
+        return end + 2
+    if -4 < point <= 0:
+        out[at] = 48
+        out[at + 1] = 46
+        at += 2
+        for _ in range(-point):
             out[at] = 48
-            out[at + 1] = 46
-            at += 2
-            for _ in range(-point):
-                out[at] = 48
-                at += 1
-            place = at + count
-            end = place
-            while place > at:
-                place -= 1
-                tenth = digits // np.uint64(10)
-                out[place] = np.uint8(digits - tenth * np.uint64(10)) + 48
-                digits = tenth
-            return end
-        if point >= count:
-            place = at + count
-            end = place
-            while place > at:
-                place -= 1
-                tenth = digits // np.uint64(10)
-                out[place] = np.uint8(digits - tenth * np.uint64(10)) + 48
-                digits = tenth
-            for _ in range(point - count):
-                out[end] = 48
-                end += 1
-            out[end] = 46
-            out[end + 1] = 48
-            return end + 2
-        end = at + count + 1
-        place = end
-        dot = at + point
-        while place > at:
-            place -= 1
-            if place == dot:
-                out[place] = 46
-            else:
-                tenth = digits // np.uint64(10)
-                out[place] = np.uint8(digits - tenth * np.uint64(10)) + 48
-                digits = tenth
-        return end
-    end = at + count + (1 if count > 1 else 0)
-    place = end
-    while place > at:
-        place -= 1
-        if count > 1 and place == at + 1:
-            out[place] = 46
-        else:
-            tenth = digits // np.uint64(10)
-            out[place] = np.uint8(digits - tenth * np.uint64(10)) + 48
-            digits = tenth
+            at += 1
+        _write_digits(digits, count, out, at)
+        return at + count
+    end = at + count
+    if count > 1:
+        _write_digits(digits, count, out, at + 1)
+        out[at] = out[at + 1]
+        out[at + 1] = 46
+        end += 1
+    else:
+        out[at] = np.uint8(digits) + 48
     out[end] = 101
     scientific = point - 1
     out[end + 1] = 45 if scientific < 0 else 43

@@ -13,8 +13,6 @@ from numba import njit
 
 from pipeline.core.decimals import double_of_decimal
 from pipeline.core.series import (
-    FNV_BASIS,
-    FNV_PRIME,
     FORMAT_INFLUX,
     FORMAT_JSON,
     Array,
@@ -25,6 +23,7 @@ from pipeline.core.series import (
     RowTable,
     find_key,
 )
+from pipeline.core.words import eight_digits, find_equals, find_key_end, hash_bytes, load_word, same_bytes
 
 UNIT_NS, UNIT_US, UNIT_MS, UNIT_S, UNIT_AUTO = 0, 1, 2, 3, 4
 FORMAT_AUTO = 2
@@ -91,6 +90,12 @@ def _number(data: Bytes, p: int, end: int, json: bool) -> tuple[int, float]:
     if p < end and data[p] == 46:
         p += 1
         point = p
+        while p + 8 <= end:
+            eight = eight_digits(load_word(data, p))
+            if eight < 0:
+                break
+            significand = significand * np.uint64(100_000_000) + np.uint64(eight)
+            p += 8
         while p < end:
             d = np.uint64(data[p]) - np.uint64(48)
             if d > np.uint64(9):
@@ -166,6 +171,18 @@ def _boolean(data: Bytes, p: int, end: int, json: bool) -> tuple[int, float]:
         if data[p] == 102 or data[p] == 70:
             return p + 1, 0.0
     return -1, 0.0
+
+
+@njit(cache=True, nogil=True)
+def _simple_name(data: Bytes, p: int, end: int) -> bool:
+    """Tell whether a field name needs no second look: letters, digits and punctuation that mean nothing else."""
+    if p >= end:
+        return False
+    for i in range(p, end):
+        c = data[i]
+        if c <= 32 or c > 126 or c == 44 or c == 92:
+            return False
+    return True
 
 
 @njit(cache=True, nogil=True)
@@ -305,143 +322,124 @@ def json_fields_end(data: Bytes, p: int, end: int) -> int:
     return -1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _influx_line(
     data: Bytes,
     p: int,
     end: int,
     keys: KeyTable,
     names: KeyTable,
-    rows: RowTable,
-    fields: FieldTable,
-    out: Columns,
-    scratch: Scratch,
+    name_start: Array,
+    name_length: Array,
+    name_salt: Array,
+    name_pool: Bytes,
+    field_base: Array,
+    field_count: Array,
+    field_name: Array,
+    sample_column: Array,
+    sample_value: Array,
+    seen: Array,
     serial: int,
     unit: int,
     record_time_ms: int,
-) -> int:
-    """Parse one line at ``p``, its samples appended to ``out``; the position after its newline, or -1."""
+    at: int,
+) -> tuple[int, int, int, int, int]:
+    """Parse one line at ``p``, its samples written from ``at`` on.
+
+    Gives the position after its newline, or -1; its row, its time in milliseconds, where its samples end, and how many
+    strings were left out.
+    """
     begin = p
-    h = FNV_BASIS
-    while p < end:
-        c = data[p]
-        if c == 32 or c < 32:
-            break
-        if c == 92:
-            h = (h ^ np.uint64(c)) * FNV_PRIME
-            p += 1
-            if p == end:
-                return -1
-            c = data[p]
-        h = (h ^ np.uint64(c)) * FNV_PRIME
+    after = np.int64(-1)
+    row = np.int64(-1)
+    time_ms = np.int64(record_time_ms)
+    strings = 0
+    p = find_key_end(data, p, end)
+    while p + 1 < end and data[p] == 92:
+        p = find_key_end(data, p + 2, end)
+    if p < end and data[p] == 32:
+        row = find_key(keys, hash_bytes(data, begin, p), data, begin, p - begin, FORMAT_INFLUX)
+    if row >= 0:
         p += 1
-    if p >= end or data[p] != 32:
-        return -1
-    row = find_key(keys, h, data, begin, p - begin, FORMAT_INFLUX)
-    if row < 0:
-        return -1
-    p += 1
-    base = rows.field_base[row]
-    count = np.int64(rows.field_count[row])
-    at = out.counts[1]
-    expected = np.int64(0)
-    ordered = True
-    while True:
-        # the field's name: most often the one that came after the last one before
-        column = np.int64(-1)
-        if expected < count:
-            name = fields.name[base + expected]
-            length = np.int64(names.length[name])
-            if names.salt[name] == 0 and p + length < end and data[p + length] == 61:
-                start = names.start[name]
-                same = True
-                for i in range(length):
-                    if names.pool[start + i] != data[p + i]:
-                        same = False
-                        break
-                if same:
+        base = field_base[row]
+        count = np.int64(field_count[row])
+        expected = np.int64(0)
+        ordered = True
+        good = False
+        while True:
+            # the field's name: most often the one that came after the last one before
+            column = np.int64(-1)
+            if expected < count:
+                name = np.int64(field_name[base + expected])
+                length = np.int64(name_length[name])
+                if (
+                    p + length < end
+                    and data[p + length] == 61
+                    and name_salt[name] == 0
+                    and same_bytes(name_pool, name_start[name], data, p, length)
+                ):
                     column = expected
                     p += length + 1
-        if column < 0:
-            start = p
-            h = FNV_BASIS
-            while p < end:
-                c = data[p]
-                if c == 61:
-                    break
-                if c == 92 or c <= 32 or c == 44:
-                    return -1
-                h = (h ^ np.uint64(c)) * FNV_PRIME
-                p += 1
-            if p >= end:
-                return -1
-            name = find_key(names, h, data, start, p - start, 0)
-            p += 1
-            if name < 0:
-                if p < end and data[p] == 34:
-                    name = -2  # a string that nobody keeps needs no column
-                else:
-                    return -1
-            else:
-                for i in range(count):
-                    if fields.name[base + i] == name:
-                        column = i
-                        break
-        if p >= end:
-            return -1
-        c = data[p]
-        if c == 34:
-            p = _plain_string(data, p, end)
-            if p < 0 or column >= 0:
-                return -1  # a column that has had numbers: the plain parser sees to doubled names
-            out.counts[2] += 1
-        else:
             if column < 0:
-                return -1
-            if c == 45 or c == 46 or 48 <= c <= 57:
-                p, value = _number(data, p, end, False)
+                start = p
+                p = find_equals(data, p, end)
+                name = find_key(names, hash_bytes(data, start, p), data, start, p - start, 0)
+                p += 1
+                if p >= end:
+                    break
+                if name >= 0:
+                    for i in range(count):
+                        if field_name[base + i] == name:
+                            column = i
+                            break
+                elif data[p] != 34 or not _simple_name(data, start, p - 1):
+                    break  # not a string that nobody keeps
+            if p >= end:
+                break
+            c = data[p]
+            if c == 34:
+                if column >= 0:
+                    break  # a column that has had numbers: the plain parser sees to doubled names
+                p = _plain_string(data, p, end)
+                if p < 0:
+                    break
+                strings += 1
             else:
-                p, value = _boolean(data, p, end, False)
-            if p < 0:
-                return -1
-            if column < expected:
-                ordered = False
-            if not ordered:
-                if scratch.seen[column] == serial:
-                    return -1
-            scratch.seen[column] = serial
-            out.sample_column[at] = column
-            out.sample_value[at] = value
-            at += 1
-            expected = column + 1
-        if p < end and data[p] == 44:
-            p += 1
-            continue
-        break
-    if p < end and data[p] == 32:
-        p, stamp = _integer(data, p + 1, end)
-        if p < 0:
-            return -1
-        fits, time_ms = _time_ms(stamp, unit, UNIT_NS)
-        if not fits:
-            return -1
-    else:
-        time_ms = record_time_ms
-    if p < end and data[p] == 13:
-        p += 1
-        if p == end:
-            return -1
-    if p < end:
-        if data[p] != 10:
-            return -1
-        p += 1
-    line = out.counts[0]
-    out.line_row[line] = row
-    out.line_time_ms[line] = time_ms
-    out.line_sample[line + 1] = at
-    out.counts[0] = line + 1
-    out.counts[1] = at
-    return p
+                if column < 0:
+                    break
+                if c <= 57:
+                    p, value = _number(data, p, end, False)
+                else:
+                    p, value = _boolean(data, p, end, False)
+                if p < 0:
+                    break
+                if column < expected:
+                    ordered = False
+                if not ordered and seen[column] == serial:
+                    break
+                seen[column] = serial
+                sample_column[at] = column
+                sample_value[at] = value
+                at += 1
+                expected = column + 1
+            if p < end and data[p] == 44:
+                p += 1
+                continue
+            good = True
+            break
+        if good:
+            if p < end and data[p] == 32:
+                p, stamp = _integer(data, p + 1, end)
+                if p >= 0:
+                    good, time_ms = _time_ms(stamp, unit, UNIT_NS)
+            if p >= 0 and good:
+                if p + 1 < end and data[p] == 13:
+                    p += 1
+                if p == end:
+                    after = p
+                elif data[p] == 10:
+                    after = p + 1
+    return after, row, time_ms, at, strings
 
 
 @njit(cache=True, nogil=True)
@@ -451,117 +449,107 @@ def _json_metric(
     end: int,
     keys: KeyTable,
     names: KeyTable,
-    rows: RowTable,
-    fields: FieldTable,
-    out: Columns,
-    scratch: Scratch,
+    field_base: Array,
+    field_count: Array,
+    field_name: Array,
+    sample_column: Array,
+    sample_value: Array,
+    scratch_name: Array,
+    seen: Array,
     serial: int,
     unit: int,
-) -> int:
-    """Parse ``{"fields":{…},"name":…,"tags":{…},"timestamp":…}`` at ``p``; the position after it, or -1."""
+    at: int,
+) -> tuple[int, int, int, int, int]:
+    """Parse ``{"fields":{…},"name":…,"tags":{…},"timestamp":…}`` at ``p``; gives what :func:`_influx_line` gives."""
+    strings = 0
     if not _word(data, p, end, _FIELDS, 8) or p + 12 > end:
-        return -1
+        return -1, 0, 0, 0, 0
     if data[p + 8] != 34 or data[p + 9] != 58 or data[p + 10] != 123:
-        return -1
+        return -1, 0, 0, 0, 0
     p += 11
-    at = out.counts[1]
     found = 0
     while True:
         if p >= end or data[p] != 34:
-            return -1
+            return -1, 0, 0, 0, 0
         p += 1
         start = p
-        h = FNV_BASIS
-        while p < end:
-            c = data[p]
-            if c == 34:
-                break
-            if c == 92 or c < 32:
-                return -1
-            h = (h ^ np.uint64(c)) * FNV_PRIME
+        while p < end and data[p] != 34:
+            if data[p] == 92 or data[p] < 32:
+                return -1, 0, 0, 0, 0
             p += 1
-        name = find_key(names, h, data, start, p - start, 0)
+        name = find_key(names, hash_bytes(data, start, p), data, start, p - start, 0)
         p += 1
         if p + 1 >= end or data[p] != 58:
-            return -1
+            return -1, 0, 0, 0, 0
         p += 1
         c = data[p]
         if c == 34:
             p = _plain_string(data, p, end)
             if p < 0 or name >= 0:
-                return -1
-            out.counts[2] += 1
+                return -1, 0, 0, 0, 0
+            strings += 1
         else:
             if name < 0 or found == _MAX_FIELDS:
-                return -1
-            if c == 45 or 48 <= c <= 57:
+                return -1, 0, 0, 0, 0
+            if c <= 57:
                 p, value = _number(data, p, end, True)
             else:
                 p, value = _boolean(data, p, end, True)
             if p < 0:
-                return -1
-            scratch.name[found] = name
-            out.sample_value[at + found] = value
+                return -1, 0, 0, 0, 0
+            scratch_name[found] = name
+            sample_value[at + found] = value
             found += 1
         if p >= end:
-            return -1
+            return -1, 0, 0, 0, 0
         if data[p] == 44:
             p += 1
             continue
         if data[p] == 125 and p + 1 < end and data[p + 1] == 44:
             p += 2
             break
-        return -1
+        return -1, 0, 0, 0, 0
     if found == 0:
-        return -1
+        return -1, 0, 0, 0, 0
     begin = p
     p = json_key_end(data, p, end)
     if p < 0:
-        return -1
-    h = FNV_BASIS
-    for i in range(begin, p):
-        h = (h ^ np.uint64(data[i])) * FNV_PRIME
-    row = find_key(keys, h, data, begin, p - begin, FORMAT_JSON)
+        return -1, 0, 0, 0, 0
+    row = find_key(keys, hash_bytes(data, begin, p), data, begin, p - begin, FORMAT_JSON)
     if row < 0:
-        return -1
-    base = rows.field_base[row]
-    count = np.int64(rows.field_count[row])
+        return -1, 0, 0, 0, 0
+    base = field_base[row]
+    count = np.int64(field_count[row])
     expected = np.int64(0)
     for k in range(found):
-        name = scratch.name[k]
+        name = scratch_name[k]
         column = np.int64(-1)
-        if expected < count and fields.name[base + expected] == name:
+        if expected < count and field_name[base + expected] == name:
             column = expected
         else:
             for i in range(count):
-                if fields.name[base + i] == name:
+                if field_name[base + i] == name:
                     column = i
                     break
-        if column < 0 or scratch.seen[column] == serial:
-            return -1
-        scratch.seen[column] = serial
-        out.sample_column[at + k] = column
+        if column < 0 or seen[column] == serial:
+            return -1, 0, 0, 0, 0
+        seen[column] = serial
+        sample_column[at + k] = column
         expected = column + 1
     # ,"timestamp":N}
     if p + 13 >= end or data[p] != 44 or not _word(data, p + 1, end, _TIMESTAMP, 8):
-        return -1
+        return -1, 0, 0, 0, 0
     if data[p + 9] != 109 or data[p + 10] != 112 or data[p + 11] != 34 or data[p + 12] != 58:
-        return -1
-    if data[p + 13] == 48 or (data[p + 13] == 45):
-        return -1
+        return -1, 0, 0, 0, 0
+    if data[p + 13] == 48 or data[p + 13] == 45:
+        return -1, 0, 0, 0, 0
     p, stamp = _integer(data, p + 13, end)
     if p < 0 or p >= end or data[p] != 125:
-        return -1
+        return -1, 0, 0, 0, 0
     fits, time_ms = _time_ms(stamp, unit, UNIT_S)
     if not fits:
-        return -1
-    line = out.counts[0]
-    out.line_row[line] = row
-    out.line_time_ms[line] = time_ms
-    out.line_sample[line + 1] = at + found
-    out.counts[0] = line + 1
-    out.counts[1] = at + found
-    return p + 1
+        return -1, 0, 0, 0, 0
+    return p + 1, row, time_ms, at + found, strings
 
 
 @njit(cache=True, nogil=True)
@@ -615,79 +603,104 @@ def parse_records(
     serial : int
         The next free serial number.
     """
-    room_samples = out.sample_value.shape[0]
-    room_lines = out.line_row.shape[0]
-    for record in range(first, last):
+    line_row, line_time_ms, line_record = out.line_row, out.line_time_ms, out.line_record
+    line_sample, sample_column, sample_value = out.line_sample, out.sample_column, out.sample_value
+    name_start, name_length, name_salt, name_pool = names.start, names.length, names.salt, names.pool
+    field_base, field_count, field_name = rows.field_base, rows.field_count, fields.name
+    scratch_name, seen = scratch.name, scratch.seen
+    room_samples = sample_value.shape[0]
+    room_lines = line_row.shape[0]
+    lines, samples, strings = out.counts[0], out.counts[1], out.counts[2]
+    record = first
+    while record < last:
         p = value_start[record]
         end = value_end[record]
         size = end - p
         if size <= 0 or size > max_bytes:
-            return record, serial
+            break
         # every sample takes at least four bytes (`a=1,`), every line six
-        if out.counts[1] + size // 4 + 1 > room_samples or out.counts[0] + size // 6 + 1 > room_lines:
-            return record, serial
-        lines, samples, strings = out.counts[0], out.counts[1], out.counts[2]
-        good = True
-        if data[p] == 123:
-            if text_format == FORMAT_INFLUX:
-                return record, serial
-            batch = False
-            if _word(data, p, end, _METRICS, 8):
-                if p + 12 > end or data[p + 8] != 115 or data[p + 9] != 34 or data[p + 10] != 58 or data[p + 11] != 91:
-                    return record, serial
-                batch = True
-                p += 12
-            while True:
-                serial += 1
-                p = _json_metric(data, p, end, keys, names, rows, fields, out, scratch, serial, json_unit)
-                if p < 0:
-                    good = False
-                    break
-                if not batch:
-                    break
-                if p < end and data[p] == 44:
-                    p += 1
-                    continue
-                if p + 1 < end and data[p] == 93 and data[p + 1] == 125:
-                    p += 2
-                else:
-                    good = False
+        if samples + size // 4 + 1 > room_samples or lines + size // 6 + 1 > room_lines:
+            break
+        line, at, left_out = lines, samples, strings
+        json = data[p] == 123
+        if (json and text_format == FORMAT_INFLUX) or (not json and text_format == FORMAT_JSON):
+            break
+        batch = False
+        if json and _word(data, p, end, _METRICS, 8):
+            if p + 12 > end or data[p + 8] != 115 or data[p + 9] != 34 or data[p + 10] != 58 or data[p + 11] != 91:
                 break
-            if good and p < end and data[p] == 10:
-                p += 1
-            if good and p != end:
-                good = False
-        else:
-            if text_format == FORMAT_JSON:
-                return record, serial
-            while p < end:
-                serial += 1
-                p = _influx_line(
+            batch = True
+            p += 12
+        good = True
+        while p < end:
+            serial += 1
+            if json:
+                p, row, time_ms, at, more = _json_metric(
                     data,
                     p,
                     end,
                     keys,
                     names,
-                    rows,
-                    fields,
-                    out,
-                    scratch,
+                    field_base,
+                    field_count,
+                    field_name,
+                    sample_column,
+                    sample_value,
+                    scratch_name,
+                    seen,
+                    serial,
+                    json_unit,
+                    at,
+                )
+            else:
+                p, row, time_ms, at, more = _influx_line(
+                    data,
+                    p,
+                    end,
+                    keys,
+                    names,
+                    name_start,
+                    name_length,
+                    name_salt,
+                    name_pool,
+                    field_base,
+                    field_count,
+                    field_name,
+                    sample_column,
+                    sample_value,
+                    seen,
                     serial,
                     influx_unit,
                     record_time_ms[record],
+                    at,
                 )
-                if p < 0:
-                    good = False
-                    break
-        if good:
-            for line in range(lines, out.counts[0]):
-                out.line_record[line] = record
-                if out.line_time_ms[line] > latest_ms or (
-                    out.line_time_ms[line] == record_time_ms[record] and record_time_ms[record] < 0
-                ):
-                    good = False
-                    break
+            if p < 0 or time_ms > latest_ms or (time_ms < 0 and time_ms == record_time_ms[record]):
+                good = False
+                break
+            line_row[line] = row
+            line_time_ms[line] = time_ms
+            line_record[line] = record
+            line += 1
+            line_sample[line] = at
+            left_out += more
+            if json:
+                if batch:
+                    if p < end and data[p] == 44:
+                        p += 1
+                        good = p < end
+                        continue
+                    if p + 1 < end and data[p] == 93 and data[p + 1] == 125:
+                        p += 2
+                    else:
+                        good = False
+                        break
+                if p < end and data[p] == 10:
+                    p += 1
+                good = p == end
+                break
         if not good:
-            out.counts[0], out.counts[1], out.counts[2] = lines, samples, strings
-            return record, serial
-    return last, serial
+            break
+        lines, samples, strings = line, at, left_out
+        record += 1
+    out.counts[0], out.counts[1], out.counts[2] = lines, samples, strings
+    return record, serial

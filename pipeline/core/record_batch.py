@@ -390,7 +390,7 @@ def _skip_headers(buffer: Bytes, at: int, end: int, count: int) -> tuple[Any, in
 
 
 @njit(cache=True, nogil=True)
-def _walk(  # noqa: PLR0917  numba's kernels take positional arguments
+def _walk(
     buffer: Bytes,
     start: Int64s,
     end: Int64s,

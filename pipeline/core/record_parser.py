@@ -141,7 +141,7 @@ class RecordParser:
         self.records_with_samples = 0
 
     def parse(self, batch: RecordBatch, first: int, last: int, now_ms: int) -> int:
-        """Parse records from ``first`` on until ``last`` or until ``columns`` are full; give the record to go on with."""
+        """Parse from ``first`` on until ``last`` or until ``columns`` are full; give the record to go on with."""
         latest_ms = now_ms + self._options.future_limit_ms
         table, options = self._table, self._options
         record = first
@@ -207,12 +207,10 @@ class RecordParser:
             json_unit=options.json_unit,
             max_bytes=options.max_bytes,
         ):
-            if isinstance(item, Metric):
-                refusal = self._take(item, batch, record, latest_ms)
-                if refusal is None:
-                    continue
-                item = refusal
-            self.refused.append(RefusedPart(int(batch.offset[record]), item, value[item.start : item.end]))
+            refusal = self._take(item, batch, record, latest_ms) if isinstance(item, Metric) else item
+            if refusal is not None:
+                bytes_refused = value[refusal.start : refusal.end]
+                self.refused.append(RefusedPart(int(batch.offset[record]), refusal, bytes_refused))
         if int(self.columns.counts[0]) > lines:
             self.records_with_samples += 1
         elif len(self.refused) == refused:

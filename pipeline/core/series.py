@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 
 from pipeline.core.identity import canonical_tags, resource_of
+from pipeline.core.words import hash_bytes, same_bytes
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
@@ -21,10 +22,10 @@ Array = np.ndarray[Any, Any]
 FORMAT_INFLUX, FORMAT_JSON = 0, 1
 KIND_GAUGE, KIND_COUNTER = 0, 1
 
-_PLAIN_NAME = re.compile(rb'[^\x00-\x20,=\\"]+')
+WORD_BYTES = 8
+"""Spare bytes behind texts that are copied by words."""
 
-FNV_BASIS = np.uint64(14695981039346656037)
-FNV_PRIME = np.uint64(1099511628211)
+_PLAIN_NAME = re.compile(rb'[^\x00-\x20,=\\"]+')
 
 
 class KeyTable(NamedTuple):
@@ -65,15 +66,6 @@ class FieldTable(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def hash_bytes(data: Bytes, start: int, end: int) -> np.uint64:
-    """Hash ``data[start:end]`` (FNV-1a, 64 bits)."""
-    h = FNV_BASIS
-    for i in range(start, end):
-        h = (h ^ np.uint64(data[i])) * FNV_PRIME
-    return h
-
-
-@njit(cache=True, nogil=True)
 def find_key(table: KeyTable, h: np.uint64, data: Bytes, start: int, length: int, salt: int) -> int:
     """Give the value that ``data[start:start+length]`` leads to, or -1; hash equality alone is never trusted."""
     mask = table.slot.shape[0] - 1
@@ -83,13 +75,7 @@ def find_key(table: KeyTable, h: np.uint64, data: Bytes, start: int, length: int
         if entry < 0:
             return -1
         if table.hash[j] == h and table.length[entry] == length and table.salt[entry] == salt:
-            at = table.start[entry]
-            same = True
-            for i in range(length):
-                if table.pool[at + i] != data[start + i]:
-                    same = False
-                    break
-            if same:
+            if same_bytes(table.pool, table.start[entry], data, start, length):
                 return np.int64(table.value[entry])
         j = (j + 1) & mask
 
@@ -258,7 +244,7 @@ class SeriesTable:
             json.dumps(canonical, ensure_ascii=False, separators=(",", ":")).encode(),
         )
         self.rows = RowTable(*(grown(column, row + 1) for column in self.rows))
-        self.heads = grown(self.heads, self._heads_used + len(head))
+        self.heads = grown(self.heads, self._heads_used + len(head) + WORD_BYTES)
         self.heads[self._heads_used : self._heads_used + len(head)] = np.frombuffer(head, np.uint8)
         rows = self.rows
         rows.field_base[row], rows.field_count[row] = 0, 0
@@ -334,7 +320,7 @@ class SeriesTable:
         self.names.add(key, number, salt)
         fragment = b'%b:{"min":' % json.dumps(name, ensure_ascii=False).encode()
         used = self._fragments_used
-        self.fragments = grown(self.fragments, used + len(fragment))
+        self.fragments = grown(self.fragments, used + len(fragment) + WORD_BYTES)
         self.fragments[used : used + len(fragment)] = np.frombuffer(fragment, np.uint8)
         self.fragment_start = grown(self.fragment_start, number + 1)
         self.fragment_length = grown(self.fragment_length, number + 1)

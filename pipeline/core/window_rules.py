@@ -7,6 +7,8 @@ from fnmatch import fnmatchcase
 from pipeline.core.series import WindowRule
 from pipeline.core.windows import Lateness
 
+_DEFAULT = WindowRule(every_ms=60_000, grace_ms=10_000, correction_ms=60_000)
+
 
 @dataclass(frozen=True, slots=True)
 class MatchingRule:
@@ -48,7 +50,7 @@ class WindowRules:
         In order of precedence.
     """
 
-    default: WindowRule = WindowRule(every_ms=60_000, grace_ms=10_000, correction_ms=60_000)
+    default: WindowRule = _DEFAULT
     idle_close_ms: int = 10_000
     rules: Sequence[MatchingRule] = ()
 

@@ -1,4 +1,4 @@
-"""Room for the windows of one partition: slots, cells, samples of counters and resources, grown before they are used."""
+"""Room for the windows of one partition: slots, cells, counters' samples and resources, grown before use."""
 
 from typing import Any
 

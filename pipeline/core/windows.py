@@ -1,4 +1,4 @@
-"""Event-time windows: samples folded in the order of the input, windows closed, corrected and written, record by record.
+"""Event-time windows: samples folded in the order of the input, windows closed and corrected, record by record.
 
 The unit of everything here is the input record. Its samples are folded against the watermark as it stood before the
 record; then the record's own event times move the watermark, and what that closes is written, and so is every closed
@@ -48,8 +48,8 @@ from pipeline.core.window_state import (
     Windows,
     slot_of,
     watermark_ms,
-    write_window,
 )
+from pipeline.core.window_text import write_window
 
 DONE, TEXTS_FULL, NODES_FULL = 0, 1, 2
 """Why :func:`fold` came back: all folded; drain ``texts`` and call again; add nodes and call again."""
@@ -253,88 +253,95 @@ def _chain_sample(cell: int, at: int, value: float, w: Windows) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _fold_line(
-    columns: Columns,
-    line: int,
-    slot: int,
-    number: int,
-    row: int,
-    offset: int,
-    fields: FieldTable,
-    rows: RowTable,
-    w: Windows,
-) -> bool:
-    """Fold a line's samples into a window; tell whether the last sample of a counter moved."""
-    at_ms = columns.line_time_ms[line] - number * rows.every_ms[row]
-    at = np.float64(at_ms)
-    cells = rows.cell_base[row] + (slot - rows.slot_base[row]) * rows.cell_stride[row]
-    base = rows.field_base[row]
+def _fold_samples(
+    sample_column: Array,
+    sample_value: Array,
+    begin: int,
+    end: int,
+    cell: Array,
+    cells: int,
+    at: float,
+    field_kind: Array,
+    base: int,
+) -> tuple[bool, bool]:
+    """Fold samples of one time into a window's cells.
+
+    Tells whether a counter was among them, and whether the last sample of one moved.
+    """
+    counters = False
     moved = False
-    begin = columns.line_sample[line]
-    end = columns.line_sample[line + 1]
     for i in range(begin, end):
-        column = np.int64(columns.sample_column[i])
-        x = columns.sample_value[i]
-        cell = cells + column
+        column = np.int64(sample_column[i])
+        x = sample_value[i]
+        c = cells + column
         newer = True
-        if w.cell[cell, COUNT] == 0.0:
-            w.cell[cell, MIN] = x
-            w.cell[cell, MAX] = x
-            w.cell[cell, SUM] = x
-            w.cell[cell, LAST] = x
-            w.cell[cell, FIRST] = x
-            w.cell[cell, COUNT] = 1.0
-            w.cell[cell, LAST_AT] = at
-            w.cell[cell, FIRST_AT] = at
+        if cell[c, COUNT] == 0.0:
+            cell[c, MIN] = x
+            cell[c, MAX] = x
+            cell[c, SUM] = x
+            cell[c, LAST] = x
+            cell[c, FIRST] = x
+            cell[c, COUNT] = 1.0
+            cell[c, LAST_AT] = at
+            cell[c, FIRST_AT] = at
         else:
-            w.cell[cell, MIN] = min(x, w.cell[cell, MIN])
-            w.cell[cell, MAX] = max(x, w.cell[cell, MAX])
-            w.cell[cell, SUM] += x
-            w.cell[cell, COUNT] += 1.0
-            newer = at >= w.cell[cell, LAST_AT]
+            cell[c, MIN] = min(x, cell[c, MIN])
+            cell[c, MAX] = max(x, cell[c, MAX])
+            cell[c, SUM] += x
+            cell[c, COUNT] += 1.0
+            newer = at >= cell[c, LAST_AT]
             if newer:
-                w.cell[cell, LAST] = x
-                w.cell[cell, LAST_AT] = at
-            if at <= w.cell[cell, FIRST_AT]:
-                w.cell[cell, FIRST] = x
-                w.cell[cell, FIRST_AT] = at
-        if fields.kind[base + column] == KIND_COUNTER:
-            _chain_sample(cell, at_ms, x, w)
+                cell[c, LAST] = x
+                cell[c, LAST_AT] = at
+            if at <= cell[c, FIRST_AT]:
+                cell[c, FIRST] = x
+                cell[c, FIRST_AT] = at
+        if field_kind[base + column] == KIND_COUNTER:
+            counters = True
             moved = moved or newer
-    w.samples[slot] += end - begin
-    w.last_offset[slot] = max(w.last_offset[slot], offset)
-    w.revision[slot] = max(w.revision[slot], offset)
-    w.first_offset[slot] = min(w.first_offset[slot], offset)
-    return moved
+    return counters, moved
 
 
 @njit(cache=True, nogil=True)
-def _hear(
-    resource: int, time_ms: int, now_ms: int, first_row: Array, lateness: Lateness, rows: RowTable, w: Windows
+def _chain_line(
+    columns: Columns, begin: int, end: int, cells: int, at_ms: int, fields: FieldTable, base: int, w: Windows
 ) -> None:
-    """Let a record of ``resource`` move its own time and the partition's, and close what its own time closes.
+    """Keep the samples of a line's counters."""
+    for i in range(begin, end):
+        column = np.int64(columns.sample_column[i])
+        if fields.kind[base + column] == KIND_COUNTER:
+            _chain_sample(cells + column, at_ms, columns.sample_value[i], w)
+
+
+@njit(cache=True, nogil=True)
+def _move_bridge(row: int, number: int, offset: int, emit: bool, rows: RowTable, w: Windows) -> None:
+    """Let the window after ``number`` know that the sample its counters bridge from has moved."""
+    after = slot_of(row, number + 1, rows, w)
+    if after >= 0:
+        w.revision[after] = max(w.revision[after], offset)
+        if emit and w.flags[after] & (CLOSED | PENDING) == CLOSED:
+            w.tally[CORRECTIONS] += 1
+            _defer(after, w)
+
+
+@njit(cache=True, nogil=True)
+def _rank(resource: int, time_ms: int, lead_ms: int, state: Ints) -> None:
+    """Let a resource's new greatest time move the partition's.
 
     The partition's time is the greatest of any resource, unless that is more than ``lead_ms`` ahead of every other
     resource's: then it is the second greatest, so that one wild clock moves nobody's time but its own.
     """
-    state = w.state
-    if time_ms > w.newest_ms[resource]:
-        w.newest_ms[resource] = time_ms
-        if resource == state[TOP_RESOURCE]:
-            state[TOP_MS] = time_ms
-        elif time_ms > state[TOP_MS]:
-            state[SECOND_MS] = state[TOP_MS]
-            state[TOP_RESOURCE] = resource
-            state[TOP_MS] = time_ms
-        elif time_ms > state[SECOND_MS]:
-            state[SECOND_MS] = time_ms
-        if state[SECOND_MS] != NEVER:
-            near = state[TOP_MS] - state[SECOND_MS] <= lateness.lead_ms
-            state[PARTITION_MS] = max(state[PARTITION_MS], state[TOP_MS] if near else state[SECOND_MS])
-        if time_ms >= w.close_at_ms[resource]:
-            _close_up_to(resource, first_row, NEVER, rows, w)
-    w.seen_partition_ms[resource] = state[PARTITION_MS] if state[PARTITION_MS] != NEVER else w.newest_ms[resource]
-    w.seen_clock_ms[resource] = now_ms
+    if resource == state[TOP_RESOURCE]:
+        state[TOP_MS] = time_ms
+    elif time_ms > state[TOP_MS]:
+        state[SECOND_MS] = state[TOP_MS]
+        state[TOP_RESOURCE] = resource
+        state[TOP_MS] = time_ms
+    elif time_ms > state[SECOND_MS]:
+        state[SECOND_MS] = time_ms
+    if state[SECOND_MS] != NEVER:
+        near = state[TOP_MS] - state[SECOND_MS] <= lead_ms
+        state[PARTITION_MS] = max(state[PARTITION_MS], state[TOP_MS] if near else state[SECOND_MS])
 
 
 @njit(cache=True, nogil=True)
@@ -372,26 +379,50 @@ def fold(
     int
         DONE, TEXTS_FULL or NODES_FULL.
     """
-    state = windows.state
+    state, tally = windows.state, windows.tally
+    line_row, line_time_ms, line_record = columns.line_row, columns.line_time_ms, columns.line_record
+    line_sample, sample_column, sample_value = columns.line_sample, columns.sample_column, columns.sample_value
+    row_resource, row_every, row_grace, row_correction = (
+        rows.resource,
+        rows.every_ms,
+        rows.grace_ms,
+        rows.correction_ms,
+    )
+    row_slot, row_ring, row_cell, row_stride, row_field = (
+        rows.slot_base,
+        rows.ring,
+        rows.cell_base,
+        rows.cell_stride,
+        rows.field_base,
+    )
+    held_number, flags, cell, field_kind = windows.number, windows.flags, windows.cell, fields.kind
+    newest_ms, idle_ms, floor_ms = windows.newest_ms, windows.idle_ms, windows.floor_ms
+    seen_partition_ms, seen_clock_ms = windows.seen_partition_ms, windows.seen_clock_ms
+    first_offset, last_offset, revision = windows.first_offset, windows.last_offset, windows.revision
+    lag_ms, slot_samples, close_at_ms = windows.lag_ms, windows.samples, windows.close_at_ms
     line_count = columns.counts[0]
     while True:
-        if not write_pending(partition, rows, fields, names, windows, texts):
+        if state[PENDING_COUNT] > 0 and not write_pending(partition, rows, fields, names, windows, texts):
             return TEXTS_FULL
         begin = state[LINE]
         if begin >= line_count:
             return DONE
-        record = columns.line_record[begin]
+        record = np.int64(line_record[begin])
         end = begin + 1
-        while end < line_count and columns.line_record[end] == record:
+        while end < line_count and line_record[end] == record:
             end += 1
         if state[CHECKED] == 0:
             # before the record: whoever was silent too long is closed, and so is a window whose place is wanted
             state[CHECKED] = 1
             for line in range(begin, end):
-                row = np.int64(columns.line_row[line])
-                resource = np.int64(rows.resource[row])
-                seen = windows.seen_partition_ms[resource]
-                if state[PARTITION_MS] != NEVER and seen != NEVER:
+                row = np.int64(line_row[line])
+                resource = np.int64(row_resource[row])
+                seen = seen_partition_ms[resource]
+                if (
+                    state[PARTITION_MS] != NEVER
+                    and seen != NEVER
+                    and state[PARTITION_MS] - seen >= lateness.idle_close_ms
+                ):
                     _rest(
                         resource,
                         first_row,
@@ -401,34 +432,36 @@ def fold(
                         rows,
                         windows,
                     )
-                number = columns.line_time_ms[line] // rows.every_ms[row]
-                slot = rows.slot_base[row] + number % rows.ring[row]
-                held = windows.number[slot]
-                if held != number and held != NEVER and held < number and windows.flags[slot] & CLOSED == 0:
+                number = line_time_ms[line] // row_every[row]
+                slot = row_slot[row] + number % row_ring[row]
+                held = held_number[slot]
+                if held != number and held != NEVER and held < number and flags[slot] & CLOSED == 0:
                     _close(slot, windows)
             if state[PENDING_COUNT] > 0:
                 continue
-        if columns.line_sample[end] - columns.line_sample[begin] > state[FREE_NODES]:
+        if line_sample[end] - line_sample[begin] > state[FREE_NODES]:
             return NODES_FULL
         offset = offsets[record]
+        record_ms = record_time_ms[record]
         line = begin
         while line < end:
-            row = np.int64(columns.line_row[line])
-            resource = np.int64(rows.resource[row])
-            time_ms = columns.line_time_ms[line]
-            every_ms = rows.every_ms[row]
+            row = np.int64(line_row[line])
+            resource = np.int64(row_resource[row])
+            time_ms = line_time_ms[line]
+            every_ms = row_every[row]
             number = time_ms // every_ms
             end_ms = (number + 1) * every_ms
-            samples = columns.line_sample[line + 1] - columns.line_sample[line]
-            watermark = watermark_ms(row, rows, windows)
-            slot = rows.slot_base[row] + number % rows.ring[row]
-            held = windows.number[slot]
+            first, last = line_sample[line], line_sample[line + 1]
+            watermark = max(newest_ms[resource] - row_grace[row], idle_ms[resource])
+            place = number % row_ring[row]
+            slot = row_slot[row] + place
+            held = held_number[slot]
             if (
-                end_ms <= windows.floor_ms[resource]
-                or end_ms + rows.correction_ms[row] <= watermark
+                end_ms <= floor_ms[resource]
+                or end_ms + row_correction[row] <= watermark
                 or (held != NEVER and held > number)
             ):
-                windows.tally[TOO_LATE] += samples
+                tally[TOO_LATE] += last - first
                 windows.late_line[state[LATE_LINES]] = line
                 state[LATE_LINES] += 1
                 line += 1
@@ -436,43 +469,49 @@ def fold(
             late = end_ms <= watermark
             known = held == number
             if not known:
-                if held != NEVER and windows.flags[slot] & (CLOSED | PENDING) != CLOSED:
+                if held != NEVER and flags[slot] & (CLOSED | PENDING) != CLOSED:
                     break  # the same record has just filled this place: what follows is folded as a record of its own
                 _start_window(slot, number, offset, row, fields, rows, windows)
                 if late:
-                    windows.flags[slot] = CLOSED
-                    windows.tally[EMITTED] += 1
+                    flags[slot] = CLOSED
+                    tally[EMITTED] += 1
                 else:
                     state[OPEN_WINDOWS] += 1
-                    windows.close_at_ms[resource] = min(windows.close_at_ms[resource], end_ms + rows.grace_ms[row])
-            moved = _fold_line(columns, line, slot, number, row, offset, fields, rows, windows)
-            if record_time_ms[record] >= 0:
-                windows.lag_ms[slot] = max(windows.lag_ms[slot], record_time_ms[record] - time_ms)
+                    close_at_ms[resource] = min(close_at_ms[resource], end_ms + row_grace[row])
+            cells = row_cell[row] + place * row_stride[row]
+            at_ms = time_ms - number * every_ms
+            base = row_field[row]
+            counters, moved = _fold_samples(
+                sample_column, sample_value, first, last, cell, cells, np.float64(at_ms), field_kind, base
+            )
+            slot_samples[slot] += last - first
+            last_offset[slot] = max(last_offset[slot], offset)
+            revision[slot] = max(revision[slot], offset)
+            first_offset[slot] = min(first_offset[slot], offset)
+            if record_ms >= 0:
+                lag_ms[slot] = max(lag_ms[slot], record_ms - time_ms)
+            if counters:
+                _chain_line(columns, first, last, cells, at_ms, fields, base, windows)
             if late:
-                windows.tally[LATE] += samples
-                if known and windows.flags[slot] & PENDING == 0:
-                    windows.tally[CORRECTIONS] += 1
+                tally[LATE] += last - first
+                if known and flags[slot] & PENDING == 0:
+                    tally[CORRECTIONS] += 1
                 _defer(slot, windows)
             else:
-                state[OPEN_SAMPLES] += samples
+                state[OPEN_SAMPLES] += last - first
             if moved:
-                after = slot_of(row, number + 1, rows, windows)
-                if after >= 0:
-                    windows.revision[after] = max(windows.revision[after], offset)
-                    if windows.flags[after] & (CLOSED | PENDING) == CLOSED:
-                        windows.tally[CORRECTIONS] += 1
-                        _defer(after, windows)
+                _move_bridge(row, number, offset, True, rows, windows)
             line += 1
         for heard in range(begin, line):
-            _hear(
-                np.int64(rows.resource[columns.line_row[heard]]),
-                columns.line_time_ms[heard],
-                now_ms,
-                first_row,
-                lateness,
-                rows,
-                windows,
-            )
+            resource = np.int64(row_resource[line_row[heard]])
+            time_ms = line_time_ms[heard]
+            if time_ms > newest_ms[resource]:
+                newest_ms[resource] = time_ms
+                _rank(resource, time_ms, lateness.lead_ms, state)
+                if time_ms >= close_at_ms[resource]:
+                    _close_up_to(resource, first_row, NEVER, rows, windows)
+            seen_partition_ms[resource] = state[PARTITION_MS] if state[PARTITION_MS] != NEVER else newest_ms[resource]
+            seen_clock_ms[resource] = now_ms
         state[LINE] = line
         state[CHECKED] = 0
 
@@ -529,13 +568,30 @@ def refold(
                 continue
             if held != number:
                 _start_window(slot, number, offset, row, fields, rows, windows)
-            moved = _fold_line(columns, line, slot, number, row, offset, fields, rows, windows)
+            first, last = columns.line_sample[line], columns.line_sample[line + 1]
+            cells = rows.cell_base[row] + (slot - rows.slot_base[row]) * rows.cell_stride[row]
+            at_ms = time_ms - number * every_ms
+            base = rows.field_base[row]
+            counters, moved = _fold_samples(
+                columns.sample_column,
+                columns.sample_value,
+                first,
+                last,
+                windows.cell,
+                cells,
+                np.float64(at_ms),
+                fields.kind,
+                base,
+            )
+            windows.samples[slot] += last - first
+            windows.last_offset[slot] = max(windows.last_offset[slot], offset)
+            windows.revision[slot] = max(windows.revision[slot], offset)
             if record_time_ms[record] >= 0:
                 windows.lag_ms[slot] = max(windows.lag_ms[slot], record_time_ms[record] - time_ms)
+            if counters:
+                _chain_line(columns, first, last, cells, at_ms, fields, base, windows)
             if moved:
-                after = slot_of(row, number + 1, rows, windows)
-                if after >= 0:
-                    windows.revision[after] = max(windows.revision[after], offset)
+                _move_bridge(row, number, offset, False, rows, windows)
         for line in range(begin, end):
             resource = np.int64(rows.resource[columns.line_row[line]])
             windows.newest_ms[resource] = max(windows.newest_ms[resource], columns.line_time_ms[line])

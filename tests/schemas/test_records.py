@@ -77,7 +77,7 @@ def test_a_window_survives_json_unchanged_and_leaves_unknown_rates_out() -> None
     ("change", "message"),
     [
         ({"end_ms": 60_000}, "end_ms 60000 must be above start_ms 60000"),
-        ({"revision": 16}, "revision 16 must equal last_offset 17"),
+        ({"revision": 16}, "revision 16 is below last_offset 17"),
         ({"first_offset": 18}, "first_offset 18 is above last_offset 17"),
         ({"lag_ms": -1}, "greater than or equal to 0"),
         ({"fields": {}}, "at least 1 item"),
