@@ -360,7 +360,7 @@ class Consumer(driver.Consumer):
         Notes
         -----
         What was fetched before a rebalance or while it runs is dropped: `perform_seek` sets all positions before the
-        delivery goes on.
+        delivery goes on. What was fetched just after it, and before the flow was resumed, waits for that.
         """
         if not self.flow_active:
             await self.wait(self.can_resume_flow.wait())
@@ -372,7 +372,9 @@ class Consumer(driver.Consumer):
         epoch, records = cast("tuple[int, Mapping[TP, list[RecordColumns]]]", await self._getmany(active, timeout))
         for tp, fetches in records.items():
             for columns in fetches:
-                if not self.flow_active or epoch != thread.epoch or self.should_stop:
+                if not self.flow_active:
+                    await self.wait(self.can_resume_flow.wait())
+                if epoch != thread.epoch or self.should_stop:
                     return
                 yield tp, self._to_message(tp, columns)
 
