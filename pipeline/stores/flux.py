@@ -66,7 +66,7 @@ def top_query(
         reduced = f"{source}  |> {_REDUCTIONS[function]}\n"
     if by_tag is not None:
         tag = string_literal(by_tag)
-        reduced += f"  |> filter(fn: (r) => exists r[{tag}])\n  |> group(columns: [{tag}])\n  |> max()\n"
+        reduced += f"  |> filter(fn: (r) => exists {_tag(by_tag)})\n  |> group(columns: [{tag}])\n  |> max()\n"
         reduced += f'  |> keep(columns: [{tag}, "_value"])\n'
     return f"{reduced}  |> group()\n  |> top(n: {n:d})\n"
 
@@ -79,12 +79,19 @@ def _source(
             raise ValueError(f"{bound_ms} ms is beyond what InfluxDB can hold (64-bit nanoseconds)")
     wanted = " or ".join(f"r._field == {string_literal(name)}" for name in fields)
     conditions = [f"r._measurement == {string_literal(measurement)}", f"({wanted})"]
-    conditions += [f"r[{string_literal(key)}] == {string_literal(value)}" for key, value in sorted(tags.items())]
+    conditions += [f"{_tag(key)} == {string_literal(value)}" for key, value in sorted(tags.items())]
     return (
         f"from(bucket: {string_literal(bucket)})\n"
         f"  |> range(start: time(v: {start_ms * 1_000_000}), stop: time(v: {end_ms * 1_000_000}))\n"
         f"  |> filter(fn: (r) => {' and '.join(conditions)})\n"
     )
+
+
+def _tag(key: str) -> str:
+    """Return the expression for a row's tag; a key with ``@``, by which Flux finds nothing, is a ValueError."""
+    if "@" in key:
+        raise ValueError(f"InfluxDB's query language cannot ask for the tag {key!r}: its name has an @")
+    return f"r[{string_literal(key)}]"
 
 
 def _mean_of_samples(

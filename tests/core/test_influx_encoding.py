@@ -99,6 +99,7 @@ def test_tags_are_sorted_and_empty_ones_left_out() -> None:
         ("a,b=c", rb"a\,b\=c"),
         ("C:\\", b"C:"),
         ("C:\\dir", b"C:\\dir"),
+        ("a\\,b", rb"a\\,b"),
         ("two\nlines\r\t\f\v", rb"two\nlines\r\t\f\v"),
         ('say "hi"', rb'say\ "hi"'),
         ("50%", b"50%"),
@@ -129,6 +130,8 @@ def test_values_whose_sum_overflows_are_written() -> None:
     [
         ({"measurement": ""}, "the measurement '' cannot stand in line protocol"),
         ({"measurement": "#1"}, "the measurement '#1' cannot stand in line protocol"),
+        ({"measurement": "a\\,b"}, r"the measurement 'a\\\\,b' cannot stand in line protocol"),
+        ({"fields": {'a\\"b': functions()}}, r"the field 'a\\\\\"b' cannot stand in line protocol"),
         ({"measurement": 5}, "not a record of metrics.agg"),
         ({"tags": None}, "not a record of metrics.agg"),
         ({"tags": {"host": 1}}, "not a record of metrics.agg"),

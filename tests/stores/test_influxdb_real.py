@@ -1,6 +1,10 @@
 """The faults that a real InfluxDB shows by itself."""
 
+import re
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.stores.base import StoreUnavailable, WriteResult
 from pipeline.stores.influxdb import InfluxStore
@@ -70,4 +74,40 @@ def test_a_killed_server_is_unavailable_until_it_is_back_and_then_takes_the_same
     own_influxdb.start()
     assert store.write(windows(4)) == WriteResult(written=4)
     assert len(store.query_range("cpu", "x", "avg", **HOUR)) == 4
+    store.close()
+
+
+# Control characters are rewritten on purpose, and a backslash at the end left out: see the tests of the encoding.
+TAG = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=10).filter(
+    lambda name: not name.startswith("_") and not name.endswith("\\")
+)
+NAME = TAG.filter(lambda name: not name.startswith("#") and not re.search(r'\\[,= "]', name))
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(names=st.lists(st.tuples(NAME, NAME, TAG.filter(lambda key: "@" not in key), TAG), min_size=1, max_size=10))
+def test_names_come_back_from_the_database_as_they_were(
+    influxdb: InfluxDB, names: list[tuple[str, str, str, str]]
+) -> None:
+    store = influx_store(influxdb)
+    records = [
+        window({field: functions(float(i))}, measurement=measurement, tags={"id": str(i), f"k{key}": value})
+        for i, (measurement, field, key, value) in enumerate(names)
+    ]
+    assert store.write(records) == WriteResult(written=len(names))
+    for i, (measurement, field, key, value) in enumerate(names):
+        tags = {"id": str(i), f"k{key}": value}
+        (point,) = store.query_range(measurement, field, "avg", **HOUR, tags=tags)
+        assert (point.value, point.tags) == (float(i), tags)
+    store.close()
+
+
+def test_a_tag_that_the_query_language_cannot_name_is_said_and_not_answered_with_nothing(influxdb: InfluxDB) -> None:
+    store = influx_store(influxdb)
+    store.write([window({"x": functions(1.0)}, tags={"a@b": "1"})])
+    assert [point.tags for point in store.query_range("cpu", "x", "avg", **HOUR)] == [{"a@b": "1"}]
+    with pytest.raises(ValueError, match="cannot ask for the tag 'a@b'"):
+        store.query_range("cpu", "x", "avg", **HOUR, tags={"a@b": "1"})
+    with pytest.raises(ValueError, match="cannot ask for the tag 'a@b'"):
+        store.query_top("cpu", "x", "avg", **HOUR, by_tag="a@b")
     store.close()

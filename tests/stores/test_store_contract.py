@@ -152,6 +152,13 @@ def test_strange_names_are_written_and_asked_for_as_they_are(store: Store) -> No
     assert values(store.query_range("cpu", "x", "avg", **HOUR)) == [2.0]
 
 
+@pytest.mark.parametrize("key", ["a.b", "a-b", "a[0]", "$a", "_a"])
+def test_series_are_selected_by_a_tag_of_any_name(store: Store, key: str) -> None:
+    store.write([window({"x": functions(float(n))}, tags={"id": str(n), key: str(n)}) for n in range(3)])
+    assert values(store.query_range("cpu", "x", "avg", **HOUR, tags={key: "1"})) == [1.0]
+    assert [point.tags for point in store.query_top("cpu", "x", "avg", **HOUR, n=1, by_tag=key)] == [{key: "2"}]
+
+
 def test_what_was_never_written_is_an_empty_answer(store: Store) -> None:
     store.write([window({"x": functions(1.0)})])
     assert store.query_range("cpu", "unknown", "avg", **HOUR) == []
