@@ -13,17 +13,28 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import httpx
 import psutil
 from rich.console import Console
 from rich.table import Table
 
+import topics
 from bench.measured import Measured
 from bench.messages import Fleet
+from bench.observed import observe
 from bench.produce import add_fleet_arguments, fleet_of, produce
 from bench.verify import verify
 from tests.real.kafka import THROUGHPUT, KafkaBroker
+from tests.real.servers import ServerProcess, free_ports
+from tests.waiting import wait_until
 
 RUN_TIMEOUT_S = 900.0
+TOPICS: dict[str, dict[str, str]] = {
+    topics.METRICS_RAW: {},
+    topics.METRICS_AGG: {},
+    topics.DEAD_LETTERS: {},
+    topics.CHECKPOINTS: {"cleanup.policy": "compact"},
+}
 # A plain Faust agent takes minutes for what the others read in seconds: it gets fewer windows.
 FAUST_WINDOWS = 10
 
@@ -74,6 +85,40 @@ def run_plain_faust(source: Source, out: str) -> Measured:
 
 def run_plain_loop(source: Source, out: str) -> Measured:
     return run_program("bench.plain_loop", source, out)
+
+
+def run_worker(broker: KafkaBroker, fleet: Fleet, directory: Path) -> Measured:
+    """Run the aggregate stage of a real worker, restart protocol on, and return what a fleet's messages cost it.
+
+    It is up, joined and idle when the messages are laid before it; every window that it wrote is checked.
+    """
+    for topic, configuration in TOPICS.items():
+        broker.create_topic(topic, config=configuration)
+    (port,) = free_ports(1)
+    command = [sys.executable, "-m", "pipeline", "worker", "--stages=aggregate", f"--web-port={port}"]
+    worker = ServerProcess(
+        [*command, f"--bootstrap={broker.bootstrap_servers}"],
+        directory / "worker.log",
+        environment={"CINNAMON_KAFKA__SESSION_TIMEOUT_S": "300", "CINNAMON_KAFKA__HEARTBEAT_INTERVAL_S": "3"},
+    )
+    try:
+        ready = f"http://127.0.0.1:{port}/readyz"
+        wait_until(lambda: _answers(ready), timeout_s=120, what="the worker to be ready", alive=worker.is_running)
+        measured = observe(
+            "cinnamon worker", worker.pid, broker=broker, fleet=fleet, topic=topics.METRICS_RAW, out=topics.METRICS_AGG
+        )
+    finally:
+        worker.stop()
+    verify(fleet, bootstrap_servers=broker.bootstrap_servers, topic=topics.METRICS_AGG)
+    print(measured.to_json(), flush=True)
+    return measured
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=1).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
 
 
 def measure(run: Callable[[Source, str], Measured], source: Source, *, out: str) -> Measured:
@@ -132,6 +177,7 @@ def main() -> None:
                 results.append(measure(run_plain_faust, Source.produced(broker, few, "raw.few"), out="out.plain-faust"))
             source = Source.produced(broker, fleet, "raw")
             results.append(measure(run_plain_loop, source, out="out.plain-loop"))
+            results.append(run_worker(broker, fleet, Path(directory)))
         finally:
             broker.stop()
     print_table(results, fleet, value_bytes=len(next(fleet.messages()).value), load=load)

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from pipeline import __version__
-from pipeline.cli import config, parse, query, schemas, simulate, topics
+from pipeline.cli import config, parse, query, schemas, simulate, topics, worker
 
 __all__ = ["app", "main"]
 
-_COMMANDS = (parse, topics, config, schemas, query, simulate)
+_COMMANDS = (parse, worker, topics, config, schemas, query, simulate)
 
 app = typer.Typer(
     name="cinnamon",

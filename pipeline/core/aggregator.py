@@ -135,6 +135,7 @@ class PartitionAggregator:
         self._dead_letter_late = dead_letter_late
         self._texts = new_texts(_TEXT_BYTES)
         self._keys: list[bytes] = []
+        self._announced = 0
         self._parsed = 0
         self._replayed = 0
         self._not_parsed = [0, 0, 0]
@@ -218,6 +219,22 @@ class PartitionAggregator:
         self._parser.refused.clear()
         self._close_silent(NEVER, output)
         return output
+
+    def new_resources(self) -> list[str]:
+        """Give the resources that were first heard of since the last call."""
+        names = list(self._table.resources)[self._announced :] if len(self._table.resources) > self._announced else []
+        self._announced += len(names)
+        return names
+
+    def is_processed(self, offset: int) -> bool:
+        """Tell whether a record was processed before the restart this aggregator began with."""
+        return offset <= self._replay_until
+
+    def advance(self, next_offset: int, now_ms: int) -> None:
+        """Note that everything before ``next_offset`` is processed, also what held no record for the windows."""
+        self._next_offset = max(self._next_offset, next_offset)
+        if self._replay is not None and self._next_offset > self._replay_until:
+            self._end_replay(now_ms)
 
     def rest(self, now_ms: int) -> Output:
         """Close windows of resources that are silent by the clock; call it only while no input waits."""

@@ -2,7 +2,8 @@
 
 import zlib
 from base64 import b64decode, b64encode
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,8 @@ class AggregateCheckpoint:
     newest_ms, idle_ms, floor_ms, seen_ms : int64[resources]
         Each resource's greatest event time, the end of its windows that were closed for silence, of those that are
         forgotten, and the partition's time when it was last heard.
+    origins : mapping of int to (offset, part)
+        Newest re-keyed record folded, by the partition it came from.
     """
 
     offset: int
@@ -46,6 +49,7 @@ class AggregateCheckpoint:
     idle_ms: Ints
     floor_ms: Ints
     seen_ms: Ints
+    origins: Mapping[int, tuple[int, int]] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """Write the checkpoint as JSON, the resources' names and times compressed inside it."""
@@ -57,6 +61,7 @@ class AggregateCheckpoint:
                 "offset": self.offset,
                 "highest_offset": self.highest_offset,
                 "partition_ms": self.partition_ms,
+                "origins": {str(partition): place for partition, place in self.origins.items()},
                 "resource_count": len(self.resources),
                 "resources": b64encode(packed).decode(),
             }
@@ -83,9 +88,13 @@ class AggregateCheckpoint:
                 int(document["highest_offset"]),
                 int(document["partition_ms"]),
                 tuple(str(name) for name in orjson.loads(names)),
-                *columns,
+                columns[0],
+                columns[1],
+                columns[2],
+                columns[3],
+                {int(key): (int(offset), int(part)) for key, (offset, part) in document["origins"].items()},
             )
-        except (ValueError, KeyError, TypeError, zlib.error) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
             raise CheckpointError(f"unreadable checkpoint of {len(data)} bytes: {error}") from error
         if version != _VERSION or len(checkpoint.resources) != count:
             raise CheckpointError(f"checkpoint of version {version!r} with {count} resources; known is {_VERSION}")

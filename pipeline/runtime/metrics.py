@@ -16,8 +16,8 @@ END_TO_END_SECONDS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 20, 30, 60, 90, 
 class Metrics:
     """The metrics of one process.
 
-    For each partition, when nothing is in flight: input samples = aggregated + late + too late + filtered, where open
-    samples are a part of the aggregated ones until their window is emitted.
+    For each partition, between two fetches: input samples = aggregated + late + too late + open samples; a sample is
+    aggregated when its window is emitted. Fields that are no samples are counted beside them, by reason.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Metrics:
         self.input_records = counter("input_records", "Records read.", of_partition)
         self.input_samples = counter("input_samples", "Samples read from records.", of_partition)
         self.aggregated_samples = counter(
-            "aggregated_samples", "Samples that went into a window in time.", of_partition
+            "aggregated_samples", "Samples in windows that were emitted.", of_partition
         )
         self.late_samples = counter("late_samples", "Samples that corrected a closed window.", of_partition)
         self.too_late_samples = counter("too_late_samples", "Samples behind any correction.", of_partition)
@@ -44,6 +44,10 @@ class Metrics:
         self.dead_lettered_records = counter("dead_lettered_records", "Dead letters written.", of_reason)
         self.rekeyed_records = counter(
             "rekeyed_records", "Records without a key, produced again with one.", of_partition
+        )
+        self.empty_records = counter("empty_records", "Records without any metric: blank or comments.", of_partition)
+        self.misplaced_resources = counter(
+            "misplaced_resources", "Resources found in a second partition: their windows come in halves.", ("stage",)
         )
         self.emitted_windows = counter("emitted_windows", "Windows emitted for the first time.", of_partition)
         self.corrected_windows = counter(
@@ -65,6 +69,9 @@ class Metrics:
         )
 
         self.written_points = counter("written_points", "Points a store acknowledged.", ("stage",))
+        self.superseded_points = counter(
+            "superseded_points", "Windows left out since a greater revision was written.", ("stage",)
+        )
         self.rejected_points = counter("rejected_points", "Points a store refused for good.", of_reason)
         self.write_retries = counter("write_retries", "Writes tried again.", of_reason)
         self.write_seconds = self._histogram("write_seconds", "Until a store answered a write.", WRITE_SECONDS)

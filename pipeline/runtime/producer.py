@@ -100,8 +100,9 @@ class RecordProducer:
         key: bytes | None,
         value: bytes | None,
         headers: list[tuple[str, bytes]] | None = None,
+        timestamp_ms: int | None = None,
     ) -> None:
-        """Queue one record.
+        """Queue one record, with the time of now if ``timestamp_ms`` is None or negative.
 
         Raises
         ------
@@ -110,12 +111,13 @@ class RecordProducer:
         KafkaException
             When the record is larger than `LARGEST_RECORD_BYTES`.
         """
+        time_ms = 0 if timestamp_ms is None else max(timestamp_ms, 0)  # librdkafka takes 0 for now
         while True:
             try:
                 if headers:
-                    self._producer.produce(topic, value, key, headers=list(headers))
+                    self._producer.produce(topic, value, key, timestamp=time_ms, headers=list(headers))
                 else:
-                    self._producer.produce(topic, value, key)
+                    self._producer.produce(topic, value, key, timestamp=time_ms)
             except BufferError:
                 self._wait_for_room()
             else:

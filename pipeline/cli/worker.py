@@ -1,0 +1,83 @@
+"""``cinnamon worker``: the stages of the pipeline against a real Kafka."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.loading import BootstrapOption, ConfigOption, settings_or_exit
+
+if TYPE_CHECKING:
+    from pipeline.runtime.metrics import Metrics
+    from pipeline.runtime.settings import Settings
+    from pipeline.runtime.stage import Stage
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    app.command("worker")(worker)
+
+
+def worker(
+    stages: Annotated[
+        str | None, typer.Option(metavar="NAME,…", help="Stages to run: aggregate, sink. Default: the settings'.")
+    ] = None,
+    config: ConfigOption = None,
+    bootstrap: BootstrapOption = None,
+    web_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port of /metrics, /healthz and /readyz; 0: a free one, logged."),
+    ] = None,
+) -> None:
+    """Run stages of the pipeline until SIGTERM or Ctrl-C.
+
+    Exit status: 0 after a clean end, 1 after a failure or with wrong settings, 2 for bad use.
+    """
+    settings = settings_or_exit(config, bootstrap)
+    settings = _with_options(settings, stages, web_port)
+    if "sink" in settings.worker.stages and not settings.stores:
+        typer.echo("stage sink needs a store: add one under `stores`, or run --stages aggregate", err=True)
+        raise typer.Exit(1)
+
+    from pipeline.runtime.metrics import Metrics
+    from pipeline.runtime.settings import SettingsError
+    from pipeline.runtime.worker import run_worker
+    from pipeline.stores import StoreUnavailable
+
+    metrics = Metrics()
+    try:
+        running = _stages(settings, metrics)
+    except (SettingsError, StoreUnavailable) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    raise typer.Exit(run_worker(running, settings, metrics))
+
+
+def _with_options(settings: "Settings", stages: str | None, web_port: int | None) -> "Settings":
+    from pydantic import ValidationError
+
+    from pipeline.runtime.settings_models import WorkerSettings
+
+    chosen = settings.worker.model_dump()
+    if stages is not None:
+        chosen["stages"] = tuple(name.strip() for name in stages.split(",") if name.strip())
+    if web_port is not None:
+        chosen["web_port"] = web_port
+    try:
+        worker_settings = WorkerSettings.model_validate(chosen)
+    except ValidationError as error:
+        raise typer.BadParameter(error.errors()[0]["msg"], param_hint="--stages") from error
+    return settings.model_copy(update={"worker": worker_settings})
+
+
+def _stages(settings: "Settings", metrics: "Metrics") -> "list[Stage]":
+    running: list[Stage] = []
+    if "aggregate" in settings.worker.stages:
+        from pipeline.stages.aggregate import AggregateStage
+
+        running.append(AggregateStage(settings, metrics))
+    if "sink" in settings.worker.stages:
+        from pipeline.stages.sink import SinkStage
+        from pipeline.stores.factory import open_store
+
+        running.extend(SinkStage(settings, metrics, store, open_store(store)) for store in settings.stores)
+    return running

@@ -1,0 +1,259 @@
+"""``metrics.agg`` → a store: one stage and consumer group a store, batches written, and patience while it is down."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+
+import orjson
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential_jitter,
+)
+
+import topics
+from pipeline.core.record_batch import RecordColumns
+from pipeline.runtime.metrics import Metrics
+from pipeline.runtime.producer import FlushTimeoutError, RecordProducer
+from pipeline.runtime.settings import Settings, StoreSettings
+from pipeline.runtime.stage import StageContext
+from pipeline.stages.dead_letters import DeadLetters
+from pipeline.stores import Store, StoreUnavailable, WriteResult
+from schemas.reasons import DeadLetterReason
+
+logger = logging.getLogger(__name__)
+
+STAGE = "sink"
+BATCH_AGE_S = 0.5
+"""How long a record waits for others to be written with."""
+ATTEMPTS = 4
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 2.0
+PAUSE_S, LONGEST_PAUSE_S = 2.0, 30.0
+FLUSH_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 5.0
+
+
+class SinkStage:
+    """Writes the windows of a store's regions to it.
+
+    Parameters
+    ----------
+    settings, metrics
+        Of the process.
+    store_settings
+        The store's section of the settings.
+    store
+        The open store.
+    """
+
+    source_topic = topics.METRICS_AGG
+
+    def __init__(self, settings: Settings, metrics: Metrics, store_settings: StoreSettings, store: Store) -> None:
+        self.name = f"{STAGE}-{store_settings.name}"
+        self.group = f"{settings.kafka.group_prefix}-{self.name}"
+        self._metrics = metrics
+        self._store = store
+        self._store_name = store_settings.name
+        self._takes = RegionRoute(store_settings, settings.stores)
+        # a batch keeps all requests of the store busy
+        self._batch_records = store_settings.batch_lines * store_settings.requests_in_flight
+        self._producer = RecordProducer(settings.kafka)
+        self._dead_letters = DeadLetters(self.name, self.source_topic, self._producer, metrics)
+        self._context: StageContext | None = None
+        self._values: list[bytes] = []
+        self._places: list[tuple[int, int]] = []
+        self._next_offset: dict[int, int] = {}
+        self._committed: dict[int, int] = {}
+        self._oldest_s = 0.0
+        self._try_again_s: float | None = None
+        self._pause_s = PAUSE_S
+
+    async def start(self, context: StageContext) -> None:
+        """Keep the runtime's context."""
+        self._context = context
+
+    async def assigned(self, partitions: frozenset[int]) -> Mapping[int, int]:
+        """Begin where the group committed, with nothing in hand."""
+        self._forget()
+        return {}
+
+    async def revoked(self, partitions: frozenset[int]) -> None:
+        """Write what is in hand if the store takes it at once; else the next owner reads it again."""
+        if self._try_again_s is None:
+            await self._write_all()
+            await self._commit()
+        self._forget()
+
+    async def process(self, columns: RecordColumns) -> None:
+        """Collect a fetch's records; write when there are enough for a batch."""
+        if columns.unreadable:
+            self._dead_letters.unreadable(columns)
+        labels = (self.name, self.source_topic, str(columns.partition))
+        self._metrics.input_records.labels(*labels).inc(len(columns))
+        if not self._values:
+            self._oldest_s = time.monotonic()
+        for i in range(len(columns)):
+            value = columns.value(i)
+            if value is not None and self._takes(value):
+                self._values.append(value)
+                self._places.append((columns.partition, int(columns.offset[i])))
+        self._next_offset[columns.partition] = columns.next_offset
+        if len(self._values) >= self._batch_records and self._try_again_s is None:
+            await self._write_all()
+
+    async def tick(self, now_ms: int) -> None:
+        """Write what has waited long enough, commit what is written, and try a store that was down again."""
+        now_s = time.monotonic()
+        if self._try_again_s is None:
+            if self._values and now_s - self._oldest_s >= BATCH_AGE_S:
+                await self._write_all()
+        elif now_s >= self._try_again_s:
+            await self._try_again()
+        if not self._values:
+            await self._commit()
+
+    async def stop(self) -> None:
+        """Let go of the connections."""
+        await asyncio.to_thread(self._store.close)
+        await asyncio.to_thread(self._producer.close, CLOSE_TIMEOUT_S)
+
+    def _forget(self) -> None:
+        self._values.clear()
+        self._places.clear()
+        self._next_offset.clear()
+        self._committed.clear()
+        self._try_again_s = None
+        self._pause_s = PAUSE_S
+
+    async def _write_all(self) -> None:
+        """Write everything in hand; pause all partitions if the store stays unavailable."""
+        if not self._values:
+            return
+        try:
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception_type(StoreUnavailable),
+                stop=stop_after_attempt(ATTEMPTS),
+                wait=_wait_s,
+                before_sleep=self._count_retry,
+                reraise=True,
+            ):
+                with attempt:
+                    await self._write_once()
+        except StoreUnavailable as error:
+            self._pause(error)
+
+    async def _try_again(self) -> None:
+        try:
+            await self._write_once()
+        except StoreUnavailable as error:
+            self._pause(error)
+        else:
+            logger.warning("store %s takes windows again", self._store_name)
+            self._try_again_s = None
+            self._pause_s = PAUSE_S
+            if self._context is not None:
+                self._context.resume(self._next_offset)
+
+    async def _write_once(self) -> None:
+        begun_s = time.monotonic()
+        result = await asyncio.to_thread(self._store.write, self._values)
+        self._metrics.write_seconds.labels(self.name).observe(time.monotonic() - begun_s)
+        self._metrics.written_points.labels(self.name).inc(result.written)
+        self._metrics.superseded_points.labels(self.name).inc(result.superseded)
+        self._reject(result)
+        self._observe_age(self._values[-1])
+        self._values.clear()
+        self._places.clear()
+
+    def _reject(self, result: WriteResult) -> None:
+        for rejected in result.rejected:
+            partition, offset = self._places[rejected.index]
+            reason = DeadLetterReason.STORE_REJECTED
+            self._dead_letters.reject(partition, offset, reason, rejected.message, self._values[rejected.index])
+            self._metrics.rejected_points.labels(self.name, reason.value).inc()
+
+    def _observe_age(self, value: bytes) -> None:
+        """Note how long after its end a window was written: one for a batch, the newest."""
+        try:
+            end_ms = int(orjson.loads(value)["end_ms"])
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+            return
+        self._metrics.end_to_end_seconds.labels(self.name).observe(max(0.0, time.time() - end_ms / 1000))
+
+    def _pause(self, error: StoreUnavailable) -> None:
+        pause_s = max(self._pause_s, error.retry_after_s or 0.0)
+        if self._try_again_s is None:
+            logger.error("store %s is down, its partitions wait: %s", self._store_name, error)
+        self._try_again_s = time.monotonic() + pause_s
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+        self._metrics.write_retries.labels(self.name, "unavailable").inc()
+        if self._context is not None:
+            self._context.pause(self._next_offset)
+
+    def _count_retry(self, state: RetryCallState) -> None:
+        self._metrics.write_retries.labels(self.name, "unavailable").inc()
+        logger.warning("store %s: attempt %d failed, trying again", self._store_name, state.attempt_number)
+
+    async def _commit(self) -> None:
+        """Commit the records that are written, their dead letters acknowledged before."""
+        due = {
+            partition: offset
+            for partition, offset in self._next_offset.items()
+            if self._committed.get(partition) != offset
+        }
+        if not due or self._values or self._context is None:
+            return
+        try:
+            await self._producer.flushed(FLUSH_TIMEOUT_S)
+        except FlushTimeoutError as error:
+            logger.warning("nothing is committed, the next try covers it: %s", error)
+            return
+        if await self._context.commit(due):
+            self._committed.update(due)
+
+
+_back_off = wait_exponential_jitter(initial=FIRST_WAIT_S, max=LONGEST_WAIT_S)
+
+
+def _wait_s(state: RetryCallState) -> float:
+    """Wait as the store asked, as long as that is short; else back off."""
+    error = state.outcome.exception() if state.outcome is not None else None
+    asked_s = error.retry_after_s if isinstance(error, StoreUnavailable) else None
+    return min(asked_s, LONGEST_WAIT_S) if asked_s is not None else _back_off(state)
+
+
+class RegionRoute:
+    """Tells which records a store takes: those of its regions, or what no other store takes.
+
+    Parameters
+    ----------
+    mine
+        The store.
+    stores
+        All stores of the process's settings.
+    """
+
+    def __init__(self, mine: StoreSettings, stores: Sequence[StoreSettings]) -> None:
+        self._regions = mine.regions
+        self._others = tuple(glob for store in stores if store.name != mine.name for glob in store.regions)
+        self._takes_all = not self._regions and not self._others
+        self._known: dict[str, bool] = {}
+
+    def __call__(self, value: bytes) -> bool:
+        """Tell whether the store takes a record; what cannot be read is left to the store to reject."""
+        if self._takes_all:
+            return True
+        try:
+            region = str(orjson.loads(value)["tags"].get("region", ""))
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+            return not self._regions
+        taken = self._known.get(region)
+        if taken is None:
+            globs = self._regions or self._others
+            matched = any(fnmatchcase(region, glob) for glob in globs)
+            taken = self._known[region] = matched if self._regions else not matched
+        return taken
