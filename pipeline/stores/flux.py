@@ -101,14 +101,14 @@ def _mean_of_samples(
     names = [f"{field}_avg", f"{field}_count"]
     source = _source(bucket, measurement, names, start_ms=start_ms, end_ms=end_ms, tags=tags)
     return (
-        f"{source}  |> toFloat()\n"
-        '  |> group(columns: ["_field", "_time", "_value", "_start", "_stop"], mode: "except")\n'
+        f"{source}"
         '  |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")\n'
         f"  |> filter(fn: (r) => exists r[{average}] and exists r[{count}])\n"
-        "  |> reduce(identity: {_samples: 0.0, _total: 0.0}, fn: (r, accumulator) => ({\n"
+        "  |> reduce(identity: {_samples: 0, _total: 0.0}, fn: (r, accumulator) => ({\n"
         f"      _samples: accumulator._samples + r[{count}],\n"
-        f"      _total: accumulator._total + r[{average}] * r[{count}],\n"
+        f"      _total: accumulator._total + r[{average}] * float(v: r[{count}]),\n"
         "    }))\n"
-        "  |> map(fn: (r) => ({r with _value: r._total / r._samples}))\n"
+        "  |> group()\n"
+        "  |> map(fn: (r) => ({r with _value: r._total / float(v: r._samples)}))\n"
         '  |> drop(columns: ["_samples", "_total"])\n'
     )
