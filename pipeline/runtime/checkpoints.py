@@ -13,6 +13,7 @@ from confluent_kafka import (
     Message,
     TopicPartition,
 )
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from pipeline.runtime.producer import RecordProducer
 from pipeline.runtime.settings_models import KafkaSettings
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 FIRST_STEP_RECORDS: Final = 1000
 READ_RECORDS: Final = 500
 READ_WAIT_S: Final = 0.1
+RETRY_WAIT_S: Final = 0.1
 
 
 class CheckpointReadError(Exception):
@@ -116,7 +118,7 @@ class CheckpointStore:
                 partition = message.partition()
                 error = message.error()
                 if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
-                    if error.retriable() or error.code() in _TRANSIENT:
+                    if error.code() in _TRANSIENT:
                         logger.warning("checkpoints: %s; tried again", error.str())
                         continue
                     raise KafkaException(error)
@@ -124,7 +126,7 @@ class CheckpointStore:
                     continue
                 if error is not None or reading[partition].is_behind(message):
                     del reading[partition]
-                    consumer.pause([TopicPartition(self._topic, partition)])
+                    consumer.incremental_unassign([TopicPartition(self._topic, partition)])
                 else:
                     yield message
 
@@ -135,8 +137,15 @@ _TRANSIENT: Final = frozenset(
         KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
         KafkaError._RESOLVE,  # noqa: SLF001
         KafkaError._TIMED_OUT,  # noqa: SLF001
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     }
 )
+
+
+def _is_transient(error: BaseException) -> bool:
+    return isinstance(error, KafkaException) and error.args[0].code() in _TRANSIENT
 
 
 class _Tail:
@@ -156,7 +165,13 @@ class _Tail:
     def begin(self, consumer: Consumer, timeout_s: float) -> None:
         """Set the first range."""
         where = TopicPartition(self._topic, self.partition, OFFSET_END)
-        self._earliest, latest = consumer.get_watermark_offsets(where, timeout=timeout_s)
+        retrying = Retrying(
+            retry=retry_if_exception(_is_transient),
+            stop=stop_after_delay(timeout_s),
+            wait=wait_fixed(RETRY_WAIT_S),
+            reraise=True,
+        )
+        self._earliest, latest = retrying(consumer.get_watermark_offsets, where, timeout=timeout_s)
         self.start = max(self._earliest, latest - self._step)
 
     def step_back(self) -> bool:

@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import threading
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO
 
@@ -27,10 +28,15 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(fields, ensure_ascii=False)
 
 
+def _log_end_of_thread(end: threading.ExceptHookArgs) -> None:
+    name = "?" if end.thread is None else end.thread.name
+    logging.getLogger(__name__).error("thread %s ended: %r", name, end.exc_value)
+
+
 def configure_logging(
     level: Literal["debug", "info", "warn", "error"], layout: Literal["text", "json"], stream: TextIO | None = None
 ) -> None:
-    """Send all log records to a stream, standard error by default.
+    """Send all log records, and what ends a thread, to a stream, standard error by default.
 
     Parameters
     ----------
@@ -46,6 +52,7 @@ def configure_logging(
         handler.setFormatter(JsonFormatter())
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    threading.excepthook = _log_end_of_thread
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(_LEVELS[level])

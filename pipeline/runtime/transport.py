@@ -203,6 +203,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         await super().on_start()
         ColumnFetches.install(self._ensure_consumer())
 
+    def on_crash(self, msg: str, *fmt: Any, **_options: Any) -> None:
+        """Log what ended the thread, where mode would print it."""
+        logger.error(msg.format(*fmt))
+
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         conf = self.app.conf
         self._assignor = RoundRobinPartitionAssignor

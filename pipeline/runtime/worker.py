@@ -104,9 +104,9 @@ class _Worker:
             await self._start(web, apps)
             await self._is_over.wait()
         finally:
+            is_stopped = await self._stop(web, apps)
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
-            is_stopped = await self._stop(web, apps)
         if self._failure is not None:
             logger.critical("the worker ends after a failure: %r", self._failure)
         if not is_stopped:

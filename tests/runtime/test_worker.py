@@ -1,0 +1,187 @@
+"""A worker process from outside: its web port, a clean end, a crash, and what it says."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+
+from pipeline.runtime.health import Health
+from pipeline.runtime.metrics import Metrics
+from pipeline.runtime.stage_runner import PartitionProgress
+from tests.real.servers import REPOSITORY, free_ports
+from tests.real.tansu import EmbeddedBroker
+from tests.runtime.stages import produce
+from tests.waiting import wait_until
+
+_names = itertools.count()
+
+
+class WorkerProcess:
+    """A running `worker_program`, with its lines as they come."""
+
+    def __init__(self, bootstrap_servers: str, topic: str, mode: str, directory: Path) -> None:
+        self.lines: list[str] = []
+        self.log = directory / "worker.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.runtime.worker_program", bootstrap_servers, topic, mode],
+                cwd=REPOSITORY,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as lines:
+            self.lines.extend(line.strip() for line in iter(lines.readline, ""))
+
+    def wait_for(self, line: str) -> str:
+        def found() -> str | None:
+            return next((each for each in list(self.lines) if each.startswith(line)), None)
+
+        def alive() -> bool:
+            return self.process.poll() is None
+
+        return wait_until(found, timeout_s=60, what=f"{line!r} of the worker", alive=alive) or ""
+
+    def ends(self, timeout_s: float) -> int:
+        status = self.process.wait(timeout_s)
+        self._reader.join()
+        return status
+
+    def get(self, path: str) -> tuple[int, str]:
+        port = self.wait_for("port").split()[1]
+        try:
+            with urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def log_records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+@contextmanager
+def worker(broker: EmbeddedBroker | str, topic: str, mode: str, directory: Path) -> Iterator[WorkerProcess]:
+    bootstrap_servers = broker if isinstance(broker, str) else broker.bootstrap_servers
+    process = WorkerProcess(bootstrap_servers, topic, mode, directory)
+    try:
+        yield process
+    finally:
+        process.process.kill()
+        process.ends(10)
+
+
+@pytest.fixture
+def topic() -> str:
+    return f"worker-{os.getpid()}-{next(_names)}"
+
+
+def test_sigterm_flushes_commits_and_ends_with_status_zero(
+    embedded_broker: EmbeddedBroker, topic: str, tmp_path: Path
+) -> None:
+    produce(embedded_broker.bootstrap_servers, topic, [b"x"] * 1000)
+    with worker(embedded_broker, topic, "count", tmp_path) as process:
+        process.wait_for("count 1000")
+        wait_until(lambda: process.get("/readyz")[0] == 200, timeout_s=20, what="readiness")
+        assert process.get("/healthz") == (200, '{"status": "alive", "stalled": []}')
+        _, metrics = process.get("/metrics")
+        assert f'cinnamon_lag_records{{partition="0",stage="counting",topic="{topic}"}} 0.0' in metrics
+        process.process.send_signal(signal.SIGTERM)
+        assert process.ends(20) == 0
+        assert process.lines[-4:-1] == ["revoked", "committed True", "stopped"]
+    produce(embedded_broker.bootstrap_servers, topic, [b"x"] * 10)
+    with worker(embedded_broker, topic, "count", tmp_path) as process:
+        process.wait_for("count 10")
+        process.process.send_signal(signal.SIGINT)
+        assert process.ends(20) == 0
+        assert "count 11" not in process.lines
+
+
+def test_a_bug_ends_the_process_with_status_one_and_says_where(
+    embedded_broker: EmbeddedBroker, topic: str, tmp_path: Path
+) -> None:
+    produce(embedded_broker.bootstrap_servers, topic, [b"poison"])
+    with worker(embedded_broker, topic, "crash", tmp_path) as process:
+        assert process.ends(60) == 1
+        assert "stopped" not in process.lines
+        assert not any(line.startswith("committed") for line in process.lines)
+        critical = [record for record in process.log_records() if record["level"] == "critical"]
+    assert critical[0]["message"] == "stage counting failed in process"
+    assert "ValueError: a bug in the stage" in critical[0]["exception"]
+    assert critical[-1]["message"] == "the worker ends after a failure: ValueError('a bug in the stage')"
+
+
+def test_a_second_signal_ends_a_worker_that_hangs(embedded_broker: EmbeddedBroker, topic: str, tmp_path: Path) -> None:
+    with worker(embedded_broker, topic, "hang", tmp_path) as process:
+        process.wait_for("hanging")
+        process.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: "SIGTERM: stopping" in process.log.read_text(), timeout_s=20, what="the first signal")
+        process.process.send_signal(signal.SIGTERM)
+        assert process.ends(10) == 1
+        assert "SIGTERM again: leaving at once" in process.log.read_text()
+
+
+def test_a_broker_that_is_not_there_ends_the_start_with_status_one(topic: str, tmp_path: Path) -> None:
+    with worker(f"127.0.0.1:{free_ports(1)[0]}", topic, "count", tmp_path) as process:
+        assert process.ends(60) == 1
+        assert any("cannot start" in record["message"] for record in process.log_records())
+
+
+class StandingRunner:
+    """Stands where a `StageRunner` does, with a partition that makes no progress."""
+
+    def __init__(self, waiting_records: int | None, *, idle_s: float = 100.0, is_paused: bool = False) -> None:
+        self.stage = type("AStage", (), {"name": "aggregate", "source_topic": "metrics.raw"})
+        self.is_assigned = True
+        self.progress = {5: PartitionProgress(17, time.monotonic() - idle_s, is_paused)}
+        self._waiting_records = waiting_records
+
+    def waiting_records(self, _partition: int) -> int | None:
+        return self._waiting_records
+
+
+def health(runner: StandingRunner) -> Health:
+    return Health([runner], Metrics(), stalled_after_s=60)
+
+
+def test_a_partition_with_input_waiting_that_stands_still_is_named() -> None:
+    is_alive, body = health(StandingRunner(3)).alive()
+    assert not is_alive
+    assert body["status"] == "stalled"
+    (stalled,) = body["stalled"]
+    assert (stalled["stage"], stalled["topic"], stalled["partition"]) == ("aggregate", "metrics.raw", 5)
+    assert (stalled["next_offset"], stalled["waiting_records"]) == (17, 3)
+
+
+@pytest.mark.parametrize(
+    "runner",
+    [StandingRunner(0), StandingRunner(None), StandingRunner(3, idle_s=10), StandingRunner(3, is_paused=True)],
+    ids=["no-input", "unknown", "not-long", "paused"],
+)
+def test_a_partition_that_may_stand_still_does_not_stall(runner: StandingRunner) -> None:
+    assert health(runner).alive()[0]
+
+
+def test_a_worker_is_ready_when_it_is_assigned_and_not_far_behind() -> None:
+    assert health(StandingRunner(3)).ready()[0]
+    assert health(StandingRunner(5_000_000)).ready()[1]["behind"][0]["partition"] == 5
+    joining = StandingRunner(0)
+    joining.is_assigned = False
+    assert health(joining).ready() == (False, {"status": "not ready", "joining": ["aggregate"], "behind": []})
