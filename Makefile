@@ -54,5 +54,5 @@ $(INSTALLED): pyproject.toml | .venv/bin/python
 
 # The kernels are compiled once, here, and not on a user's first record.
 $(WARMED): $(INSTALLED) $(wildcard pipeline/core/*.py)
-	if [ -f pipeline/core/warm.py ]; then $(BIN)/python -m pipeline.core.warm; fi
+	$(BIN)/python -m pipeline.core.warm
 	@touch $@

@@ -55,7 +55,9 @@ class AggregatedWindow(Record):
     tags: dict[str, str] = Field(description="The tags that identify the series, identity tags in canonical form.")
     start_ms: int = Field(description="Start of the window, inclusive: milliseconds since 1970-01-01T00:00:00Z.")
     end_ms: int = Field(description="End of the window, exclusive: milliseconds since 1970-01-01T00:00:00Z.")
-    revision: Offset = Field(description="Offset of the newest input record that the window depends on; the greater one is right.")
+    revision: Offset = Field(
+        description="Offset of the newest input record that the window depends on; the greater one is right."
+    )
     fields: dict[str, FieldValues] = Field(min_length=1, description="The fields' functions, by field.")
     partition: int = Field(ge=0, description="The partition of metrics.raw that the window was made from.")
     first_offset: Offset = Field(description="The smallest offset that the window was made from.")

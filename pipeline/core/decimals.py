@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
+from pipeline.core.compiled import compiled
 from pipeline.core.words import ascii_of_eight, load_word, store_word
 
 _POWER_MIN, _POWER_MAX = -342, 308
@@ -109,7 +110,7 @@ def _as_bits(_typing: Any, _a: Any) -> Any:
     return signature, codegen
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def double_of_decimal(significand: np.uint64, exponent: int) -> tuple[bool, float]:
     """Give the double nearest to ``significand * 10 ** exponent``.
 
@@ -175,7 +176,7 @@ def double_of_decimal(significand: np.uint64, exponent: int) -> tuple[bool, floa
     return True, _as_double((np.uint64(binary_exponent) << _SIGNIFICAND_BITS) | (mantissa & _SIGNIFICAND_MASK))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _round_to_odd(row: int, cp: np.uint64) -> np.uint64:
     x1 = _multiply_high(_TENS[row, 1], cp)
     y0 = _TENS[row, 0] * cp
@@ -188,7 +189,7 @@ def _round_to_odd(row: int, cp: np.uint64) -> np.uint64:
     return y1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _shortest(bits: np.uint64) -> tuple[np.uint64, int]:
     """Give the shortest decimal (digits, power of ten) of a finite double that is not 0, the sign left out."""
     fraction = bits & _SIGNIFICAND_MASK
@@ -233,14 +234,14 @@ def _shortest(bits: np.uint64) -> tuple[np.uint64, int]:
     return s, k
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _count_digits(value: np.uint64) -> int:
     """Count the decimal digits of an unsigned integer below 10**19; 1 for 0."""
     guess = ((64 - np.int64(_leading_zeros(value | _U1))) * 1233) >> 12
     return guess + (1 if value >= _INTEGER_TENS[guess] else 0) if value > 0 else 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _write_digits(value: np.uint64, count: int, out: np.ndarray[Any, Any], at: int) -> None:
     """Write the ``count`` digits of an unsigned integer from ``at`` on; up to seven bytes behind are overwritten."""
     if count <= 8:
@@ -260,7 +261,7 @@ def _write_digits(value: np.uint64, count: int, out: np.ndarray[Any, Any], at: i
     store_word(out, at + count, ascii_of_eight(lower))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def write_integer(value: int, out: np.ndarray[Any, Any], at: int) -> int:
     """Write a signed 64-bit integer in decimal at ``out[at:]``; give the position after it (at most 20 bytes on).
 
@@ -276,7 +277,7 @@ def write_integer(value: int, out: np.ndarray[Any, Any], at: int) -> int:
     return end
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def write_double(value: float, out: np.ndarray[Any, Any], at: int) -> int:
     """Write the shortest text that reads back as ``value``, as ``repr`` would.
 

@@ -9,8 +9,8 @@ refuses goes to the plain parsers, which decide; what it takes, it takes with ex
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from pipeline.core.compiled import compiled, compiled_inline
 from pipeline.core.decimals import double_of_decimal
 from pipeline.core.series import (
     FORMAT_INFLUX,
@@ -69,7 +69,7 @@ def new_scratch() -> Scratch:
     return Scratch(name=np.empty(_MAX_FIELDS, np.int32), seen=np.zeros(_MAX_FIELDS, np.int64))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _number(data: Bytes, p: int, end: int, json: bool) -> tuple[int, float]:
     """Read a number at ``p``; give the position after it and its value, or -1 where the plain parser must look."""
     negative = False
@@ -138,7 +138,7 @@ def _number(data: Bytes, p: int, end: int, json: bool) -> tuple[int, float]:
     return p, -value if negative else value
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _word(data: Bytes, p: int, end: int, word: int, length: int) -> bool:
     """Tell whether ``length`` bytes at ``p`` are those of ``word`` (big-endian)."""
     if p + length > end:
@@ -154,7 +154,7 @@ _TRUE_UPPER, _FALSE_UPPER = int.from_bytes(b"TRUE"), int.from_bytes(b"FALSE")
 _TRUE_TITLE, _FALSE_TITLE = int.from_bytes(b"True"), int.from_bytes(b"False")
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _boolean(data: Bytes, p: int, end: int, json: bool) -> tuple[int, float]:
     """Read a boolean at ``p`` as 0 or 1; the position after it, or -1."""
     if _word(data, p, end, _TRUE, 4) or (
@@ -173,7 +173,7 @@ def _boolean(data: Bytes, p: int, end: int, json: bool) -> tuple[int, float]:
     return -1, 0.0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _simple_name(data: Bytes, p: int, end: int) -> bool:
     """Tell whether a field name needs no second look: letters, digits and punctuation that mean nothing else."""
     if p >= end:
@@ -185,7 +185,7 @@ def _simple_name(data: Bytes, p: int, end: int) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _plain_string(data: Bytes, p: int, end: int) -> int:
     """Skip a quoted string at ``p`` that has no escape, control or non-ASCII byte; the position after it, or -1."""
     p += 1
@@ -199,7 +199,7 @@ def _plain_string(data: Bytes, p: int, end: int) -> int:
     return -1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _time_ms(value: int, unit: int, small_unit: int) -> tuple[bool, int]:
     """Convert a timestamp to whole milliseconds; False where it does not fit in 64-bit nanoseconds."""
     if unit == UNIT_AUTO:
@@ -223,7 +223,7 @@ def _time_ms(value: int, unit: int, small_unit: int) -> tuple[bool, int]:
     return abs(value) <= 9_223_372_036, value * 1_000
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _integer(data: Bytes, p: int, end: int) -> tuple[int, int]:
     """Read an integer of at most 18 digits, or 19 that fit; the position after it, or -1."""
     negative = False
@@ -244,7 +244,7 @@ def _integer(data: Bytes, p: int, end: int) -> tuple[int, int]:
     return p, -value if negative else value
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def key_end(data: Bytes, p: int, end: int) -> int:
     """Give where the key of a line of line protocol ends: its first space that no backslash precedes; -1 for none."""
     while p < end:
@@ -266,7 +266,7 @@ _TIMESTAMP = int.from_bytes(b'"timesta')
 _METRICS = int.from_bytes(b'{"metric')
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def json_key_end(data: Bytes, p: int, end: int) -> int:
     """Give where the text from ``"name":`` through the closing brace of ``"tags":{…}`` ends; -1 if ``p`` has none."""
     if not _word(data, p, end, _NAME, 8):
@@ -296,7 +296,7 @@ def json_key_end(data: Bytes, p: int, end: int) -> int:
     return -1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def json_fields_end(data: Bytes, p: int, end: int) -> int:
     """Give where the closing brace of ``{"fields":{…}`` at ``p`` ends; -1 if there is none or a value is nested."""
     if not _word(data, p, end, _FIELDS, 8) or p + 11 > end or data[p + 8] != 34 or data[p + 9] != 58:
@@ -322,7 +322,7 @@ def json_fields_end(data: Bytes, p: int, end: int) -> int:
     return -1
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled_inline
 def _influx_line(
     data: Bytes,
     p: int,
@@ -442,7 +442,7 @@ def _influx_line(
     return after, row, time_ms, at, strings
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _json_metric(
     data: Bytes,
     p: int,
@@ -552,7 +552,7 @@ def _json_metric(
     return p + 1, row, time_ms, at + found, strings
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def parse_records(
     data: Bytes,
     value_start: Ints,

@@ -172,7 +172,7 @@ class RecordParser:
             self.filtered[FilterReason.STRING] += strings - self._strings_counted
             self._strings_counted = strings
             if record == last or not self._make_room(batch, record):
-                return record
+                return int(record)
             self._parse_plainly(batch, record, latest_ms)
             record += 1
         return record

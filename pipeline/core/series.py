@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from pipeline.core.compiled import compiled
 from pipeline.core.identity import canonical_tags, resource_of
 from pipeline.core.words import hash_bytes, same_bytes
 
@@ -65,7 +65,7 @@ class FieldTable(NamedTuple):
     kind: Array  # uint8: KIND_GAUGE or KIND_COUNTER
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def find_key(table: KeyTable, h: np.uint64, data: Bytes, start: int, length: int, salt: int) -> int:
     """Give the value that ``data[start:start+length]`` leads to, or -1; hash equality alone is never trusted."""
     mask = table.slot.shape[0] - 1
@@ -80,7 +80,7 @@ def find_key(table: KeyTable, h: np.uint64, data: Bytes, start: int, length: int
         j = (j + 1) & mask
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _place(slot: Array, hashes: Array, h: np.uint64, entry: int) -> None:
     mask = slot.shape[0] - 1
     j = np.int64(h & np.uint64(mask))
@@ -90,7 +90,7 @@ def _place(slot: Array, hashes: Array, h: np.uint64, entry: int) -> None:
     hashes[j] = h
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _rehash(old_slot: Array, old_hash: Array, slot: Array, hashes: Array) -> None:
     for i in range(old_slot.shape[0]):
         if old_slot[i] != 0:

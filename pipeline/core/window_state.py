@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from pipeline.core.compiled import compiled
 from pipeline.core.series import Array, Bytes, RowTable
 
 NEVER = -(1 << 62)
@@ -88,14 +88,14 @@ class Names(NamedTuple):
     fragment_length: Array  # int32[names]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def watermark_ms(row: int, rows: RowTable, windows: Windows) -> int:
     """Give the event time up to which the windows of ``row`` are closed."""
     resource = rows.resource[row]
     return max(windows.newest_ms[resource] - rows.grace_ms[row], windows.idle_ms[resource])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def slot_of(row: int, number: int, rows: RowTable, windows: Windows) -> int:
     """Give the slot that holds window ``number`` of ``row``, or -1."""
     slot = rows.slot_base[row] + number % rows.ring[row]

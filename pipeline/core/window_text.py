@@ -1,8 +1,8 @@
 """The record of a window on ``metrics.agg``, written as JSON by compiled code."""
 
 import numpy as np
-from numba import njit
 
+from pipeline.core.compiled import compiled
 from pipeline.core.decimals import MAX_TEXT_BYTES, write_double, write_integer
 from pipeline.core.series import KIND_COUNTER, Bytes, FieldTable, RowTable
 from pipeline.core.window_state import (
@@ -47,7 +47,7 @@ _FIELD_TEXT = 9 * 24 + 90  # nine numbers and their names
 _RECORD_TEXT = 6 * 20 + 120 + MAX_TEXT_BYTES
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _increase(windows: Windows, cell: int, before: int, every_ms: int) -> tuple[float, float]:
     """Sum the growth of a counter over a window; bridge from cell ``before`` of the window before, -1 for none.
 
@@ -74,7 +74,7 @@ def _increase(windows: Windows, cell: int, before: int, every_ms: int) -> tuple[
     return total, (at - begin) / 1000.0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def write_window(
     slot: int, partition: int, rows: RowTable, fields: FieldTable, names: Names, windows: Windows, texts: Texts
 ) -> bool:

@@ -8,8 +8,8 @@ window the record was late for. So the result does not depend on how records are
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from pipeline.core.compiled import compiled
 from pipeline.core.fast_parse import Columns
 from pipeline.core.series import KIND_COUNTER, Array, FieldTable, Ints, RowTable
 from pipeline.core.window_state import (
@@ -72,7 +72,7 @@ class Replay(NamedTuple):
     floor_ms: Array
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _defer(slot: int, windows: Windows) -> None:
     """Put a window on the list of those to write, once."""
     if windows.flags[slot] & PENDING == 0:
@@ -81,7 +81,7 @@ def _defer(slot: int, windows: Windows) -> None:
         windows.state[PENDING_COUNT] += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _close(slot: int, windows: Windows) -> None:
     windows.flags[slot] |= CLOSED
     windows.state[OPEN_WINDOWS] -= 1
@@ -91,7 +91,7 @@ def _close(slot: int, windows: Windows) -> None:
     _defer(slot, windows)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _close_up_to(resource: int, first_row: Array, up_to_ms: int, rows: RowTable, windows: Windows) -> int:
     """Close the resource's open windows that lie below its watermark or end by ``up_to_ms``.
 
@@ -122,7 +122,7 @@ def _close_up_to(resource: int, first_row: Array, up_to_ms: int, rows: RowTable,
     return latest_end
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _latest_end(resource: int, first_row: Array, rows: RowTable, windows: Windows) -> int:
     latest = np.int64(NEVER)
     row = np.int64(first_row[resource])
@@ -135,7 +135,7 @@ def _latest_end(resource: int, first_row: Array, rows: RowTable, windows: Window
     return latest
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _rest(
     resource: int, first_row: Array, silent_ms: int, up_to_ms: int, lateness: Lateness, rows: RowTable, windows: Windows
 ) -> None:
@@ -151,7 +151,7 @@ def _rest(
         windows.idle_ms[resource] = max(windows.idle_ms[resource], floor)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def rest_all(
     now_ms: int, first_row: Array, resource_count: int, lateness: Lateness, rows: RowTable, windows: Windows
 ) -> None:
@@ -166,14 +166,14 @@ def rest_all(
             _rest(resource, first_row, silent_ms, now_ms - lateness.grace_ms, lateness, rows, windows)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def close_all(resource_count: int, first_row: Array, rows: RowTable, windows: Windows) -> None:
     """Close every open window: the input has ended."""
     for resource in range(resource_count):
         _close_up_to(resource, first_row, ALWAYS, rows, windows)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def write_pending(
     partition: int, rows: RowTable, fields: FieldTable, names: Names, windows: Windows, texts: Texts
 ) -> bool:
@@ -190,7 +190,7 @@ def write_pending(
     return True
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _start_window(
     slot: int, number: int, offset: int, row: int, fields: FieldTable, rows: RowTable, w: Windows
 ) -> None:
@@ -222,7 +222,7 @@ def _start_window(
     w.flags[slot] = 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _chain_sample(cell: int, at: int, value: float, w: Windows) -> None:
     """Keep a counter's sample in order of time; of two at one time the later one stays."""
     last = w.chain[cell, 1]
@@ -252,7 +252,7 @@ def _chain_sample(cell: int, at: int, value: float, w: Windows) -> None:
         w.chain[cell, 1] = node
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _fold_samples(
     sample_column: Array,
     sample_value: Array,
@@ -302,7 +302,7 @@ def _fold_samples(
     return counters, moved
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _chain_line(
     columns: Columns, begin: int, end: int, cells: int, at_ms: int, fields: FieldTable, base: int, w: Windows
 ) -> None:
@@ -313,7 +313,7 @@ def _chain_line(
             _chain_sample(cells + column, at_ms, columns.sample_value[i], w)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _move_bridge(row: int, number: int, offset: int, emit: bool, rows: RowTable, w: Windows) -> None:
     """Let the window after ``number`` know that the sample its counters bridge from has moved."""
     after = slot_of(row, number + 1, rows, w)
@@ -324,7 +324,7 @@ def _move_bridge(row: int, number: int, offset: int, emit: bool, rows: RowTable,
             _defer(after, w)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _rank(resource: int, time_ms: int, lead_ms: int, state: Ints) -> None:
     """Let a resource's new greatest time move the partition's.
 
@@ -344,7 +344,7 @@ def _rank(resource: int, time_ms: int, lead_ms: int, state: Ints) -> None:
         state[PARTITION_MS] = max(state[PARTITION_MS], state[TOP_MS] if near else state[SECOND_MS])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def fold(
     columns: Columns,
     offsets: Ints,
@@ -516,7 +516,7 @@ def fold(
         state[CHECKED] = 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def refold(
     columns: Columns,
     offsets: Ints,
@@ -599,7 +599,7 @@ def refold(
     return DONE
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def reopen(row_count: int, replay: Replay, resource_count: int, rows: RowTable, windows: Windows) -> None:
     """End a replay: take the checkpoint's times, and hold every window that lies below them for closed."""
     for resource in range(resource_count):
@@ -624,7 +624,7 @@ def reopen(row_count: int, replay: Replay, resource_count: int, rows: RowTable, 
                 windows.close_at_ms[resource] = min(windows.close_at_ms[resource], end_ms + rows.grace_ms[row])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def replay_from(row_count: int, rows: RowTable, windows: Windows) -> int:
     """Give the smallest offset that a kept window was fed from, ALWAYS if none is kept.
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from pipeline.core.compiled import compiled
 
 _ONES = np.uint64(0x0101010101010101)
 _HIGHS = np.uint64(0x8080808080808080)
@@ -61,7 +63,7 @@ def _trailing_zeros(_typing: Any, _a: Any) -> Any:
     return signature, codegen
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _tail(data: np.ndarray[Any, Any], start: int, end: int) -> np.uint64:
     """Read fewer than eight bytes as one word."""
     word = np.uint64(0)
@@ -70,7 +72,7 @@ def _tail(data: np.ndarray[Any, Any], start: int, end: int) -> np.uint64:
     return word
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def hash_bytes(data: np.ndarray[Any, Any], start: int, end: int) -> np.uint64:
     """Hash ``data[start:end]``; the length counts, and so does every byte."""
     h = _BASIS ^ np.uint64(end - start)
@@ -86,7 +88,7 @@ def hash_bytes(data: np.ndarray[Any, Any], start: int, end: int) -> np.uint64:
     return h * _PRIME ^ (h >> _HALF)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def same_bytes(a: np.ndarray[Any, Any], a_start: int, b: np.ndarray[Any, Any], b_start: int, length: int) -> bool:
     """Tell whether ``length`` bytes of two arrays are the same."""
     if length >= 8:
@@ -102,7 +104,7 @@ def same_bytes(a: np.ndarray[Any, Any], a_start: int, b: np.ndarray[Any, Any], b
     return True
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def find_equals(data: np.ndarray[Any, Any], p: int, end: int) -> int:
     """Give where the first ``=`` from ``p`` on stands, ``end`` if there is none."""
     while p + 8 <= end:
@@ -116,7 +118,7 @@ def find_equals(data: np.ndarray[Any, Any], p: int, end: int) -> int:
     return p
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def find_key_end(data: np.ndarray[Any, Any], p: int, end: int) -> int:
     """Give where the first space, control character or backslash from ``p`` on stands, ``end`` if there is none."""
     while p + 8 <= end:
@@ -131,7 +133,7 @@ def find_key_end(data: np.ndarray[Any, Any], p: int, end: int) -> int:
     return p
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def eight_digits(word: np.uint64) -> int:
     """Give the number that eight ASCII digits write, or -1 if one of them is none."""
     digits = word ^ _ZEROS
@@ -143,7 +145,7 @@ def eight_digits(word: np.uint64) -> int:
     return np.int64((low + high) >> _HALF)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def ascii_of_eight(value: np.uint64) -> np.uint64:
     """Give the eight ASCII digits of a number below 10**8, the first in the lowest byte."""
     upper = value // np.uint64(10_000)
@@ -154,7 +156,7 @@ def ascii_of_eight(value: np.uint64) -> np.uint64:
     return (tens | ((pairs - np.uint64(10) * tens) << np.uint64(8))) | _ZEROS
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def copy_words(source: np.ndarray[Any, Any], start: int, length: int, out: np.ndarray[Any, Any], at: int) -> int:
     """Copy bytes eight at a time; give the position after them.
 

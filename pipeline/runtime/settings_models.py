@@ -76,7 +76,7 @@ class KafkaSettings(Section):
         description="Consumer groups are named PREFIX-STAGE.",
     )
     fetch_max_bytes: int = Field(
-        4 * 1024 * 1024,
+        1024 * 1024,
         ge=1024,
         le=1024**3,
         title="Fetch size",

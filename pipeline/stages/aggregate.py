@@ -276,9 +276,7 @@ def _key(partition: int) -> str:
 
 def _read(partition: int, saved: bytes | None) -> AggregateCheckpoint | None:
     if saved is None:
-        logger.info(
-            "partition %d has no checkpoint: its windows begin with the earliest record there is", partition
-        )
+        logger.info("partition %d has no checkpoint: its windows begin with the earliest record there is", partition)
         return None
     try:
         return AggregateCheckpoint.from_bytes(saved)
