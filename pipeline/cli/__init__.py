@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from pipeline import __version__
-from pipeline.cli import config, parse, query, schemas, simulate, topics, worker
+from pipeline.cli import aggregate, config, parse, query, schemas, simulate, topics, up, worker
 
 __all__ = ["app", "main"]
 
-_COMMANDS = (parse, worker, topics, config, schemas, query, simulate)
+_COMMANDS = (up, worker, simulate, query, aggregate, parse, topics, config, schemas)
 
 app = typer.Typer(
     name="cinnamon",
