@@ -5,7 +5,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -78,27 +78,19 @@ class StageRunner:
 
     async def run(self, stream: Any) -> None:
         """Hand the events of a Faust stream to the stage, until the stream or the stage ends."""
-        async for event in stream.events():
-            async with self._turn("process"):
-                columns: RecordColumns = event.value
-                is_current = event.message.generation_id == self._generation
-                if not is_current or columns.partition not in self.progress:
-                    continue  # fetched before a rebalance that gave the partition new start offsets
-                held = self._held.get(columns.partition)
-                if held is None and not self.progress[columns.partition].is_paused:
-                    await self._process(columns)
-                else:
-                    self._held.setdefault(columns.partition, deque()).append(columns)
+        with suppress(StageStoppedError):
+            async for event in stream.events():
+                async with self._turn("process"):
+                    await self._take(event.value, event.message.generation_id)
 
     async def tick_until_stopped(self) -> None:
         """Call the stage's `tick`, and hand over what was held back while a partition was paused."""
-        while not self._is_stopped:
-            await asyncio.sleep(TICK_INTERVAL_S)
-            if self._is_stopped:
-                return
-            async with self._turn("tick"):
-                await self._release_held()
-                await self.stage.tick(time.time_ns() // 1_000_000)
+        with suppress(StageStoppedError):
+            while True:
+                await asyncio.sleep(TICK_INTERVAL_S)
+                async with self._turn("tick"):
+                    await self._release_held()
+                    await self.stage.tick(time.time_ns() // 1_000_000)
 
     async def start_offsets(self, partitions: frozenset[int]) -> Mapping[int, int]:
         """Assign partitions to the stage; return the offsets it asks for."""
@@ -117,22 +109,23 @@ class StageRunner:
             return starts
 
     async def revoke(self) -> None:
-        """Take all partitions from the stage.
+        """Take all partitions from the stage; after its end do nothing.
 
         Raises
         ------
         TimeoutError
             When the stage does not finish within `REVOKE_TIMEOUT_S`.
         """
-        async with self._turn("revoked"):
-            partitions = frozenset(self.progress)
-            self._generation = None
-            self.progress = {}
-            self.is_assigned = False
-            self._held.clear()
-            if partitions:
-                async with asyncio.timeout(REVOKE_TIMEOUT_S):
-                    await self.stage.revoked(partitions)
+        with suppress(StageStoppedError):
+            async with self._turn("revoked"):
+                partitions = frozenset(self.progress)
+                self._generation = None
+                self.progress = {}
+                self.is_assigned = False
+                self._held.clear()
+                if partitions:
+                    async with asyncio.timeout(REVOKE_TIMEOUT_S):
+                        await self.stage.revoked(partitions)
 
     async def stop(self) -> None:
         """Take the partitions from the stage and stop it; after a failure do nothing."""
@@ -184,6 +177,14 @@ class StageRunner:
         if not self._is_stopped:
             self._is_stopped = True
             self._on_failure(error)
+
+    async def _take(self, columns: RecordColumns, generation: int | None) -> None:
+        if generation != self._generation or columns.partition not in self.progress:
+            return  # fetched before a rebalance that gave the partition new start offsets
+        if columns.partition in self._held or self.progress[columns.partition].is_paused:
+            self._held.setdefault(columns.partition, deque()).append(columns)
+        else:
+            await self._process(columns)
 
     async def _process(self, columns: RecordColumns) -> None:
         await self.stage.process(columns)

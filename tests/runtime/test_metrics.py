@@ -1,0 +1,39 @@
+"""Metrics: names and labels follow the rule, and partitions that moved away are forgotten."""
+
+import re
+
+from pipeline.runtime.metrics import Metrics
+
+LABELS = {"stage", "topic", "partition", "reason", "le"}
+UNITS = ("records", "samples", "windows", "series", "seconds", "points", "retries", "partitions", "resources")
+
+
+def test_every_metric_is_named_after_what_it_counts_and_has_closed_labels() -> None:
+    metrics = Metrics()
+    families = [family for family in metrics.registry.collect() if not family.name.startswith("process_")]
+    assert len(families) > 20
+    for family in families:
+        assert re.fullmatch(rf"cinnamon_([a-z]+_)*({'|'.join(UNITS)})", family.name), family.name
+        assert family.documentation.endswith("."), family.name
+        assert {label for sample in family.samples for label in sample.labels} <= LABELS
+
+
+def test_the_gauges_of_a_partition_that_moved_away_are_gone_and_its_counters_stay() -> None:
+    metrics = Metrics()
+    for partition in ("1", "2"):
+        metrics.lag_records.labels("aggregate", "metrics.raw", partition).set(7)
+        metrics.input_records.labels("aggregate", "metrics.raw", partition).inc(5)
+    metrics.forget_partitions("aggregate", "metrics.raw", [1, 3])
+
+    def value(name: str, partition: str) -> float | None:
+        labels = {"stage": "aggregate", "topic": "metrics.raw", "partition": partition}
+        return metrics.registry.get_sample_value(name, labels)
+
+    assert [value("cinnamon_lag_records", partition) for partition in "12"] == [None, 7]
+    assert [value("cinnamon_input_records_total", partition) for partition in "12"] == [5, 5]
+
+
+def test_two_workers_in_one_process_have_metrics_of_their_own() -> None:
+    one, other = Metrics(), Metrics()
+    one.written_points.labels("sink-a").inc()
+    assert other.registry.get_sample_value("cinnamon_written_points_total", {"stage": "sink-a"}) is None
