@@ -194,6 +194,7 @@ class SeriesTable:
         self._rows: dict[bytes, int] = {}
         self._measurements: list[str] = []
         self._columns: list[dict[str, int]] = []
+        self._name_numbers: dict[str, int] = {}
         self._field_room: list[int] = []
         self._free_fields: dict[int, list[int]] = {}
         self._fields_used = 0
@@ -310,14 +311,13 @@ class SeriesTable:
         rows.field_count[row] = len(known)
 
     def _intern_name(self, name: str) -> int:
+        known = self._name_numbers.get(name)
+        if known is not None:
+            return known
         key = name.encode()
+        number = self._name_numbers[name] = self.names.count
         # a name that line protocol must escape is never found by the fast path: its salt says so
-        salt = 0 if _PLAIN_NAME.fullmatch(key) else 1
-        number = self.names.find(key, salt)
-        if number >= 0:
-            return number
-        number = self.names.count
-        self.names.add(key, number, salt)
+        self.names.add(key, number, 0 if _PLAIN_NAME.fullmatch(key) else 1)
         fragment = b'%b:{"min":' % json.dumps(name, ensure_ascii=False).encode()
         used = self._fragments_used
         self.fragments = grown(self.fragments, used + len(fragment) + WORD_BYTES)

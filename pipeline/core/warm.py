@@ -4,7 +4,7 @@ from pipeline.core.aggregator import PartitionAggregator
 from pipeline.core.record_parser import batch_of
 from pipeline.core.window_rules import WindowRules
 
-_INFLUX = b"net,host=a bytes_sent=%di,load=0.5,up=true,name=\"x\" %d"
+_INFLUX = b'net,host=a bytes_sent=%di,load=0.5,up=true,name="x" %d'
 _JSON = b'{"fields":{"bytes_sent":%d,"load":0.5},"name":"net","tags":{"host":"a"},"timestamp":%d}'
 _START_S = 1_600_000_000
 
