@@ -152,6 +152,17 @@ def test_the_fast_path_leaves_to_the_plain_parsers(value: bytes) -> None:
     assert parser.plain == 1
 
 
+def test_a_batch_of_json_that_ends_behind_its_bracket_is_refused() -> None:
+    parser, _ = new_parser()
+    ((lines, refused),) = parsed(parser, batch_of([b'{"metrics":['], 0, [RECORD_MS]))
+    assert (lines, refused) == ([], [("PARSE_SYNTAX", 0, 12)])
+
+
+def test_a_string_field_whose_name_is_no_utf8_is_refused_on_both_ways() -> None:
+    form = b'{"fields":{"v":1%b},"name":"m","tags":{},"timestamp":1700000000}'
+    assert_same([form % b"", form % b',"\xff":"text"'], ParseOptions(), b"")
+
+
 def test_a_doubled_field_has_its_last_value() -> None:
     values = [
         b"m v=1,w=2,v=3 1700000000000000000",
