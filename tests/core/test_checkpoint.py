@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import zlib
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,17 @@ from pipeline.core.checkpoint import AggregateCheckpoint, CheckpointError
 from tests.aggregating import BASE_MS, NOW_MS, Partition, line, rules_of
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
+COLUMNS = [
+    column.name
+    for column in fields(AggregateCheckpoint)
+    if column.name not in {"offset", "highest_offset", "partition_ms", "resources", "origins"}
+]
+"""The numbers of each resource."""
 NAMES = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 
 
 def checkpoint_of(names: tuple[str, ...] = ("a", "ns/infra/b"), **more: Any) -> AggregateCheckpoint:
-    times = {
-        name: np.arange(len(names), dtype=np.int64) + place * 1000
-        for place, name in enumerate(("newest_ms", "idle_ms", "floor_ms", "seen_ms"))
-    }
+    times = {name: np.arange(len(names), dtype=np.int64) + place * 1000 for place, name in enumerate(COLUMNS)}
     return AggregateCheckpoint(
         **{"offset": 3, "highest_offset": 9, "partition_ms": BASE_MS, "resources": names, **times, **more}
     )
@@ -35,15 +39,18 @@ def assert_equal(left: AggregateCheckpoint, right: AggregateCheckpoint) -> None:
         right.partition_ms,
     )
     assert left.resources == right.resources
-    for name in ("newest_ms", "idle_ms", "floor_ms", "seen_ms"):
+    assert left.origins == right.origins
+    for name in COLUMNS:
         np.testing.assert_array_equal(getattr(left, name), getattr(right, name), strict=True)
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(NAMES, INT64, INT64, INT64, INT64), max_size=20, unique_by=lambda row: row[0]), INT64)
-def test_a_checkpoint_reads_back_as_it_was_written(rows: list[tuple[str, int, int, int, int]], number: int) -> None:
-    columns = [np.array([row[place] for row in rows], np.int64) for place in range(1, 5)]
-    checkpoint = AggregateCheckpoint(number, number, number, tuple(row[0] for row in rows), *columns)
+@given(st.dictionaries(NAMES, st.lists(INT64, min_size=len(COLUMNS), max_size=len(COLUMNS)), max_size=20), INT64)
+def test_a_checkpoint_reads_back_as_it_was_written(rows: dict[str, list[int]], number: int) -> None:
+    times = np.array(list(rows.values()), np.int64).reshape(len(rows), len(COLUMNS))
+    columns = {name: times[:, place] for place, name in enumerate(COLUMNS)}
+    origins = {7: (number, 3), 0: (0, 1)}
+    checkpoint = AggregateCheckpoint(number, number, number, tuple(rows), **columns, origins=origins)
     assert_equal(AggregateCheckpoint.from_bytes(checkpoint.to_bytes()), checkpoint)
 
 
