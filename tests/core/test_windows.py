@@ -288,7 +288,8 @@ def test_a_backlog_in_one_record_comes_out_whole() -> None:
     partition.feed(line("a", 0, "v=0"))
     emitted = partition.feed(b"\n".join(line("a", second, f"v={second}") for second in range(1, 65)))
     emitted += partition.finish()
-    assert [(start, field_of(record)["count"]) for record in emitted for _, start in windows([record])] == [
+    counts = [(start, field_of(record)["count"]) for record in emitted for _, start in windows([record])]
+    assert sorted(counts) == [
         (0, 10),
         (10, 10),
         (20, 10),
