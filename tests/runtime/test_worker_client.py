@@ -1,0 +1,75 @@
+"""What is read from a worker's web port."""
+
+import pytest
+from prometheus_client import generate_latest
+
+from pipeline.runtime.embedded_broker import free_port
+from pipeline.runtime.metrics import Metrics
+from pipeline.runtime.worker_client import WorkerClient, WorkerCounts, WorkerUnreachableError, parse_counts
+
+
+def test_counts_are_summed_over_partitions_and_told_apart_by_stage() -> None:
+    metrics = Metrics()
+    for number, partition in enumerate(("0", "1"), start=1):
+        raw = ("aggregate", "metrics.raw", partition)
+        metrics.input_records.labels(*raw).inc(100 * number)
+        metrics.input_samples.labels(*raw).inc(1000 * number)
+        metrics.aggregated_samples.labels(*raw).inc(600 * number)
+        metrics.late_samples.labels(*raw).inc(30 * number)
+        metrics.too_late_samples.labels(*raw).inc(20 * number)
+        metrics.open_samples.labels(*raw).set(350 * number)
+        metrics.emitted_windows.labels(*raw).inc(10 * number)
+        metrics.corrected_windows.labels(*raw).inc(number)
+        metrics.lag_records.labels(*raw).set(number)
+        metrics.series.labels(*raw).set(5)
+        agg = ("sink-local", "metrics.agg", partition)
+        metrics.input_records.labels(*agg).inc(11 * number)
+        metrics.lag_records.labels(*agg).set(4)
+    metrics.filtered_samples.labels("aggregate", "STRING").inc(7)
+    metrics.dead_lettered_records.labels("aggregate", "PARSE_SYNTAX").inc(2)
+    metrics.dead_lettered_records.labels("sink-local", "STORE_REJECTED").inc(1)
+    metrics.written_points.labels("sink-local").inc(30)
+    metrics.superseded_points.labels("sink-local").inc(2)
+    metrics.rejected_points.labels("sink-local", "STORE_REJECTED").inc(1)
+
+    counts = parse_counts(generate_latest(metrics.registry).decode())
+
+    assert counts == WorkerCounts(
+        records=300,
+        samples=3000,
+        aggregated=1800,
+        late=90,
+        too_late=60,
+        filtered=7,
+        open_samples=1050,
+        windows=30,
+        corrections=3,
+        sunk=33,
+        written=30,
+        superseded=2,
+        rejected=1,
+        dead_letters=3,
+        aggregate_lag=3,
+        sink_lag=8,
+        series=10,
+    )
+    assert counts.missing_samples == 0
+    assert counts.fields_in == 3007
+    assert counts.is_all_written
+
+
+def test_what_is_not_shown_yet_is_nothing() -> None:
+    assert parse_counts(generate_latest(Metrics().registry).decode()) == WorkerCounts()
+
+
+def test_a_window_that_the_sink_has_not_read_or_written_is_not_all_written() -> None:
+    assert not WorkerCounts(windows=2, sunk=1, written=1).is_all_written
+    assert not WorkerCounts(windows=2, sunk=2, written=1).is_all_written
+    assert WorkerCounts(windows=2, sunk=2, written=1, superseded=1).is_all_written
+
+
+def test_where_nobody_listens_the_worker_is_not_ready_and_has_no_counts() -> None:
+    client = WorkerClient(free_port(), timeout_s=1.0)
+    assert not client.is_ready()
+    with pytest.raises(WorkerUnreachableError, match="no worker answers on port"):
+        client.counts()
