@@ -308,6 +308,28 @@ def test_lines_of_one_record_may_jump_back_by_many_windows() -> None:
     assert partition.aggregator.balance.too_late == 0
 
 
+def test_a_record_over_many_windows_loses_none_that_is_open() -> None:
+    # a  11 | 141 | [155, 45]      45 is too late; [140,150) is open and must come out, whatever is kept beside it
+    partition = Partition(rules_of())
+    partition.feed(line("a", 11), line("a", 141))
+    assert windows(partition.feed(line("a", 155) + b"\n" + line("a", 45))) == [("a", 140)]
+
+
+@pytest.mark.parametrize("width_s", range(10, 400, 10))
+def test_windows_stay_apart_whatever_a_record_spans(width_s: int) -> None:
+    partition = Partition(rules_of())
+    emitted = []
+    for second in range(0, 400, 10):
+        emitted += partition.feed(line("a", second, "v=1"), line("a", second + 5, "v=2"))
+    emitted += partition.feed(line("a", 400, "v=1") + b"\n" + line("a", 400 - width_s, "v=2"))
+    emitted += partition.feed(line("a", 410)) + partition.finish()
+    latest = {start: field_of(record)["count"] for record in emitted for _, start in windows([record])}
+    want = {**dict.fromkeys(range(0, 400, 10), 2), 400: 1, 410: 1}
+    if width_s <= 20:  # beyond that it is too late
+        want[400 - width_s] = 3
+    assert latest == want
+
+
 def test_a_record_moves_the_partitions_time_once() -> None:
     # a  0            lead_ms = 10 s. The record [b@6, b@12] counts as 12: more than 10 s ahead of a, so P = 0.
     # b    [6, 12]    Line by line P would become 6.
