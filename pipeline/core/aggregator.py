@@ -25,12 +25,15 @@ from pipeline.core.window_state import (
     TEXT_COUNT,
     TEXT_USED,
     TOO_LATE,
+    WANTED_RING,
+    WANTED_ROW,
     Names,
 )
 from pipeline.core.window_store import WindowStore, new_texts
 from pipeline.core.windows import (
     DONE,
     NODES_FULL,
+    RING_FULL,
     TEXTS_FULL,
     Replay,
     close_all,
@@ -268,7 +271,21 @@ class PartitionAggregator:
             idle_ms=w.idle_ms[:count].copy(),
             floor_ms=w.floor_ms[:count].copy(),
             seen_ms=w.seen_partition_ms[:count].copy(),
+            rejected=self._rejected(),
         )
+
+    def _rejected(self) -> dict[str, tuple[int, int]]:
+        """Give the rows that keep a window which samples were too late for; hardly ever any."""
+        rows, w, count = self._table.rows, self._store.windows, self._table.row_count
+        resource, every_ms = rows.resource[:count], rows.every_ms[:count]
+        end_ms = (w.rejected[:count] + 1) * every_ms
+        watermark_ms = np.maximum(w.newest_ms[resource] - rows.grace_ms[:count], w.idle_ms[resource])
+        kept = (end_ms + rows.correction_ms[:count] + every_ms > watermark_ms) & (end_ms > w.floor_ms[resource])
+        found = np.flatnonzero(kept & (w.rejected[:count] != NEVER)).tolist()
+        if not found:
+            return {}
+        identities = self._table.identities
+        return {identities[row]: (int(w.rejected[row]), int(w.rejected_after[row])) for row in found}
 
     def _restore(self, checkpoint: AggregateCheckpoint) -> None:
         for name in checkpoint.resources:
@@ -278,8 +295,9 @@ class PartitionAggregator:
         w = self._store.windows
         w.seen_partition_ms[:count] = checkpoint.seen_ms
         w.state[PARTITION_MS] = checkpoint.partition_ms
-        self._next_offset = checkpoint.highest_offset + 1
+        self._next_offset = checkpoint.offset
         self._replay_until = checkpoint.highest_offset
+        self._parser.rejected_before = checkpoint.rejected
         self._replay = Replay(checkpoint.newest_ms, checkpoint.idle_ms, checkpoint.floor_ms)
         if checkpoint.offset > checkpoint.highest_offset:
             self._end_replay(now_ms=NEVER)
@@ -292,8 +310,9 @@ class PartitionAggregator:
             record = self._parser.parse(batch, record, last, now_ms)
             self._replay = self._replay_of_all()
             self._store.windows.state[LINE] = 0
-            while (
-                refold(
+            status = RING_FULL
+            while status != DONE:
+                status = refold(
                     self._parser.columns,
                     batch.offset,
                     batch.timestamp_ms,
@@ -302,9 +321,7 @@ class PartitionAggregator:
                     self._table.fields,
                     self._store.windows,
                 )
-                == NODES_FULL
-            ):
-                self._store.add_nodes(int(self._parser.columns.counts[1]))
+                self._enlarge(status)
             self._replayed += int(self._parser.columns.counts[1])
             self._parser.clear()
         self._not_parsed[0] += self._parser.records_with_samples - before[0]
@@ -328,6 +345,9 @@ class PartitionAggregator:
         reopen(self._table.row_count, replay, count, self._table.rows, w)
         w.seen_clock_ms[:count] = now_ms if now_ms != NEVER else ALWAYS
         self._store.rank_resources(count)
+        self._next_offset = max(self._next_offset, self._replay_until + 1)
+        self._parsed += int(w.state[OPEN_SAMPLES])  # taken over: the balance holds from here on
+        self._parser.rejected_before = {}
         self._replay = None
 
     def _fold(self, batch: RecordBatch, now_ms: int, output: Output) -> None:
@@ -355,11 +375,18 @@ class PartitionAggregator:
             self._drain(output, full=status == TEXTS_FULL)
             if status == DONE:
                 break
-            if status == NODES_FULL:
-                self._store.add_nodes(int(columns.counts[1]))
+            self._enlarge(status)
         if self._dead_letter_late:
             self._refuse_late(batch, output)
         self._parser.clear()
+
+    def _enlarge(self, status: int) -> None:
+        """Give the kernels the room that they came back for."""
+        if status == NODES_FULL:
+            self._store.add_nodes(int(self._parser.columns.counts[1]))
+        elif status == RING_FULL:
+            state = self._store.windows.state
+            self._store.widen_ring(self._table, int(state[WANTED_ROW]), int(state[WANTED_RING]))
 
     def _refuse_late(self, batch: RecordBatch, output: Output) -> None:
         columns, w = self._parser.columns, self._store.windows
@@ -371,15 +398,16 @@ class PartitionAggregator:
             output.refused.append(RefusedPart(int(batch.offset[record]), refusal, value))
 
     def _close_silent(self, now_ms: int, output: Output) -> None:
-        rest_all(
-            now_ms,
-            self._table.first_row,
-            len(self._table.resources),
-            self._lateness,
-            self._table.rows,
-            self._store.windows,
-        )
-        self._write_pending(output)
+        for _ in range(2):  # what is closed and written may be forgotten at once
+            rest_all(
+                now_ms,
+                self._table.first_row,
+                len(self._table.resources),
+                self._lateness,
+                self._table.rows,
+                self._store.windows,
+            )
+            self._write_pending(output)
 
     def _write_pending(self, output: Output) -> None:
         while True:

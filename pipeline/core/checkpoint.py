@@ -37,6 +37,8 @@ class AggregateCheckpoint:
     newest_ms, idle_ms, floor_ms, seen_ms : int64[resources]
         Each resource's greatest event time, the end of its windows that were closed for silence, of those that are
         forgotten, and the partition's time when it was last heard.
+    rejected : mapping of str to (number, offset)
+        Rows (by identity) with a kept window that samples were too late for: its number, and the newest offset in it.
     origins : mapping of int to (offset, part)
         Newest re-keyed record folded, by the partition it came from.
     """
@@ -49,6 +51,7 @@ class AggregateCheckpoint:
     idle_ms: Ints
     floor_ms: Ints
     seen_ms: Ints
+    rejected: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     origins: Mapping[int, tuple[int, int]] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
@@ -61,6 +64,7 @@ class AggregateCheckpoint:
                 "offset": self.offset,
                 "highest_offset": self.highest_offset,
                 "partition_ms": self.partition_ms,
+                "rejected": self.rejected,
                 "origins": {str(partition): place for partition, place in self.origins.items()},
                 "resource_count": len(self.resources),
                 "resources": b64encode(packed).decode(),
@@ -92,6 +96,7 @@ class AggregateCheckpoint:
                 columns[1],
                 columns[2],
                 columns[3],
+                {str(row): (int(number), int(offset)) for row, (number, offset) in document["rejected"].items()},
                 {int(key): (int(offset), int(part)) for key, (offset, part) in document["origins"].items()},
             )
         except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:

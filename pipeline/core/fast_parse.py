@@ -405,7 +405,7 @@ def _influx_line(
                     break
                 strings += 1
             else:
-                if column < 0:
+                if column < 0 or column >= _MAX_FIELDS:
                     break
                 if c <= 57:
                     p, value = _number(data, p, end, False)
@@ -478,14 +478,17 @@ def _json_metric(
                 return -1, 0, 0, 0, 0
             p += 1
         name = find_key(names, hash_bytes(data, start, p), data, start, p - start, 0)
+        name_end = p
         p += 1
         if p + 1 >= end or data[p] != 58:
             return -1, 0, 0, 0, 0
         p += 1
         c = data[p]
         if c == 34:
+            if name >= 0 or not _simple_name(data, start, name_end):
+                return -1, 0, 0, 0, 0
             p = _plain_string(data, p, end)
-            if p < 0 or name >= 0:
+            if p < 0:
                 return -1, 0, 0, 0, 0
             strings += 1
         else:
@@ -531,7 +534,7 @@ def _json_metric(
                 if field_name[base + i] == name:
                     column = i
                     break
-        if column < 0 or seen[column] == serial:
+        if column < 0 or column >= _MAX_FIELDS or seen[column] == serial:
             return -1, 0, 0, 0, 0
         seen[column] = serial
         sample_column[at + k] = column
@@ -631,7 +634,7 @@ def parse_records(
                 break
             batch = True
             p += 12
-        good = True
+        good = p < end
         while p < end:
             serial += 1
             if json:

@@ -123,6 +123,8 @@ class RecordParser:
         What could not be used, until the caller takes it.
     filtered : dict of FilterReason to int
         Fields that are no samples, by reason, since the start.
+    rejected_before : mapping of str to (number, offset)
+        What a checkpoint knows of rows' samples that were too late, by the row's identity.
     empty_records, records_with_samples : int
         Records since the start that held no metric at all, and that held one at least.
     """
@@ -137,6 +139,7 @@ class RecordParser:
         self.columns: Columns = new_columns(_ROOM)
         self.refused: list[RefusedPart] = []
         self.filtered = dict.fromkeys(FilterReason, 0)
+        self.rejected_before: Mapping[str, tuple[int, int]] = {}
         self.empty_records = 0
         self.records_with_samples = 0
 
@@ -249,7 +252,8 @@ class RecordParser:
                 self.filtered[FilterReason.NOT_FINITE] += 1
         row, is_new = self._table.intern(metric.measurement, metric.tags)
         if is_new:
-            self._store.add_row(self._table, row)
+            identity = self._table.identities[row] if self.rejected_before else ""
+            self._store.add_row(self._table, row, self.rejected_before.get(identity))
         known = self._table.column_count(row)
         places = self._table.columns(row, names)
         if self._table.column_count(row) != known:

@@ -191,7 +191,7 @@ class SeriesTable:
         self.names = ByteKeys()
         self.row_count = 0
         self.resources: dict[str, int] = {}
-        self._rows: dict[bytes, int] = {}
+        self._rows: dict[str, int] = {}
         self._measurements: list[str] = []
         self._columns: list[dict[str, int]] = []
         self._name_numbers: dict[str, int] = {}
@@ -233,7 +233,7 @@ class SeriesTable:
     def intern(self, measurement: str, tags: Mapping[str, str]) -> tuple[int, bool]:
         """Give the row of a measurement and its tags as they came, and whether it is new."""
         canonical = canonical_tags(tags)
-        identity = json.dumps([measurement, canonical], ensure_ascii=False, separators=(",", ":")).encode()
+        identity = json.dumps([measurement, canonical], ensure_ascii=False, separators=(",", ":"))
         row = self._rows.get(identity)
         if row is not None:
             return row, False
@@ -261,6 +261,11 @@ class SeriesTable:
         self._field_room.append(0)
         self.row_count = row + 1
         return row, True
+
+    @property
+    def identities(self) -> list[str]:
+        """Each row's measurement and canonical tags as JSON, in the order of the rows."""
+        return list(self._rows)
 
     def intern_resource(self, name: str) -> int:
         """Give the number of a resource, a new one to a new name."""

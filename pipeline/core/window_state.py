@@ -35,8 +35,10 @@ MIN, MAX, SUM, LAST, FIRST, COUNT, LAST_AT, FIRST_AT = range(8)
     TEXT_USED,
     TEXT_COUNT,
     LATE_LINES,
+    WANTED_ROW,
+    WANTED_RING,
     STATE_SIZE,
-) = range(16)
+) = range(18)
 
 # entries of Windows.tally
 AGGREGATED, LATE, TOO_LATE, EMITTED, CORRECTIONS, TALLY_SIZE = range(6)
@@ -64,6 +66,11 @@ class Windows(NamedTuple):
     seen_partition_ms: Array  # int64[resources]: the partition's time when the resource was last heard
     seen_clock_ms: Array  # int64[resources]: the clock when it was last heard
     close_at_ms: Array  # int64[resources]: event time at which its next window closes
+    record_ms: Array  # int64[resources]: greatest time in the record at hand
+    lowest: Array  # int64[rows]: number of the first window that the record at hand feeds
+    highest: Array  # int64[rows]: of the last
+    rejected: Array  # int64[rows]: number of the newest window that a sample was too late for
+    rejected_after: Array  # int64[rows]: newest offset in that window; every later sample of it was too late
     pending: Array  # int32[slots]: windows to write, in order
     late_line: Array  # int64[lines]: lines that were too late
     state: Array  # int64[STATE_SIZE]

@@ -37,7 +37,9 @@ _RESOURCE_FIELDS = (
     "seen_partition_ms",
     "seen_clock_ms",
     "close_at_ms",
+    "record_ms",
 )
+_ROW_FIELDS = ("lowest", "highest", "rejected", "rejected_after")
 
 
 def new_texts(size: int) -> Texts:
@@ -57,6 +59,7 @@ class WindowStore:
     def __init__(self) -> None:
         self._slots_used = 0
         self._cells_used = 0
+        self._free_slots: dict[int, list[int]] = {}
         self._free_cells: dict[int, list[int]] = {}
         self._nodes = 0
         slots: dict[str, Any] = {name: np.zeros(0, kind) for name, kind in _SLOT_FIELDS.items()}
@@ -64,6 +67,7 @@ class WindowStore:
         self.windows = Windows(
             **slots,
             **resources,
+            **{name: np.zeros(0, np.int64) for name in _ROW_FIELDS},
             cell=np.zeros((0, 8), np.float64),
             chain=np.zeros((0, 2), np.int32),
             node_at=np.zeros(0, np.int64),
@@ -99,22 +103,82 @@ class WindowStore:
         w.state[TOP_MS] = w.newest_ms[order[0]] if count > 0 else NEVER
         w.state[SECOND_MS] = w.newest_ms[order[1]] if count > 1 else NEVER
 
-    def add_row(self, table: SeriesTable, row: int) -> None:
-        """Give a new row its ring of window slots."""
+    def add_row(self, table: SeriesTable, row: int, rejected: tuple[int, int] | None = None) -> None:
+        """Give a new row its ring of window slots.
+
+        ``rejected`` is what a checkpoint knows of samples of the row that were too late: the number of the window, and
+        the newest offset in it.
+        """
         self.add_resources(len(table.resources))
-        ring = int(table.rows.ring[row])
-        base, self._slots_used = self._slots_used, self._slots_used + ring
         w = self.windows
-        w = w._replace(
-            **{name: grown(getattr(w, name), self._slots_used) for name in _SLOT_FIELDS},
-            pending=grown(w.pending, self._slots_used),
-        )
-        w.number[base : base + ring] = NEVER
-        w.slot_row[base : base + ring] = row
-        self.windows = w
-        table.rows.slot_base[row] = base
+        self.windows = w._replace(**{name: grown(getattr(w, name), row + 1) for name in _ROW_FIELDS})
+        self.windows.rejected[row], self.windows.rejected_after[row] = (NEVER, -1) if rejected is None else rejected
+        table.rows.slot_base[row] = self._take_slots(row, int(table.rows.ring[row]))
         table.rows.cell_base[row] = 0
         table.rows.cell_stride[row] = 0
+
+    def _take_slots(self, row: int, ring: int) -> int:
+        """Give the first of ``ring`` empty window slots."""
+        free = self._free_slots.get(ring)
+        base = free.pop() if free else self._slots_used
+        w = self.windows
+        if base == self._slots_used:
+            self._slots_used += ring
+            w = w._replace(
+                **{name: grown(getattr(w, name), self._slots_used) for name in _SLOT_FIELDS},
+                pending=grown(w.pending, self._slots_used),
+            )
+            self.windows = w
+        w.number[base : base + ring] = NEVER
+        w.slot_row[base : base + ring] = row
+        return base
+
+    def _take_cells(self, count: int) -> int:
+        """Give the first of ``count`` empty cells."""
+        free = self._free_cells.get(count)
+        base = free.pop() if free else self._cells_used
+        if base == self._cells_used:
+            self._cells_used += count
+            self.windows = self.windows._replace(
+                cell=grown(self.windows.cell, self._cells_used), chain=grown(self.windows.chain, self._cells_used)
+            )
+        self.windows.cell[base : base + count] = 0.0
+        self.windows.chain[base : base + count] = -1
+        return base
+
+    def widen_ring(self, table: SeriesTable, row: int, windows: int) -> None:
+        """Let ``row`` keep that many windows at once or more; no window of it may wait to be written."""
+        rows = table.rows
+        old_ring, stride = int(rows.ring[row]), int(rows.cell_stride[row])
+        ring = max(windows, 2 * old_ring)
+        old_slot, old_cell = int(rows.slot_base[row]), int(rows.cell_base[row])
+        new_slot, new_cell = self._take_slots(row, ring), self._take_cells(ring * stride)
+        w = self.windows
+        held = [slot for slot in range(old_slot, old_slot + old_ring) if w.number[slot] != NEVER]
+        for slot in sorted(held, key=lambda slot: int(w.number[slot])):
+            place = int(w.number[slot]) % ring
+            to, origin = new_cell + place * stride, old_cell + (slot - old_slot) * stride
+            self._free_chains(to, to + stride)  # of an older window in the same place: nothing needs it any more
+            for name in _SLOT_FIELDS:
+                getattr(w, name)[new_slot + place] = getattr(w, name)[slot]
+            w.cell[to : to + stride] = w.cell[origin : origin + stride]
+            w.chain[to : to + stride] = w.chain[origin : origin + stride]
+        self._free_slots.setdefault(old_ring, []).append(old_slot)
+        self._free_cells.setdefault(old_ring * stride, []).append(old_cell)
+        rows.ring[row], rows.slot_base[row], rows.cell_base[row] = ring, new_slot, new_cell
+
+    def _free_chains(self, first_cell: int, last_cell: int) -> None:
+        """Give back the nodes of a range of cells."""
+        w = self.windows
+        for cell in range(first_cell, last_cell):
+            node = int(w.chain[cell, 0])
+            while node >= 0:
+                following = int(w.node_next[node])
+                w.node_next[node] = w.state[FREE_NODE]
+                w.state[FREE_NODE] = node
+                w.state[FREE_NODES] += 1
+                node = following
+            w.chain[cell] = -1
 
     def fit_columns(self, table: SeriesTable, row: int) -> None:
         """Let each window of ``row`` have a cell for every column; what the cells hold moves along."""
@@ -123,16 +187,8 @@ class WindowStore:
         if count <= stride:
             return
         bigger = count if stride == 0 else max(count, 2 * stride)
-        free = self._free_cells.get(bigger * ring)
-        base = free.pop() if free else self._cells_used
-        if base == self._cells_used:
-            self._cells_used += bigger * ring
-            self.windows = self.windows._replace(
-                cell=grown(self.windows.cell, self._cells_used), chain=grown(self.windows.chain, self._cells_used)
-            )
+        base = self._take_cells(bigger * ring)
         w, old = self.windows, int(rows.cell_base[row])
-        w.cell[base : base + bigger * ring] = 0.0
-        w.chain[base : base + bigger * ring] = -1
         for slot in range(ring):
             to, origin = base + slot * bigger, old + slot * stride
             w.cell[to : to + stride] = w.cell[origin : origin + stride]

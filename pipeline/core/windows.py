@@ -43,6 +43,8 @@ from pipeline.core.window_state import (
     TOO_LATE,
     TOP_MS,
     TOP_RESOURCE,
+    WANTED_RING,
+    WANTED_ROW,
     Names,
     Texts,
     Windows,
@@ -51,8 +53,11 @@ from pipeline.core.window_state import (
 )
 from pipeline.core.window_text import write_window
 
-DONE, TEXTS_FULL, NODES_FULL = 0, 1, 2
-"""Why :func:`fold` came back: all folded; drain ``texts`` and call again; add nodes and call again."""
+DONE, TEXTS_FULL, NODES_FULL, RING_FULL = 0, 1, 2, 3
+"""Why :func:`fold` came back: all folded; or drain ``texts``, add nodes, widen a row's ring, and call again."""
+
+MAX_RING = 1024
+"""Windows of one row that a record may feed at once; what lies further back in it is too late."""
 
 
 class Lateness(NamedTuple):
@@ -92,6 +97,20 @@ def _close(slot: int, windows: Windows) -> None:
 
 
 @compiled
+def _next_open(row: int, after: int, rows: RowTable, windows: Windows) -> int:
+    """Give the slot of the row's first open window with a number above ``after``, or -1."""
+    found = np.int64(-1)
+    smallest = np.int64(ALWAYS)
+    base = rows.slot_base[row]
+    for slot in range(base, base + rows.ring[row]):
+        number = windows.number[slot]
+        if after < number < smallest and windows.flags[slot] & CLOSED == 0:
+            found = slot
+            smallest = number
+    return found
+
+
+@compiled
 def _close_up_to(resource: int, first_row: Array, up_to_ms: int, rows: RowTable, windows: Windows) -> int:
     """Close the resource's open windows that lie below its watermark or end by ``up_to_ms``.
 
@@ -104,12 +123,13 @@ def _close_up_to(resource: int, first_row: Array, up_to_ms: int, rows: RowTable,
     while row >= 0:
         watermark = watermark_ms(row, rows, windows)
         every_ms = rows.every_ms[row]
-        base = rows.slot_base[row]
-        for slot in range(base, base + rows.ring[row]):
-            number = windows.number[slot]
-            if number == NEVER or windows.flags[slot] & CLOSED:
-                continue
-            end_ms = (number + 1) * every_ms
+        done = np.int64(NEVER)
+        while True:
+            slot = _next_open(row, done, rows, windows)
+            if slot < 0:
+                break
+            done = windows.number[slot]
+            end_ms = (done + 1) * every_ms
             if end_ms <= watermark:
                 _close(slot, windows)
             elif end_ms <= up_to_ms:
@@ -145,10 +165,12 @@ def _rest(
     if windows.close_at_ms[resource] != ALWAYS:
         latest = _close_up_to(resource, first_row, up_to_ms, rows, windows)
         windows.idle_ms[resource] = max(windows.idle_ms[resource], latest)
-    if silent_ms >= lateness.forget_ms and windows.close_at_ms[resource] == ALWAYS:
+    elif silent_ms >= lateness.forget_ms and windows.state[PENDING_COUNT] == 0:
+        # not before its last windows are written: they may bridge from those that are forgotten with them
         floor = _latest_end(resource, first_row, rows, windows)
-        windows.floor_ms[resource] = max(windows.floor_ms[resource], floor)
-        windows.idle_ms[resource] = max(windows.idle_ms[resource], floor)
+        if floor > windows.floor_ms[resource]:
+            windows.floor_ms[resource] = floor
+            windows.idle_ms[resource] = max(windows.idle_ms[resource], floor)
 
 
 @compiled
@@ -325,12 +347,8 @@ def _move_bridge(row: int, number: int, offset: int, emit: bool, rows: RowTable,
 
 
 @compiled
-def _rank(resource: int, time_ms: int, lead_ms: int, state: Ints) -> None:
-    """Let a resource's new greatest time move the partition's.
-
-    The partition's time is the greatest of any resource, unless that is more than ``lead_ms`` ahead of every other
-    resource's: then it is the second greatest, so that one wild clock moves nobody's time but its own.
-    """
+def _rank(resource: int, time_ms: int, state: Ints) -> None:
+    """Keep which resource's time is the greatest, and the greatest of the others."""
     if resource == state[TOP_RESOURCE]:
         state[TOP_MS] = time_ms
     elif time_ms > state[TOP_MS]:
@@ -339,9 +357,66 @@ def _rank(resource: int, time_ms: int, lead_ms: int, state: Ints) -> None:
         state[TOP_MS] = time_ms
     elif time_ms > state[SECOND_MS]:
         state[SECOND_MS] = time_ms
+
+
+@compiled
+def _move_partition_time(lead_ms: int, state: Ints) -> None:
+    """Let the resources' times move the partition's.
+
+    The partition's time is the greatest of any resource, unless that is more than ``lead_ms`` ahead of every other
+    resource's: then it is the second greatest, so that one wild clock moves nobody's time but its own.
+    """
     if state[SECOND_MS] != NEVER:
         near = state[TOP_MS] - state[SECOND_MS] <= lead_ms
         state[PARTITION_MS] = max(state[PARTITION_MS], state[TOP_MS] if near else state[SECOND_MS])
+
+
+@compiled
+def _measure(columns: Columns, begin: int, end: int, rows: RowTable, windows: Windows) -> int:
+    """Note which windows the lines of one record feed, and each resource's greatest time in it.
+
+    Gives a row whose ring is too small for them, with the size it needs in the state; -1 if all are wide enough.
+    """
+    for line in range(begin, end):
+        row = np.int64(columns.line_row[line])
+        windows.lowest[row] = ALWAYS
+        windows.highest[row] = NEVER
+        windows.record_ms[rows.resource[row]] = NEVER
+    for line in range(begin, end):
+        row = np.int64(columns.line_row[line])
+        time_ms = columns.line_time_ms[line]
+        resource = rows.resource[row]
+        windows.record_ms[resource] = max(windows.record_ms[resource], time_ms)
+        if columns.line_sample[line + 1] > columns.line_sample[line]:
+            number = time_ms // rows.every_ms[row]
+            windows.lowest[row] = min(windows.lowest[row], number)
+            windows.highest[row] = max(windows.highest[row], number)
+    for line in range(begin, end):
+        row = np.int64(columns.line_row[line])
+        if windows.highest[row] == NEVER:
+            continue
+        windows.lowest[row] = max(windows.lowest[row], windows.highest[row] - MAX_RING + 2)
+        ring = windows.highest[row] - windows.lowest[row] + 2  # and the window before, which primes counters
+        if ring > rows.ring[row]:
+            windows.state[WANTED_ROW] = row
+            windows.state[WANTED_RING] = ring
+            return row
+    return -1
+
+
+@compiled
+def _make_place(row: int, before: int, latest_ms: int, rows: RowTable, windows: Windows) -> None:
+    """Close a row's open windows before number ``before`` that a record of ``latest_ms`` is about to close."""
+    base = rows.slot_base[row]
+    for slot in range(base, base + rows.ring[row]):
+        number = windows.number[slot]
+        if (
+            number != NEVER
+            and number < before
+            and windows.flags[slot] & CLOSED == 0
+            and (number + 1) * rows.every_ms[row] <= latest_ms - rows.grace_ms[row]
+        ):
+            _close(slot, windows)
 
 
 @compiled
@@ -377,7 +452,7 @@ def fold(
     Returns
     -------
     int
-        DONE, TEXTS_FULL or NODES_FULL.
+        DONE, TEXTS_FULL, NODES_FULL or RING_FULL.
     """
     state, tally = windows.state, windows.tally
     line_row, line_time_ms, line_record = columns.line_row, columns.line_time_ms, columns.line_record
@@ -411,12 +486,15 @@ def fold(
         end = begin + 1
         while end < line_count and line_record[end] == record:
             end += 1
+        several = end > begin + 1
         if state[CHECKED] == 0:
-            # before the record: whoever was silent too long is closed, and so is a window whose place is wanted
-            state[CHECKED] = 1
+            # before the record: whoever was silent too long is closed, and so are windows whose place is wanted
+            if several and _measure(columns, begin, end, rows, windows) >= 0:
+                return RING_FULL
             for line in range(begin, end):
                 row = np.int64(line_row[line])
                 resource = np.int64(row_resource[row])
+                time_ms = line_time_ms[line]
                 seen = seen_partition_ms[resource]
                 if (
                     state[PARTITION_MS] != NEVER
@@ -432,26 +510,29 @@ def fold(
                         rows,
                         windows,
                     )
-                number = line_time_ms[line] // row_every[row]
-                slot = row_slot[row] + number % row_ring[row]
-                held = held_number[slot]
-                if held != number and held != NEVER and held < number and flags[slot] & CLOSED == 0:
-                    _close(slot, windows)
+                number = time_ms // row_every[row]
+                held = held_number[row_slot[row] + number % row_ring[row]]
+                if held < number and held != NEVER and line_sample[line + 1] > line_sample[line]:
+                    low = windows.lowest[row] if several else number
+                    latest_ms = windows.record_ms[resource] if several else time_ms
+                    _make_place(row, low, latest_ms, rows, windows)
             if state[PENDING_COUNT] > 0:
                 continue
+            state[CHECKED] = 1
         if line_sample[end] - line_sample[begin] > state[FREE_NODES]:
             return NODES_FULL
         offset = offsets[record]
         record_ms = record_time_ms[record]
-        line = begin
-        while line < end:
+        for line in range(begin, end):
+            first, last = line_sample[line], line_sample[line + 1]
+            if first == last:
+                continue
             row = np.int64(line_row[line])
             resource = np.int64(row_resource[row])
             time_ms = line_time_ms[line]
             every_ms = row_every[row]
             number = time_ms // every_ms
             end_ms = (number + 1) * every_ms
-            first, last = line_sample[line], line_sample[line + 1]
             watermark = max(newest_ms[resource] - row_grace[row], idle_ms[resource])
             place = number % row_ring[row]
             slot = row_slot[row] + place
@@ -459,18 +540,19 @@ def fold(
             if (
                 end_ms <= floor_ms[resource]
                 or end_ms + row_correction[row] <= watermark
-                or (held != NEVER and held > number)
+                or held > number
+                or (several and number < windows.lowest[row])
             ):
                 tally[TOO_LATE] += last - first
+                if number > windows.rejected[row]:
+                    windows.rejected[row] = number
+                    windows.rejected_after[row] = last_offset[slot] if held == number else np.int64(-1)
                 windows.late_line[state[LATE_LINES]] = line
                 state[LATE_LINES] += 1
-                line += 1
                 continue
             late = end_ms <= watermark
             known = held == number
             if not known:
-                if held != NEVER and flags[slot] & (CLOSED | PENDING) != CLOSED:
-                    break  # the same record has just filled this place: what follows is folded as a record of its own
                 _start_window(slot, number, offset, row, fields, rows, windows)
                 if late:
                     flags[slot] = CLOSED
@@ -501,18 +583,20 @@ def fold(
                 state[OPEN_SAMPLES] += last - first
             if moved:
                 _move_bridge(row, number, offset, True, rows, windows)
-            line += 1
-        for heard in range(begin, line):
-            resource = np.int64(row_resource[line_row[heard]])
-            time_ms = line_time_ms[heard]
+        for line in range(begin, end):
+            resource = np.int64(row_resource[line_row[line]])
+            time_ms = line_time_ms[line]
             if time_ms > newest_ms[resource]:
                 newest_ms[resource] = time_ms
-                _rank(resource, time_ms, lateness.lead_ms, state)
-                if time_ms >= close_at_ms[resource]:
-                    _close_up_to(resource, first_row, NEVER, rows, windows)
+                _rank(resource, time_ms, state)
+        _move_partition_time(lateness.lead_ms, state)
+        for line in range(begin, end):
+            resource = np.int64(row_resource[line_row[line]])
+            if newest_ms[resource] >= close_at_ms[resource]:
+                _close_up_to(resource, first_row, NEVER, rows, windows)
             seen_partition_ms[resource] = state[PARTITION_MS] if state[PARTITION_MS] != NEVER else newest_ms[resource]
             seen_clock_ms[resource] = now_ms
-        state[LINE] = line
+        state[LINE] = end
         state[CHECKED] = 0
 
 
@@ -528,14 +612,13 @@ def refold(
 ) -> int:
     """Fold lines that were processed before a restart: nothing is written, nobody's closing is decided anew.
 
-    Windows that the checkpoint does not keep any more swallow their samples. Lateness is judged by each resource's
-    time as it grows again from nothing: every record that made a sample of a kept window too late belongs to a kept
-    window itself, so it is read again before that sample, and the judgement is the same.
+    Windows that the checkpoint does not keep any more swallow their samples. What was too late for a window that is
+    kept (it can only be the one that primes a row's counters) is too late again: the checkpoint says after which offset.
 
     Returns
     -------
     int
-        DONE or NODES_FULL.
+        DONE, NODES_FULL or RING_FULL.
     """
     state = windows.state
     line_count = columns.counts[0]
@@ -547,28 +630,32 @@ def refold(
             end += 1
         if columns.line_sample[end] - columns.line_sample[begin] > state[FREE_NODES]:
             return NODES_FULL
+        if _measure(columns, begin, end, rows, windows) >= 0:
+            return RING_FULL
         offset = offsets[record]
         for line in range(begin, end):
+            first, last = columns.line_sample[line], columns.line_sample[line + 1]
+            if first == last:
+                continue
             row = np.int64(columns.line_row[line])
             resource = np.int64(rows.resource[row])
             time_ms = columns.line_time_ms[line]
             every_ms = rows.every_ms[row]
-            correction_ms = rows.correction_ms[row]
             number = time_ms // every_ms
             end_ms = (number + 1) * every_ms
             kept_from = max(replay.newest_ms[resource] - rows.grace_ms[row], replay.idle_ms[resource])
             slot = rows.slot_base[row] + number % rows.ring[row]
             held = windows.number[slot]
             if (
-                end_ms + correction_ms + every_ms <= kept_from
+                end_ms + rows.correction_ms[row] + every_ms <= kept_from
                 or end_ms <= replay.floor_ms[resource]
-                or end_ms + correction_ms <= windows.newest_ms[resource] - rows.grace_ms[row]
-                or (held != NEVER and held > number)
+                or (number == windows.rejected[row] and offset > windows.rejected_after[row])
+                or held > number
+                or number < windows.lowest[row]
             ):
                 continue
             if held != number:
                 _start_window(slot, number, offset, row, fields, rows, windows)
-            first, last = columns.line_sample[line], columns.line_sample[line + 1]
             cells = rows.cell_base[row] + (slot - rows.slot_base[row]) * rows.cell_stride[row]
             at_ms = time_ms - number * every_ms
             base = rows.field_base[row]
@@ -592,9 +679,6 @@ def refold(
                 _chain_line(columns, first, last, cells, at_ms, fields, base, windows)
             if moved:
                 _move_bridge(row, number, offset, False, rows, windows)
-        for line in range(begin, end):
-            resource = np.int64(rows.resource[columns.line_row[line]])
-            windows.newest_ms[resource] = max(windows.newest_ms[resource], columns.line_time_ms[line])
         state[LINE] = end
     return DONE
 
@@ -603,7 +687,7 @@ def refold(
 def reopen(row_count: int, replay: Replay, resource_count: int, rows: RowTable, windows: Windows) -> None:
     """End a replay: take the checkpoint's times, and hold every window that lies below them for closed."""
     for resource in range(resource_count):
-        windows.newest_ms[resource] = max(windows.newest_ms[resource], replay.newest_ms[resource])
+        windows.newest_ms[resource] = replay.newest_ms[resource]
         windows.idle_ms[resource] = replay.idle_ms[resource]
         windows.floor_ms[resource] = replay.floor_ms[resource]
         windows.close_at_ms[resource] = ALWAYS
