@@ -613,7 +613,7 @@ def refold(
     """Fold lines that were processed before a restart: nothing is written, nobody's closing is decided anew.
 
     Windows that the checkpoint does not keep any more swallow their samples. What was too late for a window that is
-    kept (it can only be the one that primes a row's counters) is too late again: the checkpoint says after which offset.
+    kept (it can only be the one that primes a row's counters) is too late again: the checkpoint says from where on.
 
     Returns
     -------
