@@ -35,9 +35,7 @@ class Metrics:
 
         self.input_records = counter("input_records", "Records read.", of_partition)
         self.input_samples = counter("input_samples", "Samples read from records.", of_partition)
-        self.aggregated_samples = counter(
-            "aggregated_samples", "Samples in windows that were emitted.", of_partition
-        )
+        self.aggregated_samples = counter("aggregated_samples", "Samples in windows that were emitted.", of_partition)
         self.late_samples = counter("late_samples", "Samples that corrected a closed window.", of_partition)
         self.too_late_samples = counter("too_late_samples", "Samples behind any correction.", of_partition)
         self.filtered_samples = counter("filtered_samples", "Fields that are no sample.", of_reason)
