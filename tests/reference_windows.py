@@ -358,6 +358,6 @@ def _growth(samples: Sequence[Sample], before: Sequence[Sample]) -> dict[str, fl
     steps = [*_in_time(before)[-1:], *steps] if before else steps
     increase = 0.0
     for (_, lower), (_, upper) in pairwise(steps):
-        increase += upper - lower if upper >= lower else upper
+        increase += upper - lower if upper >= lower else max(upper, 0.0)
     elapsed_s = (steps[-1][0] - steps[0][0]) / 1000
     return {"increase": increase} | ({"rate": increase / elapsed_s} if elapsed_s > 0 else {})

@@ -11,7 +11,7 @@ CANONICAL_TAGS: Final[Mapping[str, str]] = {
     "vmId": "node_id",
     "vm_id": "node_id",
 }
-"""Older spelling of a tag → the one used inside; a canonical tag that stands beside an older one wins."""
+"""Older spelling of a tag → the one used inside; of several the canonical one wins, then the first."""
 
 
 def canonical_tags(tags: Mapping[str, str]) -> dict[str, str]:
@@ -26,16 +26,11 @@ def canonical_tags(tags: Mapping[str, str]) -> dict[str, str]:
     >>> canonical_tags({"nsId": "old", "ns_id": "new"})
     {'ns_id': 'new'}
     """
-    mapped: dict[str, str] = {}
-    for key, value in tags.items():
-        if not value:
-            continue
-        name = CANONICAL_TAGS.get(key, key)
-        if name == key or name not in mapped:
+    mapped = {key: value for key, value in tags.items() if value and key not in CANONICAL_TAGS}
+    for older, name in CANONICAL_TAGS.items():
+        value = tags.get(older)
+        if value and name not in mapped:
             mapped[name] = value
-    for key, value in tags.items():  # the canonical spelling wins, wherever it stood
-        if value and key in mapped:
-            mapped[key] = value
     return dict(sorted(mapped.items()))
 
 

@@ -22,6 +22,9 @@ Array = np.ndarray[Any, Any]
 FORMAT_INFLUX, FORMAT_JSON = 0, 1
 KIND_GAUGE, KIND_COUNTER = 0, 1
 
+_LARGE = 100_000
+_NO_COLUMNS: dict[str, int] = {}
+
 WORD_BYTES = 8
 """Spare bytes behind texts that are copied by words."""
 
@@ -98,11 +101,13 @@ def _rehash(old_slot: Array, old_hash: Array, slot: Array, hashes: Array) -> Non
 
 
 def grown(array: Array, needed: int) -> Array:
-    """Give ``array`` itself if it has ``needed`` rows, else a copy of at least twice the size, zeros behind."""
-    if array.shape[0] >= needed:
+    """Give ``array`` itself if it has ``needed`` rows, else a copy larger by half (later an eighth), zeros behind."""
+    size = array.shape[0]
+    if size >= needed:
         return array
-    bigger = np.zeros((max(needed, 2 * array.shape[0]), *array.shape[1:]), array.dtype)
-    bigger[: array.shape[0]] = array
+    more = size // 2 if size < _LARGE else size // 8
+    bigger = np.zeros((max(needed, size + more), *array.shape[1:]), array.dtype)
+    bigger[:size] = array
     return bigger
 
 
@@ -194,6 +199,7 @@ class SeriesTable:
         self._rows: dict[str, int] = {}
         self._measurements: list[str] = []
         self._columns: list[dict[str, int]] = []
+        self._layouts: dict[tuple[str, ...], dict[str, int]] = {}
         self._name_numbers: dict[str, int] = {}
         self._field_room: list[int] = []
         self._free_fields: dict[int, list[int]] = {}
@@ -257,7 +263,7 @@ class SeriesTable:
         self._heads_used += len(head)
         self._rows[identity] = row
         self._measurements.append(measurement)
-        self._columns.append({})
+        self._columns.append(_NO_COLUMNS)
         self._field_room.append(0)
         self.row_count = row + 1
         return row, True
@@ -283,6 +289,7 @@ class SeriesTable:
         new = [name for name in dict.fromkeys(fields) if name not in known]
         if new:
             self._add_columns(row, new)
+            known = self._columns[row]
         return [known[name] for name in fields]
 
     def column_count(self, row: int) -> int:
@@ -308,12 +315,13 @@ class SeriesTable:
             rows.field_base[row], self._field_room[row] = base, bigger
         base = int(rows.field_base[row])
         measurement = self._measurements[row]
-        for name in new:
-            column = len(known)
+        for column, name in enumerate(new, len(known)):
             self.fields.name[base + column] = self._intern_name(name)
             self.fields.kind[base + column] = KIND_COUNTER if self._is_counter(measurement, name) else KIND_GAUGE
-            known[name] = column
-        rows.field_count[row] = len(known)
+        names = (*known, *new)
+        # rows with the same columns share one dictionary of them
+        self._columns[row] = self._layouts.setdefault(names, {name: column for column, name in enumerate(names)})
+        rows.field_count[row] = count
 
     def _intern_name(self, name: str) -> int:
         known = self._name_numbers.get(name)

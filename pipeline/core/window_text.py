@@ -51,7 +51,7 @@ _RECORD_TEXT = 6 * 20 + 120 + MAX_TEXT_BYTES
 def _increase(windows: Windows, cell: int, before: int, every_ms: int) -> tuple[float, float]:
     """Sum the growth of a counter over a window; bridge from cell ``before`` of the window before, -1 for none.
 
-    A value lower than the one before it is a reset: the counter began again at 0.
+    A value lower than the one before it is a reset: the counter began again at 0 (below which no counter goes).
 
     Returns
     -------
@@ -67,7 +67,7 @@ def _increase(windows: Windows, cell: int, before: int, every_ms: int) -> tuple[
     at = begin
     while node >= 0:
         value = windows.node_value[node]
-        total += value - previous if value >= previous else value
+        total += value - previous if value >= previous else max(value, 0.0)
         previous = value
         at = windows.node_at[node]
         node = windows.node_next[node]

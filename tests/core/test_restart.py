@@ -19,7 +19,7 @@ import pytest
 from pipeline.core.aggregator import PartitionAggregator
 from pipeline.core.checkpoint import AggregateCheckpoint
 from pipeline.core.record_parser import RecordBatch, batch_of
-from tests.aggregating import Partition, line, rules_of, windows
+from tests.aggregating import BASE_MS, Partition, line, rules_of, windows
 from tests.random_logs import FAR_AHEAD_MS, RULES, is_counter, random_log, splits
 
 RECORDS = 400
@@ -168,11 +168,23 @@ def test_crashes_leave_no_difference_in_the_latest_revisions(tens: int) -> None:
 SPOILED: dict[str, Spoil] = {
     "offset": lambda c: replace(c, offset=c.highest_offset + 1),
     "highest_offset": lambda c: replace(c, highest_offset=c.offset - 1),
-    "partition_ms": lambda c: replace(c, partition_ms=NEVER),
+    "newest_ms": lambda c: replace(c, newest_ms=np.full_like(c.newest_ms, NEVER)),
     "floor_ms": lambda c: replace(c, floor_ms=np.full_like(c.floor_ms, NEVER)),
     "seen_ms": lambda c: replace(c, seen_ms=np.full_like(c.seen_ms, NEVER)),
 }
-"""The newest event times are not among them: the replay finds them again in the windows that are kept."""
+"""The partition's time has a test of its own: the resources' times nearly always say it too."""
+
+
+def test_the_partitions_time_does_not_go_back_over_a_restart() -> None:
+    # b is 5 s ahead of a: P = 5.  Then b jumps beyond the lead: a's 0 would count now, but P does not go back.
+    partition = Partition(rules_of())
+    partition.feed(line("a", 0), line("b", 5), line("b", 40))
+    assert partition.aggregator.partition_time_ms == BASE_MS + 5000
+    checkpoint = partition.aggregator.checkpoint()
+    assert checkpoint is not None
+    after = Partition(rules_of(), checkpoint=checkpoint)
+    after.feed(*[line("a", 0), line("b", 5), line("b", 40)][checkpoint.offset :], line("b", 41))
+    assert after.aggregator.partition_time_ms == BASE_MS + 5000
 
 
 @pytest.mark.parametrize("number", SPOILED)
