@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench real-parts clean
+.PHONY: help install demo test check bench real-parts lock clean
 
 # The first Python that is new enough; `make PYTHON=…` names another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -39,6 +39,15 @@ bench: install ## Measure the worker against plain Faust and a plain loop, on a 
 
 real-parts: ## Put a real Kafka broker, Telegraf and InfluxDB into .tools (about six minutes, once)
 	tests/real/parts/build.sh
+
+# An environment of its own, so that nothing of development comes in.
+lock: .venv/bin/python ## Remake deploy/requirements.lock, the versions that an image installs
+	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	$(BIN)/python -m venv "$$folder/venv"; \
+	"$$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable .; \
+	{ echo "# What cinnamon-stream needs to run, for $$($(BIN)/python -c 'import sys; print("Python %d.%d" % sys.version_info[:2])'); remade by make lock."; \
+	"$$folder/venv/bin/python" -m pip freeze --exclude-editable --disable-pip-version-check; } > deploy/requirements.lock.new; \
+	mv deploy/requirements.lock.new deploy/requirements.lock
 
 clean: ## Remove .venv and all that was made, but not .tools
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cinnamon

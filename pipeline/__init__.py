@@ -1,3 +1,128 @@
-"""Cinnamon: the monitoring pipeline for multi-cloud fleets."""
+"""Cinnamon: the monitoring pipeline for multi-cloud fleets.
+
+The map of the house. Imports go down this page and never up (an import-linter contract holds it so); only
+``pipeline/runtime/`` and ``pipeline/stages/`` know Faust, and ``pipeline/core/`` touches nothing outside of itself.
+
+::
+
+    pipeline/  the program
+        __main__.py          python -m pipeline, the same as the command
+
+    pipeline/cli/  the cinnamon command: one file a command, and what they share
+        up.py                broker, worker, store and source on this machine
+        up_session.py        one run of it: start all, watch, let it finish, stop
+        up_output.py         its three ways to report: live view, lines, JSON
+        live_view.py         the screen, drawn from a state
+        pipeline_state.py    what is known of a running pipeline at one moment
+        recent_windows.py    what its store has lately got
+        local_source.py      what feeds it: a fleet or this machine
+        worker.py            the stages against a real Kafka
+        simulate.py          a fleet that sends to a real Kafka
+        aggregate.py         the worker's windows over a file
+        parse.py             what is read in a file, metric by metric
+        query.py             windows back from a store
+        topics.py            list, check, apply and render the topics
+        config.py            the settings in force, or every mistake in them
+        schemas.py           the JSON Schema files of the records
+        loading.py           how commands take their settings
+        output.py            how they write results
+        signals.py           Ctrl-C and SIGTERM as events
+        times.py             how durations and moments are written
+
+    pipeline/stages/  move: decode, one core call, send; one file a stage, in the order of the data
+        aggregate.py         metrics.raw to windows on metrics.agg, with its checkpoints
+        aggregate_metrics.py the sample balance of it
+        sink.py              metrics.agg to a store, with patience while it is down
+        dead_letters.py      what every stage does with bytes it cannot use
+
+    pipeline/sources/  make metrics as Telegraf would send them
+        host.py              this machine's own
+        fleet.py             those of a simulated fleet
+        fleet_hosts.py       its machines: who and where
+        fleet_load.py        how busy they are
+        fleet_state.py       the values, tick after tick
+        fleet_incidents.py   what goes wrong, and when: the ground truth
+        fleet_format.py      the bytes of a message
+        message.py           one record for metrics.raw
+        kafka_output.py      from a source to Kafka, at a pace
+
+    pipeline/stores/  keep windows and give them back
+        base.py              what every store can do
+        factory.py           one store from its settings
+        influxdb.py          InfluxDB 2
+        influxdb_errors.py   what its error answers mean
+        flux.py              its queries
+        revisions.py         which revisions it was given lately
+        embedded.py          one SQLite file
+        embedded_schema.py   its tables and statements
+
+    pipeline/runtime/  carries
+        worker.py            a worker process from start to a clean end
+        app.py               one Faust app for one stage
+        stage.py             what a stage and the runtime are to each other
+        stage_runner.py      calls a stage: one call at a time, in order
+        transport.py         the Faust transport: one event a partition and fetch
+        record_fetch.py      a fetch's bytes: cut apart, checked, decompressed
+        decompression.py     Kafka's four compressions, bounded
+        buffer_pool.py       large buffers used again
+        producer.py          the way out, through librdkafka
+        checkpoints.py       the compacted topic of checkpoints
+        metrics.py           every Prometheus metric
+        health.py            alive and ready, from each partition's progress
+        web.py               /metrics, /healthz, /readyz
+        worker_client.py     what a worker says there, as numbers
+        logs.py              log lines: text or JSON
+        settings.py          file and environment to one frozen model
+        settings_base.py     what its sections are made of
+        settings_models.py   Kafka, parsing, worker
+        settings_windows.py  windows
+        settings_stores.py   stores
+        local_pipeline.py    broker, topics and worker as children
+        embedded_broker.py   the broker in memory
+        child_process.py     children that end with this process
+        tied_exec.py         what ties them to it, on Linux
+
+    pipeline/core/  decides: values and now_ms in, values out
+        record_batch.py      Kafka's record batches to columns
+        record_parser.py     records to columns of samples, fast or plain
+        fast_parse.py        the compiled parser of what agents really send
+        record.py            the plain parsers' way in: format, limits
+        line_protocol.py     line protocol in Telegraf's dialect
+        line_values.py       its values and timestamps
+        line_scan.py         where it stops, and what stands there
+        telegraf_json.py     Telegraf's JSON
+        json_spans.py        where JSON values begin and end
+        timestamps.py        timestamps of any unit to nanoseconds
+        parsed.py            a metric, or a refusal
+        text_records.py      a file's lines as records
+        identity.py          identity tags of three generations, the resource
+        rekeying.py          records without a key, folded once
+        series.py            series and fields interned to integers
+        window_rules.py      which cycle a series has
+        aggregator.py        one partition: records in, windows out
+        windows.py           fold, close, correct, replay
+        window_state.py      the windows in columns
+        window_store.py      room for them
+        window_text.py       a window's record as JSON
+        checkpoint.py        what a restart needs, as one record
+        influx_encoding.py   a window as a line for InfluxDB
+        influx_escaping.py   the names in it
+        decimals.py          decimal text to doubles and back, exactly
+        words.py             bytes eight at a time
+        compiled.py          how the kernels are compiled
+        warm.py              compiles them all, once
+
+    schemas/  the contracts: what is written to Kafka
+        records.py           the records, as models
+        reasons.py           why something was not used: closed sets
+        catalogue.py         the metric catalogue
+        export.py            their JSON Schema
+
+    topics/  the contracts: where it is written
+        catalogue.py         every topic's key, value, partitions, retention
+        plan.py              what a broker lacks against it
+        admin.py             reads and makes topics, deletes nothing
+        strimzi.py           the catalogue as KafkaTopic resources
+"""
 
 __version__ = "0.1.0"
