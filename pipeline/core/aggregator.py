@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline.core.checkpoint import AggregateCheckpoint
+from pipeline.core.compaction import compacted
 from pipeline.core.parsed import Refusal
 from pipeline.core.record_parser import ParseOptions, RecordBatch, RecordParser, RefusedPart
 from pipeline.core.series import SeriesTable
@@ -38,6 +39,7 @@ from pipeline.core.windows import (
     Replay,
     close_all,
     fold,
+    keep_rows,
     refold,
     reopen,
     replay_from,
@@ -47,6 +49,8 @@ from pipeline.core.windows import (
 from schemas.reasons import DeadLetterReason
 
 _TEXT_BYTES = 1 << 20
+_COMPACT_ROWS = 10_000
+"""Rows from which on it is worth looking for those that no window needs any more."""
 
 
 @dataclass(slots=True)
@@ -139,6 +143,7 @@ class PartitionAggregator:
         self._texts = new_texts(_TEXT_BYTES)
         self._keys: list[bytes] = []
         self._announced = 0
+        self._compact_at = _COMPACT_ROWS
         self._parsed = 0
         self._replayed = 0
         self._not_parsed = [0, 0, 0]
@@ -221,6 +226,8 @@ class PartitionAggregator:
         output.refused.extend(self._parser.refused)
         self._parser.refused.clear()
         self._close_silent(NEVER, output)
+        if self._table.row_count >= self._compact_at:
+            self._compact()
         return output
 
     def new_resources(self) -> list[str]:
@@ -286,6 +293,18 @@ class PartitionAggregator:
             return {}
         identities = self._table.identities
         return {identities[row]: (int(w.rejected[row]), int(w.rejected_after[row])) for row in found}
+
+    def _compact(self) -> None:
+        """Leave rows behind that keep no window, if that is most of them; look again when the rest has doubled."""
+        count = self._table.row_count
+        keep = np.zeros(count, np.bool_)
+        kept = int(keep_rows(count, self._table.rows, self._store.windows, keep))
+        if 2 * kept <= count:
+            self._table, self._store = compacted(self._table, self._store, keep)
+            self._parser.adopt(self._table, self._store)
+            self._keys = []
+            self._announced = len(self._table.resources)
+        self._compact_at = max(_COMPACT_ROWS, 2 * kept)
 
     def _restore(self, checkpoint: AggregateCheckpoint) -> None:
         for name in checkpoint.resources:

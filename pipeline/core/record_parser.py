@@ -180,6 +180,10 @@ class RecordParser:
             record += 1
         return record
 
+    def adopt(self, table: SeriesTable, store: WindowStore) -> None:
+        """Go on with another table and store; no line may wait to be folded."""
+        self._table, self._store = table, store
+
     def clear(self) -> None:
         """Forget the columns' lines: they have been folded."""
         self.columns.counts[:] = 0

@@ -292,6 +292,14 @@ class SeriesTable:
             known = self._columns[row]
         return [known[name] for name in fields]
 
+    def column_names(self, row: int) -> list[str]:
+        """Give the names of a row's columns, in their order."""
+        return list(self._columns[row])
+
+    def emptied(self) -> "SeriesTable":
+        """Give a table without rows, of the same rules."""
+        return SeriesTable(self._rule_of, self._is_counter)
+
     def column_count(self, row: int) -> int:
         """Count the columns of ``row``."""
         return len(self._columns[row])

@@ -20,7 +20,7 @@ from pipeline.core.window_state import (
     Windows,
 )
 
-_SLOT_FIELDS = {
+SLOT_FIELDS = {
     "number": np.int64,
     "first_offset": np.int64,
     "last_offset": np.int64,
@@ -30,7 +30,7 @@ _SLOT_FIELDS = {
     "flags": np.uint8,
     "slot_row": np.int32,
 }
-_RESOURCE_FIELDS = (
+RESOURCE_FIELDS = (
     "newest_ms",
     "idle_ms",
     "floor_ms",
@@ -62,8 +62,8 @@ class WindowStore:
         self._free_slots: dict[int, list[int]] = {}
         self._free_cells: dict[int, list[int]] = {}
         self._nodes = 0
-        slots: dict[str, Any] = {name: np.zeros(0, kind) for name, kind in _SLOT_FIELDS.items()}
-        resources: dict[str, Any] = {name: np.zeros(0, np.int64) for name in _RESOURCE_FIELDS}
+        slots: dict[str, Any] = {name: np.zeros(0, kind) for name, kind in SLOT_FIELDS.items()}
+        resources: dict[str, Any] = {name: np.zeros(0, np.int64) for name in RESOURCE_FIELDS}
         self.windows = Windows(
             **slots,
             **resources,
@@ -84,13 +84,28 @@ class WindowStore:
         state[FREE_NODE] = -1
         self.add_nodes(1024)
 
+    def emptied(self) -> "WindowStore":
+        """Give a store without rows and resources that goes on with this one's state, counts and samples."""
+        empty = WindowStore()
+        w = self.windows
+        empty.windows = empty.windows._replace(
+            state=w.state,
+            tally=w.tally,
+            node_at=w.node_at,
+            node_value=w.node_value,
+            node_next=w.node_next,
+            late_line=w.late_line,
+        )
+        empty._nodes = self._nodes
+        return empty
+
     def add_resources(self, count: int) -> None:
         """Make room for ``count`` resources in all; new ones have been heard of never."""
         w = self.windows
         known = w.newest_ms.shape[0]
         if count <= known:
             return
-        arrays = {name: grown(getattr(w, name), count) for name in _RESOURCE_FIELDS}
+        arrays = {name: grown(getattr(w, name), count) for name in RESOURCE_FIELDS}
         for name, array in arrays.items():
             array[known:] = ALWAYS if name == "close_at_ms" else NEVER
         self.windows = w._replace(**arrays)
@@ -125,7 +140,7 @@ class WindowStore:
         if base == self._slots_used:
             self._slots_used += ring
             w = w._replace(
-                **{name: grown(getattr(w, name), self._slots_used) for name in _SLOT_FIELDS},
+                **{name: grown(getattr(w, name), self._slots_used) for name in SLOT_FIELDS},
                 pending=grown(w.pending, self._slots_used),
             )
             self.windows = w
@@ -159,7 +174,7 @@ class WindowStore:
             place = int(w.number[slot]) % ring
             to, origin = new_cell + place * stride, old_cell + (slot - old_slot) * stride
             self._free_chains(to, to + stride)  # of an older window in the same place: nothing needs it any more
-            for name in _SLOT_FIELDS:
+            for name in SLOT_FIELDS:
                 getattr(w, name)[new_slot + place] = getattr(w, name)[slot]
             w.cell[to : to + stride] = w.cell[origin : origin + stride]
             w.chain[to : to + stride] = w.chain[origin : origin + stride]

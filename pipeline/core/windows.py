@@ -213,6 +213,24 @@ def write_pending(
 
 
 @compiled
+def _free_chain(cell: int, w: Windows) -> None:
+    """Give a counter's samples back."""
+    head = w.chain[cell, 0]
+    if head < 0:
+        return
+    node = head
+    count = 1
+    while w.node_next[node] >= 0:
+        node = w.node_next[node]
+        count += 1
+    w.node_next[node] = w.state[FREE_NODE]
+    w.state[FREE_NODE] = head
+    w.state[FREE_NODES] += count
+    w.chain[cell, 0] = -1
+    w.chain[cell, 1] = -1
+
+
+@compiled
 def _start_window(
     slot: int, number: int, offset: int, row: int, fields: FieldTable, rows: RowTable, w: Windows
 ) -> None:
@@ -223,18 +241,7 @@ def _start_window(
         cell = cells + column
         w.cell[cell, COUNT] = 0.0
         if fields.kind[base + column] == KIND_COUNTER:
-            head = w.chain[cell, 0]
-            if head >= 0:
-                node = head
-                count = 1
-                while w.node_next[node] >= 0:
-                    node = w.node_next[node]
-                    count += 1
-                w.node_next[node] = w.state[FREE_NODE]
-                w.state[FREE_NODE] = head
-                w.state[FREE_NODES] += count
-                w.chain[cell, 0] = -1
-                w.chain[cell, 1] = -1
+            _free_chain(cell, w)
     w.number[slot] = number
     w.first_offset[slot] = offset
     w.last_offset[slot] = offset
@@ -709,6 +716,44 @@ def reopen(row_count: int, replay: Replay, resource_count: int, rows: RowTable, 
 
 
 @compiled
+def _is_kept(slot: int, row: int, watermark: int, rows: RowTable, windows: Windows) -> bool:
+    """Tell whether a window is open, correctable, or the one before that primes counters."""
+    number = windows.number[slot]
+    if number == NEVER:
+        return False
+    end_ms = (number + 1) * rows.every_ms[row]
+    keep_ms = rows.correction_ms[row] + rows.every_ms[row]
+    return end_ms + keep_ms > watermark and end_ms > windows.floor_ms[rows.resource[row]]
+
+
+@compiled
+def keep_rows(row_count: int, rows: RowTable, windows: Windows, keep: Array) -> int:
+    """Mark the rows (bool[rows]) that keep a window, and give how many do."""
+    kept = 0
+    for row in range(row_count):
+        watermark = watermark_ms(row, rows, windows)
+        base = rows.slot_base[row]
+        keep[row] = False
+        for slot in range(base, base + rows.ring[row]):
+            if _is_kept(slot, row, watermark, rows, windows):
+                keep[row] = True
+        if keep[row]:
+            kept += 1
+    return kept
+
+
+@compiled
+def release_rows(row_count: int, rows: RowTable, fields: FieldTable, windows: Windows, keep: Array) -> None:
+    """Give the counters' samples of all rows back that are not kept."""
+    for row in range(row_count):
+        if keep[row]:
+            continue
+        for cell in range(rows.ring[row] * rows.cell_stride[row]):
+            if fields.kind[rows.field_base[row] + cell % rows.cell_stride[row]] == KIND_COUNTER:
+                _free_chain(rows.cell_base[row] + cell, windows)
+
+
+@compiled
 def replay_from(row_count: int, rows: RowTable, windows: Windows) -> int:
     """Give the smallest offset that a kept window was fed from, ALWAYS if none is kept.
 
@@ -718,14 +763,8 @@ def replay_from(row_count: int, rows: RowTable, windows: Windows) -> int:
     smallest = np.int64(ALWAYS)
     for row in range(row_count):
         watermark = watermark_ms(row, rows, windows)
-        floor = windows.floor_ms[rows.resource[row]]
-        keep_ms = rows.correction_ms[row] + rows.every_ms[row]
         base = rows.slot_base[row]
         for slot in range(base, base + rows.ring[row]):
-            number = windows.number[slot]
-            if number == NEVER:
-                continue
-            end_ms = (number + 1) * rows.every_ms[row]
-            if end_ms + keep_ms > watermark and end_ms > floor:
+            if _is_kept(slot, row, watermark, rows, windows):
                 smallest = min(smallest, windows.first_offset[slot])
     return smallest
