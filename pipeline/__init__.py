@@ -103,6 +103,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         windows.py           fold, close, correct, replay
         window_state.py      the windows in columns
         window_store.py      room for them
+        compaction.py        what no window needs is left behind
         window_text.py       a window's record as JSON
         checkpoint.py        what a restart needs, as one record
         influx_encoding.py   a window as a line for InfluxDB
