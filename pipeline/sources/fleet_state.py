@@ -79,8 +79,10 @@ class FleetState:
         self._users = rng.integers(0, 4, count)
         self._averages = [np.zeros(count) for _ in range(3)]
         self._uptime_s = rng.uniform(3_600.0, 90 * 86_400.0, count)
-        self._net = [np.floor(self._uptime_s * share) for share in (9e4, 2e5, 110.0, 190.0, 1e-4, 0.0, 1e-3, 0.0)]
-        self._io = [np.floor(self._uptime_s * share) for share in (3.0, 9.0, 6e4, 2e5, 1.0, 8.0, 7.0, 11.0)]
+        net_past = self._uptime_s * rng.lognormal(0.0, 0.7, count)  # busy and quiet hosts since their boot
+        io_past = self._uptime_s * rng.lognormal(0.0, 0.7, count)
+        self._net = [np.floor(net_past * share) for share in (9e4, 2e5, 110.0, 190.0, 1e-4, 0.0, 1e-3, 0.0)]
+        self._io = [np.floor(io_past * share) for share in (3.0, 9.0, 6e4, 2e5, 1.0, 8.0, 7.0, 11.0)]
         self._cpu = np.zeros(count)
         self._memory_percent = np.zeros(count)
         self._disk_percent = np.zeros(count)
