@@ -14,6 +14,10 @@ CANONICAL_TAGS: Final[Mapping[str, str]] = {
 """Older spelling of a tag → the one used inside; of several the canonical one wins, then the first."""
 
 
+NO_RESOURCE: Final = "-"
+"""The name under which everything is taken together that no tag says the owner of."""
+
+
 def canonical_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """Give the tags sorted by key, the three generations of identity tags mapped to ``ns_id, infra_id, node_id``.
 
@@ -50,4 +54,4 @@ def resource_of(tags: Mapping[str, str]) -> str:
     node = tags.get("node_id")
     if node:
         return f"{tags.get('ns_id', '-')}/{tags.get('infra_id', '-')}/{node}"
-    return tags.get("node_name") or tags.get("host") or "-"
+    return tags.get("node_name") or tags.get("host") or NO_RESOURCE

@@ -11,6 +11,7 @@ import numpy as np
 import topics
 from pipeline.core.aggregator import Output, PartitionAggregator
 from pipeline.core.checkpoint import AggregateCheckpoint, CheckpointError
+from pipeline.core.identity import NO_RESOURCE
 from pipeline.core.parsed import TimestampUnit
 from pipeline.core.record import InputFormat
 from pipeline.core.record_batch import RecordColumns
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 STAGE = "aggregate"
 CHECKPOINT_READ_TIMEOUT_S = 30.0
 FLUSH_TIMEOUT_S = 5.0
-REVOKE_FLUSH_TIMEOUT_S = 20.0
+REVOKE_FLUSH_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 5.0
 
 
@@ -233,7 +234,7 @@ class AggregateStage:
         """Report resources that another partition has as well: their windows would come out in halves."""
         for name in aggregator.new_resources():
             home = self._home.setdefault(name, number)
-            if home != number:
+            if home != number and name != NO_RESOURCE:
                 self._metrics.misplaced_resources.labels(STAGE).inc()
                 logger.error(
                     "resource %s lies in partition %d and in %d of %s: its agent's routing key or partitioner is not"

@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
+from typing import Any
 
 import orjson
 from tenacity import (
@@ -33,7 +35,9 @@ BATCH_AGE_S = 0.5
 ATTEMPTS = 4
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 2.0
 PAUSE_S, LONGEST_PAUSE_S = 2.0, 30.0
+LONGEST_ASKED_PAUSE_S = 300.0
 FLUSH_TIMEOUT_S = 10.0
+REVOKE_TIMEOUT_S = 15.0
 CLOSE_TIMEOUT_S = 5.0
 
 
@@ -61,12 +65,15 @@ class SinkStage:
         self._takes = RegionRoute(store_settings, settings.stores)
         # a batch keeps all requests of the store busy
         self._batch_records = store_settings.batch_lines * store_settings.requests_in_flight
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=self.name)
         self._producer = RecordProducer(settings.kafka)
         self._dead_letters = DeadLetters(self.name, self.source_topic, self._producer, metrics)
         self._context: StageContext | None = None
         self._values: list[bytes] = []
         self._places: list[tuple[int, int]] = []
+        self._assigned: frozenset[int] = frozenset()
         self._next_offset: dict[int, int] = {}
+        self._written: dict[int, int] = {}
         self._committed: dict[int, int] = {}
         self._oldest_s = 0.0
         self._try_again_s: float | None = None
@@ -79,13 +86,18 @@ class SinkStage:
     async def assigned(self, partitions: frozenset[int]) -> Mapping[int, int]:
         """Begin where the group committed, with nothing in hand."""
         self._forget()
+        self._assigned = partitions
         return {}
 
     async def revoked(self, partitions: frozenset[int]) -> None:
         """Write what is in hand if the store takes it at once; else the next owner reads it again."""
         if self._try_again_s is None:
-            await self._write_all()
-            await self._commit()
+            try:
+                async with asyncio.timeout(REVOKE_TIMEOUT_S):
+                    await self._write_once()
+                    await self._commit()
+            except (StoreUnavailable, TimeoutError) as error:
+                logger.warning("store %s: what is in hand is left to the next owner: %r", self._store_name, error)
         self._forget()
 
     async def process(self, columns: RecordColumns) -> None:
@@ -102,6 +114,8 @@ class SinkStage:
                 self._values.append(value)
                 self._places.append((columns.partition, int(columns.offset[i])))
         self._next_offset[columns.partition] = columns.next_offset
+        if not self._values:
+            self._written[columns.partition] = columns.next_offset
         if len(self._values) >= self._batch_records and self._try_again_s is None:
             await self._write_all()
 
@@ -113,26 +127,26 @@ class SinkStage:
                 await self._write_all()
         elif now_s >= self._try_again_s:
             await self._try_again()
-        if not self._values:
-            await self._commit()
+        await self._commit()
 
     async def stop(self) -> None:
         """Let go of the connections."""
-        await asyncio.to_thread(self._store.close)
+        await self._in_store_thread(self._store.close)
+        self._thread.shutdown(wait=False)
         await asyncio.to_thread(self._producer.close, CLOSE_TIMEOUT_S)
 
     def _forget(self) -> None:
         self._values.clear()
         self._places.clear()
+        self._assigned = frozenset()
         self._next_offset.clear()
+        self._written.clear()
         self._committed.clear()
         self._try_again_s = None
         self._pause_s = PAUSE_S
 
     async def _write_all(self) -> None:
         """Write everything in hand; pause all partitions if the store stays unavailable."""
-        if not self._values:
-            return
         try:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception_type(StoreUnavailable),
@@ -156,11 +170,13 @@ class SinkStage:
             self._try_again_s = None
             self._pause_s = PAUSE_S
             if self._context is not None:
-                self._context.resume(self._next_offset)
+                self._context.resume(self._assigned)
 
     async def _write_once(self) -> None:
+        if not self._values:
+            return
         begun_s = time.monotonic()
-        result = await asyncio.to_thread(self._store.write, self._values)
+        result = await self._in_store_thread(self._store.write, list(self._values))
         self._metrics.write_seconds.labels(self.name).observe(time.monotonic() - begun_s)
         self._metrics.written_points.labels(self.name).inc(result.written)
         self._metrics.superseded_points.labels(self.name).inc(result.superseded)
@@ -168,6 +184,11 @@ class SinkStage:
         self._observe_age(self._values[-1])
         self._values.clear()
         self._places.clear()
+        self._written.update(self._next_offset)
+
+    async def _in_store_thread(self, call: Callable[..., Any], *args: Any) -> Any:
+        """Call the store in the one thread that it is called from."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
 
     def _reject(self, result: WriteResult) -> None:
         for rejected in result.rejected:
@@ -185,14 +206,14 @@ class SinkStage:
         self._metrics.end_to_end_seconds.labels(self.name).observe(max(0.0, time.time() - end_ms / 1000))
 
     def _pause(self, error: StoreUnavailable) -> None:
-        pause_s = max(self._pause_s, error.retry_after_s or 0.0)
+        pause_s = max(self._pause_s, min(error.retry_after_s or 0.0, LONGEST_ASKED_PAUSE_S))
         if self._try_again_s is None:
             logger.error("store %s is down, its partitions wait: %s", self._store_name, error)
         self._try_again_s = time.monotonic() + pause_s
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
         self._metrics.write_retries.labels(self.name, "unavailable").inc()
         if self._context is not None:
-            self._context.pause(self._next_offset)
+            self._context.pause(self._assigned)
 
     def _count_retry(self, state: RetryCallState) -> None:
         self._metrics.write_retries.labels(self.name, "unavailable").inc()
@@ -201,11 +222,9 @@ class SinkStage:
     async def _commit(self) -> None:
         """Commit the records that are written, their dead letters acknowledged before."""
         due = {
-            partition: offset
-            for partition, offset in self._next_offset.items()
-            if self._committed.get(partition) != offset
+            partition: offset for partition, offset in self._written.items() if self._committed.get(partition) != offset
         }
-        if not due or self._values or self._context is None:
+        if not due or self._context is None:
             return
         try:
             await self._producer.flushed(FLUSH_TIMEOUT_S)
