@@ -22,6 +22,9 @@ Array = np.ndarray[Any, Any]
 FORMAT_INFLUX, FORMAT_JSON = 0, 1
 KIND_GAUGE, KIND_COUNTER = 0, 1
 
+MAX_ALIASES = 64
+"""Raw keys that may lead to one row: an agent that shuffles its tags is parsed slowly, and takes no memory for it."""
+
 _LARGE = 100_000
 _NO_COLUMNS: dict[str, int] = {}
 
@@ -202,6 +205,7 @@ class SeriesTable:
         self._layouts: dict[tuple[str, ...], dict[str, int]] = {}
         self._name_numbers: dict[str, int] = {}
         self._field_room: list[int] = []
+        self._alias_count: list[int] = []
         self._free_fields: dict[int, list[int]] = {}
         self._fields_used = 0
         self._heads_used = 0
@@ -265,6 +269,7 @@ class SeriesTable:
         self._measurements.append(measurement)
         self._columns.append(_NO_COLUMNS)
         self._field_room.append(0)
+        self._alias_count.append(0)
         self.row_count = row + 1
         return row, True
 
@@ -350,6 +355,7 @@ class SeriesTable:
         return number
 
     def alias(self, raw_key: bytes, row: int, text_format: int) -> None:
-        """Let ``raw_key``, as it stands in records of ``text_format``, lead to ``row``."""
-        if self.keys.find(raw_key, text_format) < 0:
+        """Let ``raw_key``, as it stands in records of ``text_format``, lead to ``row``; of a bounded number of them."""
+        if self._alias_count[row] < MAX_ALIASES and self.keys.find(raw_key, text_format) < 0:
+            self._alias_count[row] += 1
             self.keys.add(raw_key, row, text_format)
