@@ -30,6 +30,7 @@ FORMAT_AUTO = 2
 
 _MAX_FIELDS = 1024
 _MAX_DIGITS = 19
+_LARGEST_INTEGER = np.uint64((1 << 63) - 1)
 
 
 class Columns(NamedTuple):
@@ -126,7 +127,10 @@ def _number(data: Bytes, p: int, end: int, json: bool) -> tuple[int, float]:
         # an integer: no point, no leading zero, and within 64 bits whatever its sign
         if exponent != 0 or digits != whole or data[p - 1] == 46 or (whole > 1 and data[first] == 48):
             return -1, 0.0
-        if digits >= 19 or (data[p] == 117 and negative):
+        if data[p] == 117:
+            if negative:
+                return -1, 0.0
+        elif significand > _LARGEST_INTEGER:
             return -1, 0.0
         negative = negative and significand != 0  # an integer has no negative zero
         p += 1
@@ -511,8 +515,6 @@ def _json_metric(
         if data[p] == 125 and p + 1 < end and data[p + 1] == 44:
             p += 2
             break
-        return -1, 0, 0, 0, 0
-    if found == 0:
         return -1, 0, 0, 0, 0
     begin = p
     p = json_key_end(data, p, end)
