@@ -41,6 +41,10 @@ _FORMATS: Mapping[InputFormat, int] = {
 }
 _ROOM = 65_536
 
+MAX_IDENTITY_BYTES = 65_536
+"""Longest measurement with its tags, keys and values together: InfluxDB takes no longer tag, and every record of
+``metrics.agg`` carries them, as its key and in its value."""
+
 
 @dataclass(frozen=True, slots=True)
 class ParseOptions:
@@ -241,6 +245,13 @@ class RecordParser:
                 DeadLetterReason.TIMESTAMP_FUTURE,
                 f"timestamp {time_ms} ms is {time_ms - latest_ms} ms beyond the latest that is taken"
                 f" ({self._options.future_limit_ms} ms ahead of the clock)",
+            )
+        identity_bytes = len("".join((metric.measurement, *metric.tags.keys(), *metric.tags.values())).encode())
+        if identity_bytes > MAX_IDENTITY_BYTES:
+            return _refusal(
+                metric,
+                DeadLetterReason.TOO_LARGE,
+                f"measurement and tags have {identity_bytes} bytes, allowed are {MAX_IDENTITY_BYTES}",
             )
         names: list[str] = []
         values: list[float] = []
