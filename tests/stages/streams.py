@@ -1,5 +1,6 @@
 """What a fleet sends to several partitions, and what a second opinion makes of what a broker holds of it."""
 
+import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +12,7 @@ import orjson
 from pipeline.core.identity import canonical_tags
 from pipeline.core.parsed import Metric
 from pipeline.core.record import parse_record
-from pipeline.core.rekeying import ORIGIN_HEADER
+from pipeline.core.rekeying import ORIGIN_HEADER, RESOURCE_HEADER
 from schemas.catalogue import load_catalogue
 from tests.random_logs import BASE_MS, random_log
 from tests.real.kafka import KafkaBroker
@@ -108,6 +109,22 @@ def _single(value: bytes) -> list[bytes]:
     if value.startswith(b"{"):
         return [value]
     return [line for line in value.split(b"\n") if line and not line.startswith(b"#")]
+
+
+def careless(seed: int, count: int) -> list[Raw]:
+    """Give records without a key of two resources, some with both in one, some whose resource a gateway named."""
+    r = random.Random(seed)
+    records = []
+    for number in range(count):
+        time_ns = (BASE_MS + 700 * number + r.randrange(5000)) * 1_000_000
+        lines = [
+            f"cpu,ns_id=ns9,infra_id=m9,node_id={node} usage_user={r.randrange(100)} {time_ns}".encode()
+            for node in r.choice((["c1"], ["c2"], ["c1", "c2"]))
+        ]
+        named = len(lines) == 1 and r.random() < 0.3
+        headers = [(RESOURCE_HEADER, b"ns9/m9/c1" if b"=c1 " in lines[0] else b"ns9/m9/c2")] if named else []
+        records.append(Raw(b"\n".join(lines), None, BASE_MS + 700 * number, number % 4, headers))
+    return records
 
 
 def settings_of(broker: Broker, *, rules: bool = True, **sections: Any) -> dict[str, Any]:

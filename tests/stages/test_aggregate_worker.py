@@ -1,7 +1,6 @@
 """A worker's windows on a broker are those of the slow reference and of ``cinnamon aggregate``, record by record."""
 
 import json
-import random
 import subprocess
 import sys
 from collections import Counter
@@ -10,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import topics
-from pipeline.core.rekeying import ORIGIN_HEADER, RESOURCE_HEADER
+from pipeline.core.rekeying import ORIGIN_HEADER
 from schemas.records import AggregatedWindow
 from tests.real.servers import REPOSITORY
 from tests.reference_windows import Record
 from tests.stages.brokers import Broker, Raw, Stored, produce, read_topic
 from tests.stages.streams import (
-    BASE_MS,
     END,
     Expected,
     assert_equal,
+    careless,
     decoded,
     end_line,
     expected,
@@ -145,22 +144,6 @@ def test_what_falls_silent_is_closed_by_the_clock(embedded: Broker, tmp_path: Pa
     want = expected(read_topic(embedded, topics.METRICS_RAW), settings, finish=True)
     assert_emitted(embedded, want)
     assert_balanced(scrape, want)
-
-
-def careless(seed: int, count: int) -> list[Raw]:
-    """Give records without a key of two resources, some with both in one, some whose resource a gateway named."""
-    r = random.Random(seed)
-    records = []
-    for number in range(count):
-        time_ns = (BASE_MS + 700 * number + r.randrange(5000)) * 1_000_000
-        lines = [
-            f"cpu,ns_id=ns9,infra_id=m9,node_id={node} usage_user={r.randrange(100)} {time_ns}".encode()
-            for node in r.choice((["c1"], ["c2"], ["c1", "c2"]))
-        ]
-        named = len(lines) == 1 and r.random() < 0.3
-        headers = [(RESOURCE_HEADER, b"ns9/m9/c1" if b"=c1 " in lines[0] else b"ns9/m9/c2")] if named else []
-        records.append(Raw(b"\n".join(lines), None, BASE_MS + 700 * number, number % 4, headers))
-    return records
 
 
 def test_records_without_a_key_are_folded_once_under_their_resource(broker: Broker, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ class Worker:
         self.directory = directory
         self.settings_file = directory / "settings.yaml"
         self.settings_file.write_text(yaml.safe_dump(dict(settings)))
-        self.bootstrap_servers = str(settings["kafka"]["bootstrap_servers"])
+        self.settings = settings
         self._stages = stages
         self._starts = 0
         self._process: ServerProcess | None = None
@@ -81,7 +81,14 @@ class Worker:
         """Start a process, and return when its web port answers."""
         assert self._process is None, "this worker runs already"
         self._starts += 1
-        options = ["--config", str(self.settings_file), "--bootstrap", self.bootstrap_servers, "--web-port", "0"]
+        options = [
+            "--config",
+            str(self.settings_file),
+            "--bootstrap",
+            str(self.settings["kafka"]["bootstrap_servers"]),
+            "--web-port",
+            "0",
+        ]
         command = [sys.executable, "-m", "pipeline", "worker", "--stages", self._stages, *options]
         self._process = ServerProcess(command, self.directory / f"worker-{self._starts}.log")
         self._web_port = int(self._waited(self._port_in_log, START_TIMEOUT_S, "the worker's web port"))
