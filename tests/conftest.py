@@ -1,6 +1,7 @@
 """Fixtures of all tests: the real parts, one of each for the whole run."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +15,13 @@ from tests.real.tansu import EmbeddedBroker
 from tests.real.telegraf import telegraf_binary
 
 T = TypeVar("T")
+
+
+def pytest_configure() -> None:
+    """Undo what ``nohup`` and background jobs of a shell do: programs under test inherit which signals are ignored."""
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 def made_or_skipped(make: Callable[[], T]) -> T:

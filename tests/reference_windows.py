@@ -223,7 +223,8 @@ class ReferenceAggregator:
         start_ms = line.time_ms // row.cycle.every_ms * row.cycle.every_ms
         end_ms = start_ms + row.cycle.every_ms
         watermark_ms = resource.watermark_ms(row)
-        if end_ms <= resource.floor_ms or end_ms + row.cycle.correction_ms <= watermark_ms:
+        own_ms = resource.time_ms - row.cycle.grace_ms  # silence closes windows, it makes nothing too late
+        if end_ms <= resource.floor_ms or end_ms + row.cycle.correction_ms <= own_ms:
             self.counts["too_late"] += len(line.numbers)
             return []
         late = end_ms <= watermark_ms

@@ -181,7 +181,7 @@ def _print_table(points: list["Point"], title: str, *, with_time: bool) -> None:
     if len(points) > 1:
         keys = [key for key in keys if key not in shared]
         title += "".join(f" {key}={value}" for key, value in shared.items())
-    table = Table(box=None, header_style="bold", pad_edge=False, title=title, title_justify="left")
+    table = Table(box=None, header_style="bold", pad_edge=False)
     for column in [*(["start (UTC)"] if with_time else []), *keys]:
         table.add_column(column, no_wrap=True)
     table.add_column("value", justify="right", no_wrap=True)
@@ -190,4 +190,5 @@ def _print_table(points: list["Point"], title: str, *, with_time: bool) -> None:
         tags = [point.tags.get(key, "") for key in keys]
         table.add_row(*([moment] if with_time else []), *tags, f"{point.value:.10g}")
     console = Console(markup=False, emoji=False, highlight=False, width=None if sys.stdout.isatty() else 240)
+    console.print(title, style="italic")  # above the table, not in it: a narrow table would break it
     console.print(table)

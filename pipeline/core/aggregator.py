@@ -286,8 +286,8 @@ class PartitionAggregator:
         rows, w, count = self._table.rows, self._store.windows, self._table.row_count
         resource, every_ms = rows.resource[:count], rows.every_ms[:count]
         end_ms = (w.rejected[:count] + 1) * every_ms
-        watermark_ms = np.maximum(w.newest_ms[resource] - rows.grace_ms[:count], w.idle_ms[resource])
-        kept = (end_ms + rows.correction_ms[:count] + every_ms > watermark_ms) & (end_ms > w.floor_ms[resource])
+        own_ms = w.newest_ms[resource] - rows.grace_ms[:count]
+        kept = (end_ms + rows.correction_ms[:count] + every_ms > own_ms) & (end_ms > w.floor_ms[resource])
         found = np.flatnonzero(kept & (w.rejected[:count] != NEVER)).tolist()
         if not found:
             return {}

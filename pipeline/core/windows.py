@@ -540,13 +540,13 @@ def fold(
             every_ms = row_every[row]
             number = time_ms // every_ms
             end_ms = (number + 1) * every_ms
-            watermark = max(newest_ms[resource] - row_grace[row], idle_ms[resource])
+            own_ms = newest_ms[resource] - row_grace[row]
             place = number % row_ring[row]
             slot = row_slot[row] + place
             held = held_number[slot]
             if (
                 end_ms <= floor_ms[resource]
-                or end_ms + row_correction[row] <= watermark
+                or end_ms + row_correction[row] <= own_ms  # not idle_ms: silence closes, it makes nothing too late
                 or held > number
                 or (several and number < windows.lowest[row])
             ):
@@ -557,7 +557,7 @@ def fold(
                 windows.late_line[state[LATE_LINES]] = line
                 state[LATE_LINES] += 1
                 continue
-            late = end_ms <= watermark
+            late = end_ms <= max(own_ms, idle_ms[resource])
             known = held == number
             if not known:
                 _start_window(slot, number, offset, row, fields, rows, windows)
@@ -650,7 +650,7 @@ def refold(
             every_ms = rows.every_ms[row]
             number = time_ms // every_ms
             end_ms = (number + 1) * every_ms
-            kept_from = max(replay.newest_ms[resource] - rows.grace_ms[row], replay.idle_ms[resource])
+            kept_from = replay.newest_ms[resource] - rows.grace_ms[row]
             slot = rows.slot_base[row] + number % rows.ring[row]
             held = windows.number[slot]
             if (
@@ -716,14 +716,15 @@ def reopen(row_count: int, replay: Replay, resource_count: int, rows: RowTable, 
 
 
 @compiled
-def _is_kept(slot: int, row: int, watermark: int, rows: RowTable, windows: Windows) -> bool:
+def _is_kept(slot: int, row: int, rows: RowTable, windows: Windows) -> bool:
     """Tell whether a window is open, correctable, or the one before that primes counters."""
+    resource = rows.resource[row]
     number = windows.number[slot]
     if number == NEVER:
         return False
     end_ms = (number + 1) * rows.every_ms[row]
     keep_ms = rows.correction_ms[row] + rows.every_ms[row]
-    return end_ms + keep_ms > watermark and end_ms > windows.floor_ms[rows.resource[row]]
+    return end_ms + keep_ms > windows.newest_ms[resource] - rows.grace_ms[row] and end_ms > windows.floor_ms[resource]
 
 
 @compiled
@@ -731,11 +732,10 @@ def keep_rows(row_count: int, rows: RowTable, windows: Windows, keep: Array) -> 
     """Mark the rows (bool[rows]) that keep a window, and give how many do."""
     kept = 0
     for row in range(row_count):
-        watermark = watermark_ms(row, rows, windows)
         base = rows.slot_base[row]
         keep[row] = False
         for slot in range(base, base + rows.ring[row]):
-            if _is_kept(slot, row, watermark, rows, windows):
+            if _is_kept(slot, row, rows, windows):
                 keep[row] = True
         if keep[row]:
             kept += 1
@@ -762,9 +762,8 @@ def replay_from(row_count: int, rows: RowTable, windows: Windows) -> int:
     """
     smallest = np.int64(ALWAYS)
     for row in range(row_count):
-        watermark = watermark_ms(row, rows, windows)
         base = rows.slot_base[row]
         for slot in range(base, base + rows.ring[row]):
-            if _is_kept(slot, row, watermark, rows, windows):
+            if _is_kept(slot, row, rows, windows):
                 smallest = min(smallest, windows.first_offset[slot])
     return smallest

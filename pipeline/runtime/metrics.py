@@ -57,13 +57,13 @@ class Metrics:
         self.series = gauge("series", "Series known.", of_partition)
         self.lag_records = gauge("lag_records", "Records between position and log end.", of_partition)
         self.lag_seconds = gauge("lag_seconds", "Age of the newest record handed over.", of_partition)
-        self.watermark_age_seconds = gauge("watermark_age_seconds", "Clock less watermark.", of_partition)
+        self.watermark_age_seconds = gauge("watermark_age_seconds", "Clock less the greatest event time.", of_partition)
         self.checkpoint_age_seconds = gauge("checkpoint_age_seconds", "Since the last checkpoint.", of_partition)
         self.paused_partitions = gauge("paused_partitions", "1 while the stage holds a partition.", of_partition)
 
         self.batch_records = self._histogram("batch_records", "Records handed over at once.", BATCH_RECORDS)
         self.end_to_end_seconds = self._histogram(
-            "end_to_end_seconds", "From the window's end to its emission or writing.", END_TO_END_SECONDS
+            "end_to_end_seconds", "From a window's end until a store has it.", END_TO_END_SECONDS
         )
 
         self.written_points = counter("written_points", "Points a store acknowledged.", ("stage",))

@@ -170,9 +170,20 @@ SPOILED: dict[str, Spoil] = {
     "highest_offset": lambda c: replace(c, highest_offset=c.offset - 1),
     "newest_ms": lambda c: replace(c, newest_ms=np.full_like(c.newest_ms, NEVER)),
     "floor_ms": lambda c: replace(c, floor_ms=np.full_like(c.floor_ms, NEVER)),
-    "seen_ms": lambda c: replace(c, seen_ms=np.full_like(c.seen_ms, NEVER)),
 }
-"""The partition's time has a test of its own: the resources' times nearly always say it too."""
+"""The two others have tests of their own: they decide when a window comes out, hardly ever what is in it."""
+
+
+def test_a_quiet_resource_closes_by_the_partitions_time_after_a_restart_too() -> None:
+    # a  1   b, c  2 | 15      a is silent while the partition moves on to 15
+    log = [line("a", 1), line("b", 2), line("c", 2)]
+    before = Partition(rules_of(idle_close_s=5))
+    before.feed(*log)
+    checkpoint = before.aggregator.checkpoint()
+    assert checkpoint is not None
+    after = Partition(rules_of(idle_close_s=5), checkpoint=checkpoint)
+    after.feed(*log[checkpoint.offset :])
+    assert ("a", 0) in windows(after.feed(line("b", 15), line("c", 15)))
 
 
 def test_the_partitions_time_does_not_go_back_over_a_restart() -> None:

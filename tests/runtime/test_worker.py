@@ -171,12 +171,12 @@ def test_a_partition_with_input_waiting_that_stands_still_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "runner",
-    [StandingRunner(0), StandingRunner(None), StandingRunner(3, idle_s=10), StandingRunner(3, is_paused=True)],
+    ("waiting_records", "more"),
+    [(0, {}), (None, {}), (3, {"idle_s": 10.0}), (3, {"is_paused": True})],
     ids=["no-input", "unknown", "not-long", "paused"],
 )
-def test_a_partition_that_may_stand_still_does_not_stall(runner: StandingRunner) -> None:
-    assert health(runner).alive()[0]
+def test_a_partition_that_may_stand_still_does_not_stall(waiting_records: int | None, more: dict[str, Any]) -> None:
+    assert health(StandingRunner(waiting_records, **more)).alive()[0]
 
 
 def test_a_worker_is_ready_when_it_is_assigned_and_not_far_behind() -> None:
