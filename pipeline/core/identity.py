@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
+from pipeline.core.parsed import Metric, Refusal
+from schemas.reasons import DeadLetterReason
+
 CANONICAL_TAGS: Final[Mapping[str, str]] = {
     "nsId": "ns_id",
     "mcisId": "infra_id",
@@ -16,6 +19,19 @@ CANONICAL_TAGS: Final[Mapping[str, str]] = {
 
 NO_RESOURCE: Final = "-"
 """The name under which everything is taken together that no tag says the owner of."""
+
+MAX_IDENTITY_BYTES: Final = 65_536
+"""Longest measurement with its tags, keys and values together: InfluxDB takes no longer tag, and every record of
+``metrics.agg`` carries them, as its key and in its value."""
+
+
+def identity_refusal(metric: Metric) -> Refusal | None:
+    """Give a refusal if a metric's measurement and tags together are longer than `MAX_IDENTITY_BYTES`."""
+    size = sum(len(text.encode()) for text in (metric.measurement, *metric.tags.keys(), *metric.tags.values()))
+    if size <= MAX_IDENTITY_BYTES:
+        return None
+    message = f"measurement and tags have {size} bytes, allowed are {MAX_IDENTITY_BYTES}"
+    return Refusal(metric.line, 1, DeadLetterReason.TOO_LARGE, message, metric.start, metric.end)
 
 
 def canonical_tags(tags: Mapping[str, str]) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Records to columns: the compiled fast path, and the plain parsers for what it refuses, in the order of the input."""
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ from pipeline.core.fast_parse import (
     new_scratch,
     parse_records,
 )
+from pipeline.core.identity import identity_refusal
 from pipeline.core.parsed import Metric, Refusal, TimestampUnit
 from pipeline.core.record import DEFAULT_MAX_BYTES, InputFormat, parse_record
 from pipeline.core.series import FORMAT_INFLUX, FORMAT_JSON, Bytes, Ints, SeriesTable
@@ -41,9 +43,11 @@ _FORMATS: Mapping[InputFormat, int] = {
 }
 _ROOM = 65_536
 
-MAX_IDENTITY_BYTES = 65_536
-"""Longest measurement with its tags, keys and values together: InfluxDB takes no longer tag, and every record of
-``metrics.agg`` carries them, as its key and in its value."""
+MAX_FIELDS_BYTES = 1_500_000
+"""Most that the fields of one window may take in its record, which fits with tags and key into what ``metrics.agg``
+takes, 2 MiB. It is some 4,800 fields with short names."""
+_FUNCTIONS_BYTES = 300
+"""What the functions of one field take at most: nine numbers of up to 24 characters, and their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,13 +250,9 @@ class RecordParser:
                 f"timestamp {time_ms} ms is {time_ms - latest_ms} ms beyond the latest that is taken"
                 f" ({self._options.future_limit_ms} ms ahead of the clock)",
             )
-        identity_bytes = len("".join((metric.measurement, *metric.tags.keys(), *metric.tags.values())).encode())
-        if identity_bytes > MAX_IDENTITY_BYTES:
-            return _refusal(
-                metric,
-                DeadLetterReason.TOO_LARGE,
-                f"measurement and tags have {identity_bytes} bytes, allowed are {MAX_IDENTITY_BYTES}",
-            )
+        refusal = identity_refusal(metric)
+        if refusal is not None:
+            return refusal
         names: list[str] = []
         values: list[float] = []
         for name, value in metric.fields.items():
@@ -265,11 +265,17 @@ class RecordParser:
                 values.append(number)
             else:
                 self.filtered[FilterReason.NOT_FINITE] += 1
+        if _fields_bytes(names) > MAX_FIELDS_BYTES:
+            return _too_many_fields(metric, len(names))
         row, is_new = self._table.intern(metric.measurement, metric.tags)
         if is_new:
             identity = self._table.identities[row] if self.rejected_before else ""
             self._store.add_row(self._table, row, self.rejected_before.get(identity))
         known = self._table.column_count(row)
+        if known:
+            all_names = {*self._table.column_names(row), *names}
+            if len(all_names) > known and _fields_bytes(all_names) > MAX_FIELDS_BYTES:
+                return _too_many_fields(metric, len(all_names))
         places = self._table.columns(row, names)
         if self._table.column_count(row) != known:
             self._store.fit_columns(self._table, row)
@@ -307,6 +313,16 @@ def _as_double(value: float) -> float:
         return float(value)
     except OverflowError:  # an integer of more than 308 digits
         return math.inf
+
+
+def _fields_bytes(names: Iterable[str]) -> int:
+    """Give how long the fields of a window's record may become."""
+    return sum(len(json.dumps(name, ensure_ascii=False).encode()) + _FUNCTIONS_BYTES for name in names)
+
+
+def _too_many_fields(metric: Metric, count: int) -> Refusal:
+    message = f"{count} fields of one measurement and tags make windows of more than {MAX_FIELDS_BYTES} bytes"
+    return _refusal(metric, DeadLetterReason.TOO_LARGE, message)
 
 
 def _refusal(metric: Metric, reason: DeadLetterReason, message: str) -> Refusal:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pipeline.core.identity import canonical_tags, resource_of
+from pipeline.core.identity import MAX_IDENTITY_BYTES, canonical_tags, identity_refusal, resource_of
 from pipeline.core.parsed import Metric, Refusal
 from pipeline.core.record import parse_record
 from pipeline.core.record_parser import ParseOptions
@@ -71,9 +71,9 @@ def split_by_resource(
     options
         How it is parsed.
     resource
-        The resource, if a header names it: then the record stays whole.
+        The resource, if a header names it: then the record stays whole, unless it or the name is too long.
     """
-    if resource is not None:
+    if resource is not None and len(resource.encode()) <= MAX_IDENTITY_BYTES and len(value) <= options.max_bytes:
         return {resource: value}, []
     parts: dict[str, list[bytes]] = {}
     refusals: list[Refusal] = []
@@ -84,10 +84,11 @@ def split_by_resource(
         json_unit=options.json_unit,
         max_bytes=options.max_bytes,
     ):
-        if isinstance(item, Metric):
+        refusal = identity_refusal(item) if isinstance(item, Metric) else item
+        if refusal is not None:
+            refusals.append(refusal)
+        elif isinstance(item, Metric):
             parts.setdefault(resource_of(canonical_tags(item.tags)), []).append(value[item.start : item.end])
-        else:
-            refusals.append(item)
     if len(parts) == 1 and not refusals:
         return dict.fromkeys(parts, value), []
     return {name: b"\n".join(metrics) for name, metrics in parts.items()}, refusals

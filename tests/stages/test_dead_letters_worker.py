@@ -22,7 +22,8 @@ from tests.stages.worker import Worker, running
 
 HOSTILE = REPOSITORY / "tests" / "data" / "hostile"
 AT_NS = f"{BASE_MS}000000".encode()
-LARGEST_BYTES = 4 * 1024 * 1024
+MIB = 1024 * 1024
+LARGEST_BYTES = 4 * MIB
 GOOD = b"cpu,host=good usage_user=5 " + AT_NS
 Letter = tuple[DeadLetterReason, int | None, int | None, bytes]
 """Reason, line, column, bytes."""
@@ -32,12 +33,27 @@ def whole(reason: DeadLetterReason, value: bytes, column: int) -> tuple[bytes, l
     return value, [(reason, 1, column, value)]
 
 
+def incompressible(size: int) -> bytes:
+    """Give text that no compression makes much smaller: a broker's limit is on compressed bytes."""
+    return base64.b64encode(random.Random(size).randbytes(size * 3 // 4)).rstrip(b"=")
+
+
+def oversized_records() -> list[tuple[bytes, list[Letter]]]:
+    """Give records that are small enough, whose windows would be larger than what Kafka or a database takes."""
+    r = DeadLetterReason
+    many = b",".join(b"field%d=%d" % (i, i) for i in range(100_000))
+    return [
+        whole(r.TOO_LARGE, b"cpu,host=bad,long=" + incompressible(MIB) + b" usage_user=1 " + AT_NS, 1),
+        whole(r.TOO_LARGE, b"cpu,host=bad " + incompressible(2 * MIB) + b"=1 " + AT_NS, 1),
+        whole(r.TOO_LARGE, b"cpu,host=bad " + many + b" " + AT_NS, 1),
+    ]
+
+
 def refused_records() -> list[tuple[bytes, list[Letter]]]:
     """Give values and the letters that must come of each."""
     r = DeadLetterReason
     hour_ahead = (int(time.time()) + 3600) * 10**9
     noise = random.Random(5).randbytes(5000)
-    tag = base64.b64encode(random.Random(6).randbytes(768 * 1024))  # 1 MiB that no compression makes much smaller
     gzip = (HOSTILE / "gzip.bin").read_bytes()
     return [
         whole(r.PARSE_SYNTAX, b"hello world", 12),
@@ -54,7 +70,6 @@ def refused_records() -> list[tuple[bytes, list[Letter]]]:
         whole(r.TIMESTAMP_FUTURE, b"cpu,host=bad v=1 9223372036854775807", 1),
         whole(r.TIMESTAMP_FUTURE, b"cpu,host=bad v=1 %d" % hour_ahead, 1),
         whole(r.TOO_LARGE, b"cpu,host=bad v=1 " + b" " * LARGEST_BYTES, 1),
-        whole(r.TOO_LARGE, b"cpu,host=bad,long=" + tag.rstrip(b"=") + b" usage_user=1 " + AT_NS, 1),
         # of several lines only the bad ones
         (
             GOOD + b"\ncpu,host=bad v=\n" + GOOD + b"\nhello\n",
@@ -79,7 +94,8 @@ def used_records() -> list[bytes]:
 
 def test_bad_records_get_their_letters_and_the_rest_its_windows(broker: Broker, tmp_path: Path) -> None:
     settings = settings_of(broker)
-    bad = refused_records()
+    oversized = oversized_records()
+    bad = [*refused_records(), *oversized]
     stream = [Raw(record.value, record.key, record.timestamp_ms, record.partition) for record in fleet(5, 200)]
     for number, value in enumerate([*(value for value, _ in bad), *used_records()]):
         stream.insert(20 * number, Raw(value, b"bad", BASE_MS, number % 4))
@@ -97,14 +113,24 @@ def test_bad_records_get_their_letters_and_the_rest_its_windows(broker: Broker, 
         at = places[value]
         got = [letter for letter in letters if (letter.partition, letter.offset) == (at.partition, at.offset)]
         assert [(each.reason, each.line, each.column, each.value) for each in got] == wanted, value[:80]
-    too_long = [record for record in stored if b",long=" in record.value and len(record.value) > 1024 * 1024]
-    usable = [record for record in stored if record not in too_long]
+    beyond = {value for value, _ in oversized}
+    usable = [record for record in stored if record.value not in beyond]
     want = expected(usable, settings, now_ms=int(time.time() * 1000))
-    assert len(letters) == want.counts["refused"] + len(too_long)
+    assert len(letters) == want.counts["refused"] + len(beyond)
     by_reason = Counter(letter.reason.value for letter in letters)
     assert scrape.by("reason", "dead_lettered_records_total", stage="aggregate") == by_reason
     assert scrape.total("filtered_samples_total", reason="not_finite") >= 2
     assert_equal(windows_of(decoded(read_topic(broker, topics.METRICS_AGG))), windows_of(want.records))
+
+
+def test_a_record_without_a_key_whose_resource_is_too_long_for_one_is_a_letter(broker: Broker, tmp_path: Path) -> None:
+    value = b"cpu,host=" + incompressible(3 * MIB) + b" usage_user=1 " + AT_NS
+    produce(broker, [Raw(value, None, BASE_MS, 0)], **{"compression.type": "none"})
+    with running(Worker(tmp_path / "worker", settings_of(broker))) as worker:
+        worker.wait_for(lambda scrape: scrape.total("rekeyed_records_total") == 1, "the record")
+    (letter,) = read_letters(broker)
+    assert (letter.partition, letter.offset, letter.reason) == (0, 0, DeadLetterReason.TOO_LARGE)
+    assert letter.value == value
 
 
 def read_letters(broker: Broker) -> list[DeadLetter]:
