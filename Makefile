@@ -61,7 +61,9 @@ $(INSTALLED): pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-# The kernels are compiled once, here, and not on a user's first record.
+# The kernels are compiled once, here, and not on a user's first record. numba looks at the time of a kernel's own file
+# alone, not of those that it calls into: so what an earlier version left is removed first.
 $(WARMED): $(INSTALLED) $(wildcard pipeline/core/*.py)
+	find pipeline -name '*.nb[ic]' -delete
 	$(BIN)/python -m pipeline.core.warm
 	@touch $@

@@ -86,6 +86,9 @@ The map of the house. Imports go down this page and never up (an import-linter c
         record_batch.py      Kafka's record batches to columns
         record_parser.py     records to columns of samples, fast or plain
         fast_parse.py        the compiled parser of what agents really send
+        fast_influx.py       a line of line protocol
+        fast_json.py         a metric of Telegraf's JSON
+        fast_values.py       numbers, strings, timestamps
         record.py            the plain parsers' way in: format, limits
         line_protocol.py     line protocol in Telegraf's dialect
         line_values.py       its values and timestamps
@@ -100,7 +103,10 @@ The map of the house. Imports go down this page and never up (an import-linter c
         series.py            series and fields interned to integers
         window_rules.py      which cycle a series has
         aggregator.py        one partition: records in, windows out
-        windows.py           fold, close, correct, replay
+        windows.py           records folded into windows, in order
+        window_samples.py    samples put into cells
+        window_closing.py    what decides when a window is over
+        window_replay.py     a restart, and what the next one needs
         window_state.py      the windows in columns
         window_store.py      room for them
         compaction.py        what no window needs is left behind

@@ -10,6 +10,8 @@ from pipeline.core.compaction import compacted
 from pipeline.core.parsed import Refusal
 from pipeline.core.record_parser import ParseOptions, RecordBatch, RecordParser, RefusedPart
 from pipeline.core.series import SeriesTable
+from pipeline.core.window_closing import close_all, rest_all, write_pending
+from pipeline.core.window_replay import Replay, keep_rows, refold, reopen, replay_from
 from pipeline.core.window_rules import WindowRules
 from pipeline.core.window_state import (
     AGGREGATED,
@@ -31,21 +33,7 @@ from pipeline.core.window_state import (
     Names,
 )
 from pipeline.core.window_store import WindowStore, new_texts
-from pipeline.core.windows import (
-    DONE,
-    NODES_FULL,
-    RING_FULL,
-    TEXTS_FULL,
-    Replay,
-    close_all,
-    fold,
-    keep_rows,
-    refold,
-    reopen,
-    replay_from,
-    rest_all,
-    write_pending,
-)
+from pipeline.core.windows import DONE, NODES_FULL, RING_FULL, TEXTS_FULL, fold
 from schemas.reasons import DeadLetterReason
 
 _TEXT_BYTES = 1 << 20

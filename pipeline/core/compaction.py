@@ -5,9 +5,9 @@ import json
 import numpy as np
 
 from pipeline.core.series import Array, SeriesTable
+from pipeline.core.window_replay import release_rows
 from pipeline.core.window_state import NEVER, PARTITION_MS
 from pipeline.core.window_store import RESOURCE_FIELDS, SLOT_FIELDS, WindowStore
-from pipeline.core.windows import release_rows
 
 FORGET_RESOURCES_MS = 48 * 3_600_000
 """A resource that is silent for so long, by its partition's time, is not remembered: twice what Kafka keeps."""

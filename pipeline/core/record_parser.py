@@ -7,21 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.core.fast_parse import (
-    FORMAT_AUTO,
-    UNIT_AUTO,
-    UNIT_MS,
-    UNIT_NS,
-    UNIT_S,
-    UNIT_US,
-    Columns,
-    json_fields_end,
-    json_key_end,
-    key_end,
-    new_columns,
-    new_scratch,
-    parse_records,
-)
+from pipeline.core.fast_influx import key_end
+from pipeline.core.fast_json import json_fields_end, json_key_end
+from pipeline.core.fast_parse import FORMAT_AUTO, Columns, new_columns, new_scratch, parse_records
+from pipeline.core.fast_values import UNIT_AUTO, UNIT_MS, UNIT_NS, UNIT_S, UNIT_US
 from pipeline.core.identity import identity_refusal
 from pipeline.core.parsed import Metric, Refusal, TimestampUnit
 from pipeline.core.record import DEFAULT_MAX_BYTES, InputFormat, parse_record

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from pipeline.core.series import WindowRule
-from pipeline.core.windows import Lateness
+from pipeline.core.window_closing import Lateness
 
 _DEFAULT = WindowRule(every_ms=60_000, grace_ms=10_000, correction_ms=60_000)
 
