@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from pipeline.runtime.settings import Settings
     from pipeline.runtime.stage import Stage
 
+_ADMIN_TIMEOUT_S = 20.0
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to ``app``."""
@@ -43,6 +45,7 @@ def worker(
     from pipeline.runtime.worker import run_worker
     from pipeline.stores import StoreUnavailable
 
+    _require_topics(settings)
     metrics = Metrics()
     try:
         running = _stages(settings, metrics)
@@ -50,6 +53,24 @@ def worker(
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
     raise typer.Exit(run_worker(running, settings, metrics))
+
+
+def _require_topics(settings: "Settings") -> None:
+    """End the program with what to do if a topic that the stages need is missing, or Kafka does not answer."""
+    import topics
+    from topics.admin import BrokerError, TopicAdmin
+
+    needed = {topics.METRICS_AGG, topics.DEAD_LETTERS}
+    if "aggregate" in settings.worker.stages:
+        needed |= {topics.METRICS_RAW, topics.CHECKPOINTS}
+    try:
+        missing = needed - set(TopicAdmin(settings.kafka.librdkafka(), timeout_s=_ADMIN_TIMEOUT_S).read(needed))
+    except BrokerError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    if missing:
+        typer.echo(f"missing topics: {', '.join(sorted(missing))}; `cinnamon topics apply` makes them", err=True)
+        raise typer.Exit(1)
 
 
 def _with_options(settings: "Settings", stages: str | None, web_port: int | None) -> "Settings":
