@@ -33,6 +33,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         aggregate.py         metrics.raw to windows on metrics.agg, with its checkpoints
         aggregate_metrics.py the sample balance of it
         sink.py              metrics.agg to a store, with patience while it is down
+        region_route.py      which store a window goes to
         dead_letters.py      what every stage does with bytes it cannot use
 
     pipeline/sources/  make metrics as Telegraf would send them

@@ -67,6 +67,7 @@ class Metrics:
         )
 
         self.written_points = counter("written_points", "Points a store acknowledged.", ("stage",))
+        self.unrouted_points = counter("unrouted_points", "Windows whose region no store takes.", ("stage",))
         self.superseded_points = counter(
             "superseded_points", "Windows left out since a greater revision was written.", ("stage",)
         )

@@ -3,9 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from fnmatch import fnmatchcase
 from typing import Any
 
 import orjson
@@ -24,6 +23,7 @@ from pipeline.runtime.producer import FlushTimeoutError, RecordProducer
 from pipeline.runtime.settings import Settings, StoreSettings
 from pipeline.runtime.stage import StageContext
 from pipeline.stages.dead_letters import DeadLetters
+from pipeline.stages.region_route import Destination, RegionRoute
 from pipeline.stores import Store, StoreUnavailable, WriteResult
 from schemas.reasons import DeadLetterReason
 
@@ -62,7 +62,7 @@ class SinkStage:
         self._metrics = metrics
         self._store = store
         self._store_name = store_settings.name
-        self._takes = RegionRoute(store_settings, settings.stores)
+        self._route = RegionRoute(store_settings, settings.stores)
         # a batch keeps all requests of the store busy
         self._batch_records = store_settings.batch_lines * store_settings.requests_in_flight
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=self.name)
@@ -110,9 +110,14 @@ class SinkStage:
             self._oldest_s = time.monotonic()
         for i in range(len(columns)):
             value = columns.value(i)
-            if value is not None and self._takes(value):
-                self._values.append(value)
-                self._places.append((columns.partition, int(columns.offset[i])))
+            if value is None:
+                continue
+            match self._route.destination(value):
+                case Destination.MINE:
+                    self._values.append(value)
+                    self._places.append((columns.partition, int(columns.offset[i])))
+                case Destination.NOBODYS:
+                    self._metrics.unrouted_points.labels(self.name).inc()
         self._next_offset[columns.partition] = columns.next_offset
         if not self._values:
             self._written[columns.partition] = columns.next_offset
@@ -243,36 +248,3 @@ def _wait_s(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome is not None else None
     asked_s = error.retry_after_s if isinstance(error, StoreUnavailable) else None
     return min(asked_s, LONGEST_WAIT_S) if asked_s is not None else _back_off(state)
-
-
-class RegionRoute:
-    """Tells which records a store takes: those of its regions, or what no other store takes.
-
-    Parameters
-    ----------
-    mine
-        The store.
-    stores
-        All stores of the process's settings.
-    """
-
-    def __init__(self, mine: StoreSettings, stores: Sequence[StoreSettings]) -> None:
-        self._regions = mine.regions
-        self._others = tuple(glob for store in stores if store.name != mine.name for glob in store.regions)
-        self._takes_all = not self._regions and not self._others
-        self._known: dict[str, bool] = {}
-
-    def __call__(self, value: bytes) -> bool:
-        """Tell whether the store takes a record; what cannot be read is left to the store to reject."""
-        if self._takes_all:
-            return True
-        try:
-            region = str(orjson.loads(value)["tags"].get("region", ""))
-        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-            return not self._regions
-        taken = self._known.get(region)
-        if taken is None:
-            globs = self._regions or self._others
-            matched = any(fnmatchcase(region, glob) for glob in globs)
-            taken = self._known[region] = matched if self._regions else not matched
-        return taken
