@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import topics
-from tests.stages.brokers import Broker, Raw, produce, read_topic
+from tests.real.kafka import KafkaBroker
+from tests.stages.brokers import Broker, Raw, pipeline_topics, produce, read_topic
 from tests.stages.streams import assert_equal, careless, decoded, end_line, expected, fleet, latest, settings_of
 from tests.stages.worker import Worker
 
@@ -95,3 +96,18 @@ def test_a_stop_and_a_worker_that_joins_and_leaves_leave_no_trace(kafka: Broker,
         second.stop()
         finish(first)
         assert_undisturbed(kafka, first)
+
+
+def test_a_broker_that_is_killed_and_comes_back_leaves_no_trace(own_kafka_broker: KafkaBroker, tmp_path: Path) -> None:
+    stream = stream_of(9)
+    half = len(stream) // 2
+    with pipeline_topics(own_kafka_broker) as broker, workers_of(broker, tmp_path, idle_close_s=3600) as (worker, _):
+        produce_finely(broker, stream[:half])
+        worker.start()
+        has_read(worker, half * 0.3)
+        own_kafka_broker.kill()
+        own_kafka_broker.restart()
+        produce_finely(broker, stream[half:])
+        worker.wait_for(lambda scrape: scrape.total("input_records_total") >= len(stream), "the rest read")
+        finish(worker)
+        assert_undisturbed(broker, worker)
