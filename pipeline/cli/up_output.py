@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
@@ -120,7 +121,7 @@ class LiveOutput:
         sys.stdout.write(summary.as_text() + "\n")
 
 
-class _Periodic:
+class _Periodic(ABC):
     """Writes something about the state once a period and at each new phase."""
 
     def __init__(self, every_s: float) -> None:
@@ -134,7 +135,7 @@ class _Periodic:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: "TracebackType | None"
     ) -> None:
-        pass
+        sys.stdout.flush()
 
     def show(self, state: PipelineState) -> None:
         """Write the state if it is time."""
@@ -145,8 +146,9 @@ class _Periodic:
         self._write(state)
         sys.stdout.flush()
 
+    @abstractmethod
     def _write(self, state: PipelineState) -> None:
-        raise NotImplementedError
+        """Write the state in one piece."""
 
 
 class LineOutput(_Periodic):

@@ -58,7 +58,7 @@ def decompress(codec: int, packed: memoryview, plain: memoryview) -> int:
 
 def _copy(packed: memoryview, plain: memoryview) -> int:
     if len(packed) > len(plain):
-        raise OutputFullError
+        raise OutputFullError(f"more than the {len(plain)} bytes there is room for")
     plain[: len(packed)] = packed
     return len(packed)
 
@@ -93,7 +93,7 @@ def _unsnappy(packed: memoryview, plain: memoryview) -> int:
 
 def _unsnappy_block(packed: memoryview, plain: memoryview) -> int:
     if cramjam.snappy.decompress_raw_len(packed) > len(plain):
-        raise OutputFullError
+        raise OutputFullError(f"more than the {len(plain)} bytes there is room for")
     return cramjam.snappy.decompress_raw_into(packed, plain)
 
 
