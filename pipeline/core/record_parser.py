@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +35,8 @@ _ROOM = 65_536
 MAX_FIELDS_BYTES = 1_500_000
 """Most that the fields of one window may take in its record, which fits with tags and key into what ``metrics.agg``
 takes, 2 MiB. It is some 4,800 fields with short names."""
+_ESCAPED_BYTES = 6
+"""What one character of a name takes in JSON at most: ``\\u0001``."""
 _FUNCTIONS_BYTES = 300
 """What the functions of one field take at most: nine numbers of up to 24 characters, and their names."""
 
@@ -254,7 +256,7 @@ class RecordParser:
                 values.append(number)
             else:
                 self.filtered[FilterReason.NOT_FINITE] += 1
-        if _fields_bytes(names) > MAX_FIELDS_BYTES:
+        if not _fit_in_a_window(names):
             return _too_many_fields(metric, len(names))
         row, is_new = self._table.intern(metric.measurement, metric.tags)
         if is_new:
@@ -263,7 +265,7 @@ class RecordParser:
         known = self._table.column_count(row)
         if known:
             all_names = {*self._table.column_names(row), *names}
-            if len(all_names) > known and _fields_bytes(all_names) > MAX_FIELDS_BYTES:
+            if len(all_names) > known and not _fit_in_a_window(all_names):
                 return _too_many_fields(metric, len(all_names))
         places = self._table.columns(row, names)
         if self._table.column_count(row) != known:
@@ -304,9 +306,13 @@ def _as_double(value: float) -> float:
         return math.inf
 
 
-def _fields_bytes(names: Iterable[str]) -> int:
-    """Give how long the fields of a window's record may become."""
-    return sum(len(json.dumps(name, ensure_ascii=False).encode()) + _FUNCTIONS_BYTES for name in names)
+def _fit_in_a_window(names: Collection[str]) -> bool:
+    """Tell whether the record of a window with these fields stays below what Kafka takes."""
+    functions = _FUNCTIONS_BYTES * len(names)
+    if functions + sum(_ESCAPED_BYTES * len(name) + 2 for name in names) <= MAX_FIELDS_BYTES:
+        return True  # whatever their characters are
+    quoted = sum(len(json.dumps(name, ensure_ascii=False).encode()) for name in names)
+    return functions + quoted <= MAX_FIELDS_BYTES
 
 
 def _too_many_fields(metric: Metric, count: int) -> Refusal:
