@@ -21,6 +21,9 @@ The map of the house. Imports go down this page and never up (an import-linter c
         aggregate.py         the worker's windows over a file
         parse.py             what is read in a file, metric by metric
         query.py             windows back from a store
+        dead_letters.py      list, show and replay dead letters
+        dead_letter_rows.py  them counted, and the newest kept
+        dead_letter_output.py  them printed
         topics.py            list, check, apply and render the topics
         config.py            the settings in force, or every mistake in them
         schemas.py           the JSON Schema files of the records
@@ -68,6 +71,9 @@ The map of the house. Imports go down this page and never up (an import-linter c
         buffer_pool.py       large buffers used again
         producer.py          the way out, through librdkafka
         checkpoints.py       the compacted topic of checkpoints
+        topic_reader.py      a topic read to its end, for commands
+        dead_letter_log.py   dead letters read, and the marks of replays
+        dead_letter_replay.py  them produced again, each once
         metrics.py           every Prometheus metric
         health.py            alive and ready, from each partition's progress
         web.py               /metrics, /healthz, /readyz
@@ -101,6 +107,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         text_records.py      a file's lines as records
         identity.py          identity tags of three generations, the resource
         rekeying.py          records without a key, folded once
+        letter_replay.py     what a dead letter becomes when it is replayed
         series.py            series and fields interned to integers
         window_rules.py      which cycle a series has
         aggregator.py        one partition: records in, windows out
