@@ -53,12 +53,14 @@ def pipeline_topics(broker: Broker, partitions: int = 4) -> Iterator[Broker]:
     wait_until(
         lambda: plan(admin.read(USED), wanted).is_empty, timeout_s=TIMEOUT_S, what="the pipeline's topics on the broker"
     )
-    yield broker
-    if isinstance(broker, KafkaBroker):
-        client = broker.admin()
-        for deleted in client.delete_topics(list(USED)).values():
-            deleted.result(TIMEOUT_S)
-        wait_until(lambda: not admin.read(USED), timeout_s=TIMEOUT_S, what="the end of the pipeline's topics")
+    try:
+        yield broker
+    finally:
+        if isinstance(broker, KafkaBroker):
+            client = broker.admin()
+            for deleted in client.delete_topics(list(USED)).values():
+                deleted.result(TIMEOUT_S)
+            wait_until(lambda: not admin.read(USED), timeout_s=TIMEOUT_S, what="the end of the pipeline's topics")
 
 
 def _kept(topic: TopicState) -> TopicState:
