@@ -22,6 +22,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         parse.py             what is read in a file, metric by metric
         query.py             windows back from a store
         dead_letters.py      list, show and replay dead letters
+        doctor.py            what cannot be reached, lags, or sends carelessly
         dead_letter_rows.py  them counted, and the newest kept
         dead_letter_output.py  them printed
         topics.py            list, check, apply and render the topics

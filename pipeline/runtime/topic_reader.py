@@ -173,3 +173,23 @@ def headers_of(message: Message) -> list[tuple[str, bytes]]:
     found = message.headers() or []
     pairs = found.items() if isinstance(found, dict) else found
     return [(name, value) for name, value in pairs if isinstance(value, bytes)]
+
+
+def committed_offsets(
+    kafka: KafkaSettings, group: str, topic: str, partitions: list[int], timeout_s: float
+) -> dict[int, int]:
+    """Return where a consumer group goes on in a topic; a partition without a commit is left out.
+
+    Raises
+    ------
+    TopicReadError
+        When Kafka does not answer.
+    """
+    consumer = Consumer({**kafka.librdkafka(), "log_level": 0, "group.id": group, "enable.auto.commit": False})
+    try:
+        places = consumer.committed([TopicPartition(topic, partition) for partition in partitions], timeout=timeout_s)
+    except KafkaException as error:
+        raise TopicReadError(f"group {group}: {error.args[0].str()}") from error
+    finally:
+        consumer.close()
+    return {place.partition: place.offset for place in places if place.offset >= 0}

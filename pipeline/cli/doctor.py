@@ -1,0 +1,159 @@
+"""``cinnamon doctor``: can everything be reached, is it as it should be, and who sends carelessly."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from pipeline.cli.loading import BootstrapOption, ConfigOption, settings_or_exit
+
+if TYPE_CHECKING:
+    from pipeline.runtime.settings import Settings
+    from pipeline.runtime.topic_reader import TopicReader
+
+__all__ = ["register"]
+
+OK: Final = "ok"
+WARN: Final = "warn"
+FAIL: Final = "fail"
+_NAMED_AGENTS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check came to."""
+
+    check: str
+    status: str
+    detail: str
+
+
+def doctor(
+    config: ConfigOption = None,
+    bootstrap: BootstrapOption = None,
+    recent: Annotated[
+        int, typer.Option(min=0, max=1_000_000, help="Records of metrics.raw, a partition, that agents are judged by.")
+    ] = 10_000,
+    timeout_s: Annotated[float, typer.Option(min=0.1, max=600, help="How long one question may take.")] = 10.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a finding.")] = False,
+) -> None:
+    """Check Kafka, the topics, the stores and the lag of every stage, and name the agents that send without a key.
+
+    Nothing is changed. Exit status: 0 when nothing fails (warnings are allowed), 1 when something does.
+    """
+    settings = settings_or_exit(config, bootstrap)
+    failed = False
+    for finding in _findings(settings, recent, timeout_s):
+        failed = failed or finding.status == FAIL
+        if as_json:
+            line = {"check": finding.check, "status": finding.status, "detail": finding.detail}
+            typer.echo(json.dumps(line, ensure_ascii=False))
+        else:
+            typer.echo(f"{finding.status:<4}  {finding.check}: {finding.detail}")
+    raise typer.Exit(1 if failed else 0)
+
+
+def register(root: typer.Typer) -> None:
+    """Add ``doctor`` to the program's commands."""
+    root.command()(doctor)
+
+
+def _findings(settings: "Settings", recent: int, timeout_s: float) -> Iterator[Finding]:
+    from pipeline.runtime.settings import SettingsError
+    from pipeline.runtime.topic_reader import TopicReader, TopicReadError
+
+    yield from _stores(settings)
+    try:
+        with TopicReader(settings.kafka, timeout_s) as reader:
+            yield from _topics(settings, timeout_s)
+            yield from _lag(settings, reader, timeout_s)
+            yield from _careless_agents(reader, recent)
+    except (SettingsError, TopicReadError) as error:
+        yield Finding("kafka", FAIL, str(error))
+
+
+def _stores(settings: "Settings") -> Iterator[Finding]:
+    from pipeline.runtime.settings import SettingsError
+    from pipeline.stores import StoreUnavailable
+    from pipeline.stores.factory import open_store
+
+    if not settings.stores:
+        yield Finding("stores", WARN, "none in the settings: stage sink has nowhere to write to")
+    for store in settings.stores:
+        try:
+            with closing(open_store(store, read_only=True)) as opened:
+                opened.ping()
+        except (StoreUnavailable, SettingsError, ValueError) as error:
+            yield Finding(f"store {store.name}", FAIL, str(error))
+        else:
+            yield Finding(f"store {store.name}", OK, f"{store.kind} answers")
+
+
+def _topics(settings: "Settings", timeout_s: float) -> Iterator[Finding]:
+    from topics.admin import BrokerError, TopicAdmin
+    from topics.catalogue import load_topics
+    from topics.plan import plan, wanted_topics
+
+    wanted = wanted_topics(load_topics(), partitions=None, replication=None)
+    try:
+        found = TopicAdmin(settings.kafka.librdkafka(), timeout_s=timeout_s).read([topic.name for topic in wanted])
+    except BrokerError as error:
+        yield Finding("kafka", FAIL, str(error))
+        return
+    yield Finding("kafka", OK, f"{settings.kafka.bootstrap_servers} answers")
+    difference = plan(found, wanted)
+    for topic in difference.create:
+        yield Finding(f"topic {topic.name}", FAIL, "missing; `cinnamon topics apply` makes it")
+    for each in (*difference.increase, *difference.keep):
+        detail = f"{each.setting} is {each.found}, the catalogue has {each.wanted}"
+        yield Finding(f"topic {each.topic}", WARN, detail)
+    if difference.is_empty:
+        yield Finding("topics", OK, f"all {len(wanted)} are as in the catalogue")
+
+
+def _lag(settings: "Settings", reader: "TopicReader", timeout_s: float) -> Iterator[Finding]:
+    import topics
+    from pipeline.runtime.topic_reader import committed_offsets
+
+    prefix = settings.kafka.group_prefix
+    groups = [(f"{prefix}-aggregate", topics.METRICS_RAW)]
+    groups += [(f"{prefix}-sink-{store.name}", topics.METRICS_AGG) for store in settings.stores]
+    for group, topic in groups:
+        partitions = reader.partitions(topic)
+        committed = committed_offsets(settings.kafka, group, topic, partitions, timeout_s)
+        if not committed:
+            yield Finding(f"group {group}", WARN, "has committed nothing yet: no worker has run this stage")
+            continue
+        lag = sum(max(0, reader.bounds(topic, each)[1] - committed.get(each, 0)) for each in partitions)
+        yield Finding(f"group {group}", OK, f"{lag} records of {topic} are not finished")
+
+
+def _careless_agents(reader: "TopicReader", recent: int) -> Iterator[Finding]:
+    """Name the resources of records that came without a key: the aggregate stage produced them again with one."""
+    import topics
+    from pipeline.core.rekeying import ORIGIN_HEADER
+    from pipeline.runtime.topic_reader import headers_of
+
+    topic = topics.METRICS_RAW
+    starts = {}
+    for partition in reader.partitions(topic):
+        earliest, latest = reader.bounds(topic, partition)
+        starts[partition] = max(earliest, latest - recent)
+    agents: Counter[str] = Counter()
+    with closing(reader.read(topic, starts)) as messages:
+        for message in islice(messages, 2 * recent * len(starts)):
+            if any(name == ORIGIN_HEADER for name, _ in headers_of(message)):
+                agents[(message.key() or b"").decode("utf-8", "replace")] += 1
+    if not agents:
+        yield Finding("agents", OK, f"none without a key in the last {recent} records of each partition of {topic}")
+        return
+    for resource, count in agents.most_common(_NAMED_AGENTS):
+        detail = f"sent {count} of the recent records without a key; set routing_tag in its outputs.kafka"
+        yield Finding(f"agent of {resource}", WARN, detail)
+    if len(agents) > _NAMED_AGENTS:
+        yield Finding("agents", WARN, f"and {len(agents) - _NAMED_AGENTS} more send without a key")
