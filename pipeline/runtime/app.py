@@ -21,6 +21,8 @@ UNDELIVERED_FETCHES: Final = 4
 """Fetches that wait for the stage, all partitions together."""
 REQUEST_TIMEOUT_S: Final = 60.0
 REBALANCE_TIMEOUT_S: Final = 60.0
+REVOKE_SHARE: Final = 0.5
+"""Share of the session time-out in which a stage gives up its partitions."""
 MAX_POLL_INTERVAL_S: Final = 24 * 3600.0
 """A stage may pause all partitions while its sink is down; `/healthz` tells when it hangs."""
 
@@ -94,7 +96,7 @@ def build_app(stage: Stage, settings: Settings, on_failure: Callable[[BaseExcept
         When a certificate or a password's file cannot be read.
     """
     kafka = settings.kafka
-    runner = StageRunner(stage, on_failure)
+    runner = StageRunner(stage, on_failure, REVOKE_SHARE * kafka.session_timeout_s)
     app = StageApp(
         runner,
         id=stage.group,

@@ -7,7 +7,6 @@ from typing import Any, Final
 from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.stage_runner import StageRunner
 
-STALLED_AFTER_S: Final = 60.0
 CAUGHT_UP_RECORDS: Final = 100_000
 """A partition this far behind is still ready: one or two fetches."""
 
@@ -22,25 +21,24 @@ class Health:
     metrics
         Where lag and pauses are shown.
     stalled_after_s
-        A partition with input waiting, that is not paused, may stand still as long.
+        A partition with input waiting, that is not paused, may stand still as long, and a call of a stage may last.
     """
 
-    def __init__(
-        self, runners: Iterable[StageRunner], metrics: Metrics, stalled_after_s: float = STALLED_AFTER_S
-    ) -> None:
+    def __init__(self, runners: Iterable[StageRunner], metrics: Metrics, stalled_after_s: float) -> None:
         self._runners = tuple(runners)
         self._metrics = metrics
         self._stalled_after_s = stalled_after_s
         self._shown: dict[StageRunner, frozenset[int]] = {}
 
     def alive(self) -> tuple[bool, dict[str, Any]]:
-        """Return whether every partition with input waiting makes progress, and which do not."""
+        """Return whether every partition with input waiting makes progress and every stage returns; which do not."""
         now_s = time.monotonic()
         stalled = [
             partition
             for partition in self._partitions(now_s)
             if partition["waiting_records"] and not partition["paused"] and partition["idle_s"] > self._stalled_after_s
         ]
+        stalled += [call for call in self._calls(now_s) if call["call_s"] > self._stalled_after_s]
         return not stalled, {"status": "stalled" if stalled else "alive", "stalled": stalled}
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
@@ -65,6 +63,14 @@ class Health:
                 labels = (stage, topic, str(partition))
                 self._metrics.lag_records.labels(*labels).set(runner.waiting_records(partition) or 0)
                 self._metrics.paused_partitions.labels(*labels).set(progress.is_paused)
+
+    def _calls(self, now_s: float) -> Iterator[dict[str, Any]]:
+        """Give the calls under way, but those of a stage that waits for its sink and has said so."""
+        for runner in self._runners:
+            call = runner.call
+            is_waiting = any(progress.is_paused for progress in runner.progress.values())
+            if call is not None and not is_waiting:
+                yield {"stage": runner.stage.name, "call": call.name, "call_s": round(now_s - call.begun_s, 1)}
 
     def _partitions(self, now_s: float) -> Iterator[dict[str, Any]]:
         for runner in self._runners:

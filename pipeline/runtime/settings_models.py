@@ -217,6 +217,20 @@ class WorkerSettings(Section):
     checkpoint_interval_s: PositiveDuration = Field(
         2.0, le=600, title="Checkpoint interval", description="Seconds between checkpoints of a partition."
     )
+    checkpoint_dir: Path | None = Field(
+        None,
+        title="Checkpoint directory",
+        description="Where snapshots of state are kept beside Kafka, to be read faster.",
+    )
+    snapshot_interval_s: PositiveDuration = Field(
+        60.0, le=3600, title="Snapshot interval", description="Seconds between snapshots of a partition's state."
+    )
+    stalled_after_s: PositiveDuration = Field(
+        25.0,
+        le=600,
+        title="Stalled after",
+        description="Seconds without progress, while input waits, until /healthz answers 503.",
+    )
     log_level: Literal["debug", "info", "warn", "error"] = Field(
         "info", title="Log level", description="The least severe message that is logged."
     )

@@ -76,7 +76,10 @@ class Stage(Protocol):
         ...
 
     async def revoked(self, partitions: frozenset[int]) -> None:
-        """Give up all partitions: finish, flush, checkpoint and commit; must end within 30 s."""
+        """Give up all partitions: finish, flush, checkpoint and commit.
+
+        It is cancelled after a share of the session time-out, and must then commit nothing.
+        """
         ...
 
     async def process(self, columns: RecordColumns) -> None:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from faust.types import TP
 
@@ -18,7 +18,10 @@ from pipeline.runtime.transport import Consumer
 logger = logging.getLogger(__name__)
 
 TICK_INTERVAL_S: Final = 0.2
-REVOKE_TIMEOUT_S: Final = 30.0
+
+
+class AgentEndedError(Exception):
+    """The agent that hands records to a stage has ended, and nobody told it to."""
 
 
 class StageStoppedError(Exception):
@@ -34,7 +37,7 @@ class PartitionProgress:
     next_offset
         First offset not yet processed, or None before the first records.
     progressed_at_s
-        Monotonic seconds of the last records processed, or of the assignment.
+        Monotonic seconds of the last records processed, or when none was waiting.
     is_paused
         Whether the stage asked for a pause.
     """
@@ -42,6 +45,14 @@ class PartitionProgress:
     next_offset: int | None
     progressed_at_s: float
     is_paused: bool = False
+
+
+class RunningCall(NamedTuple):
+    """A call of the stage that has not returned."""
+
+    name: str
+    begun_s: float
+    """Monotonic seconds."""
 
 
 class StageRunner:
@@ -53,13 +64,18 @@ class StageRunner:
         What is run.
     on_failure
         Called once, in the event loop's thread, with the first exception that leaves the stage.
+    revoke_timeout_s
+        How long the stage may take to give up its partitions, what it is doing at that moment included.
     """
 
-    def __init__(self, stage: Stage, on_failure: Callable[[BaseException], None]) -> None:
+    def __init__(self, stage: Stage, on_failure: Callable[[BaseException], None], revoke_timeout_s: float) -> None:
         self.stage = stage
         self.progress: dict[int, PartitionProgress] = {}
         self.is_assigned = False
+        self.call: RunningCall | None = None
         self._on_failure = on_failure
+        self._revoke_timeout_s = revoke_timeout_s
+        self._may_commit = False
         self._consumer: Consumer | None = None
         self._lock = asyncio.Lock()
         self._is_stopped = False
@@ -77,11 +93,15 @@ class StageRunner:
             await self.stage.start(self)
 
     async def run(self, stream: Any) -> None:
-        """Hand the events of a Faust stream to the stage, until the stream or the stage ends."""
-        with suppress(StageStoppedError):
+        """Hand the events of a Faust stream to the stage, until that ends; the stream's end before it is a failure."""
+        try:
             async for event in stream.events():
                 async with self._turn("process"):
                     await self._take(event.value, event.message.generation_id)
+        except StageStoppedError:
+            return
+        finally:
+            self.fail(AgentEndedError(f"the agent of stage {self.stage.name} has ended"))
 
     async def tick_until_stopped(self) -> None:
         """Call the stage's `tick`, and hand over what was held back while a partition was paused."""
@@ -89,6 +109,7 @@ class StageRunner:
             while True:
                 await asyncio.sleep(TICK_INTERVAL_S)
                 async with self._turn("tick"):
+                    self._note_idle()
                     await self._release_held()
                     await self.stage.tick(time.time_ns() // 1_000_000)
 
@@ -105,27 +126,33 @@ class StageRunner:
                 partition: PartitionProgress(starts.get(partition), now_s) for partition in sorted(partitions)
             }
             self._generation = generation
-            self.is_assigned = True
+            self._may_commit = self.is_assigned = True
             return starts
 
     async def revoke(self) -> None:
         """Take all partitions from the stage; after its end do nothing.
 
-        Raises
-        ------
-        TimeoutError
-            When the stage does not finish within `REVOKE_TIMEOUT_S`.
+        A stage that does not finish in time leaves without committing: what it was doing is done again by the next
+        owner, and what of it still comes to an end here is no longer committed.
         """
-        with suppress(StageStoppedError):
-            async with self._turn("revoked"):
-                partitions = frozenset(self.progress)
-                self._generation = None
-                self.progress = {}
-                self.is_assigned = False
-                self._held.clear()
-                if partitions:
-                    async with asyncio.timeout(REVOKE_TIMEOUT_S):
+        partitions = frozenset(self.progress)
+        self._generation = None
+        self.progress = {}
+        self.is_assigned = False
+        self._held.clear()
+        try:
+            with suppress(StageStoppedError):
+                async with asyncio.timeout(self._revoke_timeout_s), self._turn("revoked"):
+                    if partitions:
                         await self.stage.revoked(partitions)
+        except TimeoutError:
+            logger.warning(
+                "stage %s did not finish within %g s of a revocation: it leaves without committing",
+                self.stage.name,
+                self._revoke_timeout_s,
+            )
+        finally:
+            self._may_commit = False
 
     async def stop(self) -> None:
         """Take the partitions from the stage and stop it; after a failure do nothing."""
@@ -138,7 +165,7 @@ class StageRunner:
 
     async def commit(self, offsets: Mapping[int, int]) -> bool:
         """Commit finished work (see `StageContext`)."""
-        if self._consumer is None:
+        if self._consumer is None or not self._may_commit:
             return False
         topic = self.stage.source_topic
         return await self._consumer.commit_offsets(
@@ -188,26 +215,37 @@ class StageRunner:
 
     async def _process(self, columns: RecordColumns) -> None:
         await self.stage.process(columns)
-        progress = self.progress[columns.partition]
-        progress.next_offset = columns.next_offset
-        progress.progressed_at_s = time.monotonic()
+        progress = self.progress.get(columns.partition)
+        if progress is not None:  # else it was revoked meanwhile, and the stage was too slow to be waited for
+            progress.next_offset = columns.next_offset
+            progress.progressed_at_s = time.monotonic()
+
+    def _note_idle(self) -> None:
+        """Note that partitions with nothing waiting do not stand still."""
+        now_s = time.monotonic()
+        for partition, progress in self.progress.items():
+            if not self.waiting_records(partition):
+                progress.progressed_at_s = now_s
 
     async def _release_held(self) -> None:
-        for partition in list(self._held):
-            held = self._held[partition]
-            while held and not self.progress[partition].is_paused:
+        for partition, held in list(self._held.items()):
+            while held and partition in self.progress and not self.progress[partition].is_paused:
                 await self._process(held[0])
                 held.popleft()
             if not held:
-                del self._held[partition]
+                self._held.pop(partition, None)
 
     @asynccontextmanager
     async def _turn(self, call: str) -> AsyncIterator[None]:
         async with self._lock:
             if self._is_stopped:
                 raise StageStoppedError(f"stage {self.stage.name} is not called any more ({call})")
-            with self._failing(call):
-                yield
+            self.call = RunningCall(call, time.monotonic())
+            try:
+                with self._failing(call):
+                    yield
+            finally:
+                self.call = None
 
     @contextmanager
     def _failing(self, call: str) -> Iterator[None]:

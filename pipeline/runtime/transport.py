@@ -38,6 +38,7 @@ AIOKAFKA_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "_proc_fetch_request",
         "_set_error",
         "_fetch_requests_routine",
+        "error_future",
         "fetched_records",
     ),
     "aiokafka.consumer.fetcher.FetchResult": ("getall", "check_assignment", "_update_position", "has_more"),
@@ -55,6 +56,10 @@ COMMIT_TIMEOUT_S: Final = 20.0
 PAUSED_WAIT_S: Final = 0.05
 
 StartOffsets = Callable[[frozenset[int]], Awaitable[Mapping[int, int]]]
+
+
+class FetcherEndedError(Exception):
+    """aiokafka's fetching has ended by a fault of its own; its consumer would wait for ever."""
 
 
 class ColumnRecords:
@@ -271,6 +276,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         timeout: float | None = None,  # noqa: ASYNC109  (Faust's signature)
         max_records: int | None = None,
     ) -> Any:
+        fetching = consumer._fetcher.error_future  # noqa: SLF001
+        if fetching.done() and not fetching.cancelled():
+            raise FetcherEndedError("nothing is fetched from Kafka any more") from fetching.exception()
         records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
         return self.epoch, records
 

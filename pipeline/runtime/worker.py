@@ -97,8 +97,8 @@ class _Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, number)
         apps = [build_app(stage, self._settings, self._on_failure) for stage in self._stages]
-        health = Health([app.runner for app in apps], self._metrics)
         worker = self._settings.worker
+        health = Health([app.runner for app in apps], self._metrics, worker.stalled_after_s)
         web = WebServer(health, self._metrics, host=worker.web_host, port=worker.web_port)
         try:
             await self._start(web, apps)

@@ -33,7 +33,6 @@ logger = logging.getLogger(__name__)
 STAGE = "aggregate"
 CHECKPOINT_READ_TIMEOUT_S = 30.0
 FLUSH_TIMEOUT_S = 5.0
-REVOKE_FLUSH_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 5.0
 
 
@@ -121,7 +120,7 @@ class AggregateStage:
     async def revoked(self, partitions: frozenset[int]) -> None:
         """Save where the partitions stand, and let them go."""
         try:
-            await self._save(partitions, REVOKE_FLUSH_TIMEOUT_S)
+            await self._save(partitions)
         finally:
             self._partitions = {}
 
@@ -162,7 +161,7 @@ class AggregateStage:
             if now_s - partition.saved_s >= interval_s and partition.saved_offset != partition.processed_offset
         ]
         if due:
-            await self._save(due, FLUSH_TIMEOUT_S)
+            await self._save(due)
         for number, partition in self._partitions.items():
             age_s = now_s - partition.saved_s
             self._metrics.checkpoint_age_seconds.labels(STAGE, self.source_topic, str(number)).set(age_s)
@@ -245,7 +244,7 @@ class AggregateStage:
                     self.source_topic,
                 )
 
-    async def _save(self, numbers: Collection[int], timeout_s: float) -> None:
+    async def _save(self, numbers: Collection[int]) -> None:
         """Save checkpoints when everything they speak for is acknowledged, then commit for the lag tools."""
         checkpoints = {
             number: replace(checkpoint, origins=self._partitions[number].origins.newest())
@@ -254,10 +253,10 @@ class AggregateStage:
             and (checkpoint := self._partitions[number].aggregator.checkpoint()) is not None
         }
         try:
-            await self._producer.flushed(timeout_s)
+            await self._producer.flushed(FLUSH_TIMEOUT_S)
             for number, checkpoint in checkpoints.items():
                 self._checkpoints.write(_key(number), checkpoint.to_bytes())
-            await self._producer.flushed(timeout_s)
+            await self._producer.flushed(FLUSH_TIMEOUT_S)
         except FlushTimeoutError as error:
             logger.warning("nothing is saved, and the next try covers it: %s", error)
             return

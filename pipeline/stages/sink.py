@@ -13,6 +13,7 @@ from tenacity import (
     RetryCallState,
     retry_if_exception_type,
     stop_after_attempt,
+    stop_after_delay,
     wait_exponential_jitter,
 )
 
@@ -32,12 +33,13 @@ logger = logging.getLogger(__name__)
 STAGE = "sink"
 BATCH_AGE_S = 0.5
 """How long a record waits for others to be written with."""
-ATTEMPTS = 4
+ATTEMPTS, ATTEMPTS_S = 4, 8.0
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 2.0
+SLOW_WRITE_S = 5.0
+"""A write that takes longer holds the partitions: the store is slow, not the stage."""
 PAUSE_S, LONGEST_PAUSE_S = 2.0, 30.0
 LONGEST_ASKED_PAUSE_S = 300.0
 FLUSH_TIMEOUT_S = 10.0
-REVOKE_TIMEOUT_S = 15.0
 CLOSE_TIMEOUT_S = 5.0
 
 
@@ -78,6 +80,7 @@ class SinkStage:
         self._oldest_s = 0.0
         self._try_again_s: float | None = None
         self._pause_s = PAUSE_S
+        self._is_holding = False
 
     async def start(self, context: StageContext) -> None:
         """Keep the runtime's context."""
@@ -91,14 +94,14 @@ class SinkStage:
 
     async def revoked(self, partitions: frozenset[int]) -> None:
         """Write what is in hand if the store takes it at once; else the next owner reads it again."""
-        if self._try_again_s is None:
-            try:
-                async with asyncio.timeout(REVOKE_TIMEOUT_S):
-                    await self._write_once()
-                    await self._commit()
-            except (StoreUnavailable, TimeoutError) as error:
-                logger.warning("store %s: what is in hand is left to the next owner: %r", self._store_name, error)
-        self._forget()
+        try:
+            if self._try_again_s is None:
+                await self._write_once()
+                await self._commit()
+        except StoreUnavailable as error:
+            logger.warning("store %s: what is in hand is left to the next owner: %s", self._store_name, error)
+        finally:
+            self._forget()
 
     async def process(self, columns: RecordColumns) -> None:
         """Collect a fetch's records; write when there are enough for a batch."""
@@ -149,13 +152,14 @@ class SinkStage:
         self._committed.clear()
         self._try_again_s = None
         self._pause_s = PAUSE_S
+        self._is_holding = False
 
     async def _write_all(self) -> None:
         """Write everything in hand; pause all partitions if the store stays unavailable."""
         try:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception_type(StoreUnavailable),
-                stop=stop_after_attempt(ATTEMPTS),
+                stop=stop_after_attempt(ATTEMPTS) | stop_after_delay(ATTEMPTS_S),
                 wait=_wait_s,
                 before_sleep=self._count_retry,
                 reraise=True,
@@ -174,14 +178,20 @@ class SinkStage:
             logger.warning("store %s takes windows again", self._store_name)
             self._try_again_s = None
             self._pause_s = PAUSE_S
-            if self._context is not None:
-                self._context.resume(self._assigned)
+            self._release()
 
     async def _write_once(self) -> None:
         if not self._values:
             return
         begun_s = time.monotonic()
-        result = await self._in_store_thread(self._store.write, list(self._values))
+        writing = asyncio.ensure_future(self._in_store_thread(self._store.write, list(self._values)))
+        writing.add_done_callback(_note_failure)
+        await asyncio.wait({writing}, timeout=SLOW_WRITE_S)
+        if not writing.done():
+            self._hold()
+        result = await writing
+        if self._try_again_s is None:
+            self._release()
         self._metrics.write_seconds.labels(self.name).observe(time.monotonic() - begun_s)
         self._metrics.written_points.labels(self.name).inc(result.written)
         self._metrics.superseded_points.labels(self.name).inc(result.superseded)
@@ -217,8 +227,17 @@ class SinkStage:
         self._try_again_s = time.monotonic() + pause_s
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
         self._metrics.write_retries.labels(self.name, "unavailable").inc()
-        if self._context is not None:
+        self._hold()
+
+    def _hold(self) -> None:
+        if self._context is not None and not self._is_holding:
+            self._is_holding = True
             self._context.pause(self._assigned)
+
+    def _release(self) -> None:
+        if self._context is not None and self._is_holding:
+            self._is_holding = False
+            self._context.resume(self._assigned)
 
     def _count_retry(self, state: RetryCallState) -> None:
         self._metrics.write_retries.labels(self.name, "unavailable").inc()
@@ -238,6 +257,12 @@ class SinkStage:
             return
         if await self._context.commit(due):
             self._committed.update(due)
+
+
+def _note_failure(writing: "asyncio.Future[WriteResult]") -> None:
+    """Take the exception of a write that nobody waits for any more: the next owner writes the same again."""
+    if not writing.cancelled():
+        writing.exception()
 
 
 _back_off = wait_exponential_jitter(initial=FIRST_WAIT_S, max=LONGEST_WAIT_S)

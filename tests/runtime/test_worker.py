@@ -19,7 +19,7 @@ import pytest
 
 from pipeline.runtime.health import Health
 from pipeline.runtime.metrics import Metrics
-from pipeline.runtime.stage_runner import PartitionProgress
+from pipeline.runtime.stage_runner import PartitionProgress, RunningCall
 from tests.real.servers import REPOSITORY, free_ports
 from tests.real.tansu import EmbeddedBroker
 from tests.runtime.stages import produce
@@ -138,6 +138,46 @@ def test_a_second_signal_ends_a_worker_that_hangs(embedded_broker: EmbeddedBroke
         assert "SIGTERM again: leaving at once" in process.log.read_text()
 
 
+def test_a_stage_that_hangs_turns_healthz_red(embedded_broker: EmbeddedBroker, topic: str, tmp_path: Path) -> None:
+    with worker(embedded_broker, topic, "hang", tmp_path) as process:
+        process.wait_for("hanging")
+        wait_until(lambda: process.get("/healthz")[0] == 503, timeout_s=20, what="the stall on /healthz")
+        (stalled,) = json.loads(process.get("/healthz")[1])["stalled"]
+        assert (stalled["stage"], stalled["call"]) == ("counting", "tick")
+
+
+def test_an_agent_that_ends_without_a_word_ends_the_process(
+    embedded_broker: EmbeddedBroker, topic: str, tmp_path: Path
+) -> None:
+    produce(embedded_broker.bootstrap_servers, topic, [b"poison"])
+    with worker(embedded_broker, topic, "cancel", tmp_path) as process:
+        assert process.ends(60) == 1
+        assert "the agent of stage counting has ended" in process.log.read_text()
+
+
+def test_fetching_that_ends_by_a_fault_of_the_client_ends_the_process(
+    embedded_broker: EmbeddedBroker, topic: str, tmp_path: Path
+) -> None:
+    produce(embedded_broker.bootstrap_servers, topic, [b"poison"])
+    with worker(embedded_broker, topic, "break-fetcher", tmp_path) as process:
+        assert process.ends(60) == 1
+        assert "nothing is fetched from Kafka any more" in process.log.read_text()
+
+
+def test_a_stage_too_slow_for_a_revocation_leaves_without_committing(
+    embedded_broker: EmbeddedBroker, topic: str, tmp_path: Path
+) -> None:
+    produce(embedded_broker.bootstrap_servers, topic, [b"x"] * 10)
+    with worker(embedded_broker, topic, "slow-revoke", tmp_path) as process:
+        process.wait_for("count 10")
+        process.process.send_signal(signal.SIGTERM)
+        assert process.ends(20) == 0
+        assert "it leaves without committing" in process.log.read_text()
+        assert process.lines[-4:-1] == ["revoked", "cancelled", "stopped"]
+    with worker(embedded_broker, topic, "count", tmp_path) as process:
+        process.wait_for("count 10")
+
+
 def test_a_broker_that_is_not_there_ends_the_start_with_status_one(topic: str, tmp_path: Path) -> None:
     with worker(f"127.0.0.1:{free_ports(1)[0]}", topic, "count", tmp_path) as process:
         assert process.ends(60) == 1
@@ -150,6 +190,7 @@ class StandingRunner:
     def __init__(self, waiting_records: int | None, *, idle_s: float = 100.0, is_paused: bool = False) -> None:
         self.stage = type("AStage", (), {"name": "aggregate", "source_topic": "metrics.raw"})
         self.is_assigned = True
+        self.call: RunningCall | None = None
         self.progress = {5: PartitionProgress(17, time.monotonic() - idle_s, is_paused)}
         self._waiting_records = waiting_records
 
@@ -177,6 +218,17 @@ def test_a_partition_with_input_waiting_that_stands_still_is_named() -> None:
 )
 def test_a_partition_that_may_stand_still_does_not_stall(waiting_records: int | None, more: dict[str, Any]) -> None:
     assert health(StandingRunner(waiting_records, **more)).alive()[0]
+
+
+def test_a_call_that_does_not_return_is_named_unless_its_stage_waits_for_a_sink() -> None:
+    runner = StandingRunner(0)
+    runner.call = RunningCall("process", time.monotonic() - 100)
+    is_alive, body = health(runner).alive()
+    assert not is_alive
+    (stalled,) = body["stalled"]
+    assert (stalled["stage"], stalled["call"]) == ("aggregate", "process")
+    runner.progress[5].is_paused = True
+    assert health(runner).alive()[0]
 
 
 def test_a_worker_is_ready_when_it_is_assigned_and_not_far_behind() -> None:
