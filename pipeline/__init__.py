@@ -23,6 +23,8 @@ The map of the house. Imports go down this page and never up (an import-linter c
         query.py             windows back from a store
         dead_letters.py      list, show and replay dead letters
         doctor.py            what cannot be reached, lags, or sends carelessly
+        audit.py             whether every sample of a period is accounted for
+        audit_output.py      its report printed
         dead_letter_rows.py  them counted, and the newest kept
         dead_letter_output.py  them printed
         topics.py            list, check, apply and render the topics
@@ -32,6 +34,14 @@ The map of the house. Imports go down this page and never up (an import-linter c
         output.py            how they write results
         signals.py           Ctrl-C and SIGTERM as events
         times.py             how durations and moments are written
+
+    pipeline/audit/  proves or refutes: reads what was written, and counts anew
+        run.py               one audit from start to end
+        window_log.py        the windows of metrics.agg, each checked and kept as rows
+        raw_log.py           the samples of metrics.raw, kept as rows
+        letters.py           the dead letters
+        spill.py             rows on disk: joined in bounded memory
+        report.py            what was found
 
     pipeline/stages/  move: decode, one core call, send; one file a stage, in the order of the data
         aggregate.py         metrics.raw to windows on metrics.agg, with its checkpoints
@@ -121,6 +131,8 @@ The map of the house. Imports go down this page and never up (an import-linter c
         compaction.py        what no window needs is left behind
         window_text.py       a window's record as JSON
         checkpoint.py        what a restart needs, as one record
+        audit_samples.py     what windows should count, without the fold
+        audit_verdict.py     what they do count, beside it
         influx_encoding.py   a window as a line for InfluxDB
         influx_escaping.py   the names in it
         decimals.py          decimal text to doubles and back, exactly

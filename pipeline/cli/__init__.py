@@ -9,11 +9,24 @@ from typing import Annotated
 import typer
 
 from pipeline import __version__
-from pipeline.cli import aggregate, config, dead_letters, doctor, parse, query, schemas, simulate, topics, up, worker
+from pipeline.cli import (
+    aggregate,
+    audit,
+    config,
+    dead_letters,
+    doctor,
+    parse,
+    query,
+    schemas,
+    simulate,
+    topics,
+    up,
+    worker,
+)
 
 __all__ = ["app", "main"]
 
-_COMMANDS = (up, worker, simulate, query, aggregate, parse, dead_letters, doctor, topics, config, schemas)
+_COMMANDS = (up, worker, simulate, query, aggregate, parse, dead_letters, audit, doctor, topics, config, schemas)
 
 app = typer.Typer(
     name="cinnamon",

@@ -98,6 +98,28 @@ class TopicReader:
             raise TopicReadError(f"{topic}/{partition}: {error.args[0].str()}") from error
         return earliest, latest
 
+    def starts_at(self, topic: str, time_ms: int) -> dict[int, int]:
+        """Return for each partition where to read from, so that no record of ``time_ms`` or later is left out.
+
+        It is the beginning where Kafka cannot tell: an embedded broker does not look for times.
+
+        Raises
+        ------
+        TopicReadError
+            When there is no such topic, or Kafka does not answer.
+        """
+        partitions = self.partitions(topic)
+        if time_ms <= 0:
+            return dict.fromkeys(partitions, OFFSET_BEGINNING)
+        asked = [TopicPartition(topic, partition, time_ms) for partition in partitions]
+        try:
+            found = self._consumer.offsets_for_times(asked, timeout=self._timeout_s)
+        except KafkaException as error:
+            if error.args[0].retriable() or error.args[0].code() in _WAITED_FOR:
+                raise TopicReadError(f"topic {topic}: {error.args[0].str()}") from error
+            return dict.fromkeys(partitions, OFFSET_BEGINNING)
+        return {place.partition: OFFSET_BEGINNING if place.error is not None else place.offset for place in found}
+
     def read_all(self, topic: str) -> Generator[Message, None, None]:
         """Yield all records of a topic; errors as in `read`."""
         return self.read(topic, dict.fromkeys(self.partitions(topic), OFFSET_BEGINNING))
