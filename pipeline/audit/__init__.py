@@ -1,1 +1,1 @@
-"""Proves or refutes that every sample of a period is accounted for: reads the topics, and asks nobody who wrote them."""
+"""Proves or refutes that every sample of a period is accounted for, from what lies on the topics alone."""
