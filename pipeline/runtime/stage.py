@@ -33,6 +33,14 @@ class StageContext(Protocol):
         """Hand out records of paused partitions again, from the next tick on."""
         ...
 
+    def owns_partitions(self) -> bool:
+        """Return whether the partitions are surely still this worker's; any thread may ask.
+
+        It is false after a revocation, and when no heartbeat was heard for as long as a session lasts: the process
+        stood still, or the broker is away.
+        """
+        ...
+
 
 class Stage(Protocol):
     """One box of the pipeline. The runtime calls its methods one at a time: none overlaps another.

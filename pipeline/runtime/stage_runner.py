@@ -75,7 +75,7 @@ class StageRunner:
         self.call: RunningCall | None = None
         self._on_failure = on_failure
         self._revoke_timeout_s = revoke_timeout_s
-        self._may_commit = False
+        self._is_owner = False
         self._consumer: Consumer | None = None
         self._lock = asyncio.Lock()
         self._is_stopped = False
@@ -126,7 +126,7 @@ class StageRunner:
                 partition: PartitionProgress(starts.get(partition), now_s) for partition in sorted(partitions)
             }
             self._generation = generation
-            self._may_commit = self.is_assigned = True
+            self._is_owner = self.is_assigned = True
             return starts
 
     async def revoke(self) -> None:
@@ -152,7 +152,7 @@ class StageRunner:
                 self._revoke_timeout_s,
             )
         finally:
-            self._may_commit = False
+            self._is_owner = False
 
     async def stop(self) -> None:
         """Take the partitions from the stage and stop it; after a failure do nothing."""
@@ -165,7 +165,7 @@ class StageRunner:
 
     async def commit(self, offsets: Mapping[int, int]) -> bool:
         """Commit finished work (see `StageContext`)."""
-        if self._consumer is None or not self._may_commit:
+        if self._consumer is None or not self._is_owner:
             return False
         topic = self.stage.source_topic
         return await self._consumer.commit_offsets(
@@ -188,6 +188,10 @@ class StageRunner:
             self.progress[partition].progressed_at_s = time.monotonic()
         if self._consumer is not None:
             self._consumer.resume_partitions([TP(self.stage.source_topic, partition) for partition in mine])
+
+    def owns_partitions(self) -> bool:
+        """Return whether the partitions are surely still this worker's (see `StageContext`)."""
+        return self._is_owner and self._consumer is not None and self._consumer.is_member()
 
     def waiting_records(self, partition: int) -> int | None:
         """Return how many records (about: offsets) of an assigned partition wait for the stage; None when not known."""

@@ -9,6 +9,7 @@ It uses names of aiokafka 0.14 that are not public. `AIOKAFKA_NAMES` lists them,
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, ClassVar, Final, cast
 
@@ -44,6 +45,7 @@ AIOKAFKA_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "aiokafka.consumer.fetcher.FetchResult": ("getall", "check_assignment", "_update_position", "has_more"),
     "aiokafka.consumer.subscription_state.TopicPartitionState": ("await_reset", "has_valid_position", "consumed_to"),
     "aiokafka.consumer.subscription_state.Assignment": ("state_value", "active"),
+    "aiokafka.consumer.group_coordinator.GroupCoordinator": ("_do_heartbeat",),
     "aiokafka.consumer.consumer.AIOKafkaConsumer": ("start", "seek", "beginning_offsets", "committed", "commit"),
 }
 """Names of aiokafka 0.14 that this module relies on, beside the public ones."""
@@ -202,11 +204,27 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     mundane_level = "debug"
     epoch = 0
     """How often the positions were set; what was fetched in an earlier epoch is void."""
+    heard_s = 0.0
+    """Monotonic seconds of a moment at which the group surely counted on this consumer; the newest one known."""
 
     async def on_start(self) -> None:
         """Connect, and take over the fetches before any partition is assigned."""
         await super().on_start()
-        ColumnFetches.install(self._ensure_consumer())
+        consumer = self._ensure_consumer()
+        ColumnFetches.install(consumer)
+        self._note_heartbeats(consumer._coordinator)  # noqa: SLF001
+
+    def _note_heartbeats(self, coordinator: Any) -> None:
+        beat = coordinator._do_heartbeat  # noqa: SLF001
+
+        async def beat_and_note() -> bool:
+            begun_s = time.monotonic()
+            is_heard = bool(await beat())
+            if is_heard:
+                self.heard_s = begun_s
+            return is_heard
+
+        coordinator._do_heartbeat = beat_and_note  # noqa: SLF001
 
     def on_crash(self, msg: str, *fmt: Any, **_options: Any) -> None:
         """Log what ended the thread, where mode would print it."""
@@ -267,6 +285,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         for where, offset in positions.items():
             consumer.seek(where, offset)
         self.epoch += 1
+        self.heard_s = time.monotonic()
         return positions
 
     async def _fetch_records(
@@ -430,6 +449,11 @@ class Consumer(driver.Consumer):
     def fetch_state(self, tp: TP) -> tuple[int | None, int | None]:
         """Return the offset that is fetched next and the log's end as last seen; None for what is not known."""
         return cast("ConsumerThread", self._thread).fetch_state(TopicPartition(tp.topic, tp.partition))
+
+    def is_member(self) -> bool:
+        """Return whether the group surely still counts on this consumer: a heartbeat was heard within the session."""
+        heard_s = cast("ConsumerThread", self._thread).heard_s
+        return time.monotonic() - heard_s < float(self.app.conf.broker_session_timeout)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Do nothing: the worker's health check watches the progress of each partition."""

@@ -184,7 +184,7 @@ class SinkStage:
         if not self._values:
             return
         begun_s = time.monotonic()
-        writing = asyncio.ensure_future(self._in_store_thread(self._store.write, list(self._values)))
+        writing = asyncio.ensure_future(self._in_store_thread(self._store.write, list(self._values), self._is_mine))
         writing.add_done_callback(_note_failure)
         await asyncio.wait({writing}, timeout=SLOW_WRITE_S)
         if not writing.done():
@@ -200,6 +200,9 @@ class SinkStage:
         self._values.clear()
         self._places.clear()
         self._written.update(self._next_offset)
+
+    def _is_mine(self) -> bool:
+        return self._context is not None and self._context.owns_partitions()
 
     async def _in_store_thread(self, call: Callable[..., Any], *args: Any) -> Any:
         """Call the store in the one thread that it is called from."""

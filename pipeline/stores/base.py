@@ -1,6 +1,6 @@
 """What every store can do, whatever keeps the windows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -59,6 +59,23 @@ class Point:
     tags: Mapping[str, str]
 
 
+def always() -> bool:
+    """Return True: nobody else writes."""
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class StoredValue:
+    """One function of one field in one window, as a store has it."""
+
+    measurement: str
+    tags: Mapping[str, str]
+    start_ms: int
+    field: str
+    function: str
+    value: float
+
+
 class Store(Protocol):
     """Keeps windows, and answers what was kept.
 
@@ -68,8 +85,16 @@ class Store(Protocol):
     greater revision stays. A store is called from one thread at a time unless its class says otherwise.
     """
 
-    def write(self, records: Sequence[bytes]) -> WriteResult:
+    def write(self, records: Sequence[bytes], is_mine: Callable[[], bool] = always) -> WriteResult:
         """Keep records of ``metrics.agg`` (JSON bytes), all of them that can be kept, or raise.
+
+        Parameters
+        ----------
+        records
+            What is kept.
+        is_mine
+            Asked before each request of a store that cannot tell an older revision itself: when it says no, another
+            worker may have written newer ones, and nothing more is written.
 
         Raises
         ------
@@ -152,6 +177,20 @@ class Store(Protocol):
         ------
         ValueError, StoreUnavailable
             As for `query_range`.
+        """
+        ...
+
+    def scan(self, start_ms: int, end_ms: int) -> Iterator[StoredValue]:
+        """Yield everything that is kept of the windows that start in ``[start_ms, end_ms)``, in any order.
+
+        Little of it is in memory at a time.
+
+        Raises
+        ------
+        ValueError
+            If the range is empty.
+        StoreUnavailable
+            If the store does not answer.
         """
         ...
 

@@ -11,7 +11,16 @@ from typing import Any, NamedTuple
 import orjson
 
 from pipeline.stores import embedded_schema as schema
-from pipeline.stores.base import MAX_POINTS, MAX_TOP, Point, Rejected, StoreUnavailable, WriteResult, check_query
+from pipeline.stores.base import (
+    MAX_POINTS,
+    MAX_TOP,
+    Point,
+    Rejected,
+    StoreUnavailable,
+    WriteResult,
+    always,
+    check_query,
+)
 
 _BUSY_TIMEOUT_S = 5.0
 _CACHED_SERIES = 500_000
@@ -82,7 +91,7 @@ class EmbeddedStore:
                 raise
         self._writer = writer
 
-    def write(self, records: Sequence[bytes]) -> WriteResult:
+    def write(self, records: Sequence[bytes], is_mine: Callable[[], bool] = always) -> WriteResult:  # noqa: ARG002
         """Write records of ``metrics.agg``: see `Store.write`. One transaction: after an error nothing is written."""
         writer = self._open_writer()
         rejected: list[Rejected] = []

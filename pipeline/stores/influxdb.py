@@ -2,7 +2,7 @@
 
 import gzip
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -15,7 +15,16 @@ from influxdb_client.service.write_service import WriteService
 from urllib3.exceptions import HTTPError
 
 from pipeline.core.influx_encoding import encode_window
-from pipeline.stores.base import MAX_POINTS, MAX_TOP, Point, Rejected, StoreUnavailable, WriteResult, check_query
+from pipeline.stores.base import (
+    MAX_POINTS,
+    MAX_TOP,
+    Point,
+    Rejected,
+    StoreUnavailable,
+    WriteResult,
+    always,
+    check_query,
+)
 from pipeline.stores.flux import range_query, top_query
 from pipeline.stores.influxdb_errors import Refusal, refusal_or_unavailable
 from pipeline.stores.revisions import NewestRevisions
@@ -98,7 +107,7 @@ class InfluxStore:
         self._threads = ThreadPoolExecutor(requests_in_flight, thread_name_prefix="influxdb-write")
         self._newest = NewestRevisions(_REMEMBERED_WINDOWS)
 
-    def write(self, records: Sequence[bytes]) -> WriteResult:
+    def write(self, records: Sequence[bytes], is_mine: Callable[[], bool] = always) -> WriteResult:
         """Write records of ``metrics.agg``: see `Store.write`.
 
         Notes
@@ -126,7 +135,7 @@ class InfluxStore:
             superseded += other is not None
             lines[line.window] = line
         ready = list(lines.values())
-        refused = self._send_all(ready)
+        refused = self._send_all(ready, is_mine)
         for line in ready:
             self._newest.remember(line.window, line.revision)
         return WriteResult(
@@ -200,11 +209,11 @@ class InfluxStore:
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._client.close()  # type: ignore[no-untyped-call]
 
-    def _send_all(self, lines: list[_Line]) -> list[Rejected]:
+    def _send_all(self, lines: list[_Line], is_mine: Callable[[], bool]) -> list[Rejected]:
         batches = [lines[at : at + self._batch_lines] for at in range(0, len(lines), self._batch_lines)]
         if len(batches) == 1:
-            return self._send(batches[0])
-        sent = [self._threads.submit(self._send, batch) for batch in batches]
+            return self._send(batches[0], is_mine)
+        sent = [self._threads.submit(self._send, batch, is_mine) for batch in batches]
         refused: list[Rejected] = []
         failure: StoreUnavailable | None = None
         for future in sent:
@@ -216,12 +225,16 @@ class InfluxStore:
             raise failure
         return refused
 
-    def _send(self, lines: list[_Line]) -> list[Rejected]:
+    def _send(self, lines: list[_Line], is_mine: Callable[[], bool]) -> list[Rejected]:
         """Write one request's lines, halving it as long as it is refused; return the lines refused alone."""
         refused: list[Rejected] = []
         pending = [lines]
         while pending:
             part = pending.pop()
+            if not is_mine():
+                raise StoreUnavailable(
+                    f"{self._where}: another worker may have these windows by now, nothing is written"
+                )
             refusal = self._post(b"\n".join([line.line for line in part]))
             if refusal is None:
                 continue

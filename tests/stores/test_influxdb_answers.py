@@ -206,3 +206,13 @@ def test_a_token_that_no_header_can_hold_is_refused_without_showing_it(token: st
 def test_credentials_in_the_url_are_refused() -> None:
     with pytest.raises(ValueError, match="must not carry a user or password"):
         InfluxStore(url="http://me:secret@127.0.0.1:1", org="o", bucket="b", token=TOKEN)
+
+
+def test_nothing_more_is_written_once_the_windows_may_be_another_workers() -> None:
+    answers_left = iter([True, True, False])
+    with server(lambda _body: INVALID) as requests:
+        store = InfluxStore(url=requests.url, org="o", bucket="b", token=TOKEN)
+        with pytest.raises(StoreUnavailable, match="another worker"):
+            store.write(windows(16), lambda: next(answers_left))
+        store.close()
+    assert len(requests.bodies) == 2
