@@ -37,10 +37,14 @@ The map of the house. Imports go down this page and never up (an import-linter c
 
     pipeline/audit/  proves or refutes: reads what was written, and counts anew
         run.py               one audit from start to end
-        window_log.py        the windows of metrics.agg, each checked and kept as rows
-        raw_log.py           the samples of metrics.raw, kept as rows
+        window_log.py        the windows of metrics.agg, each checked
+        window_rows.py       windows as rows
+        raw_log.py           the samples of metrics.raw as rows
+        recompute.py         the windows computed again
+        stored_windows.py    the stores beside metrics.agg
         letters.py           the dead letters
         spill.py             rows on disk: joined in bounded memory
+        naming.py            offenders by name
         report.py            what was found
 
     pipeline/stages/  move: decode, one core call, send; one file a stage, in the order of the data
@@ -133,6 +137,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         checkpoint.py        what a restart needs, as one record
         audit_samples.py     what windows should count, without the fold
         audit_verdict.py     what they do count, beside it
+        audit_values.py      values as hashes that add up
         influx_encoding.py   a window as a line for InfluxDB
         influx_escaping.py   the names in it
         decimals.py          decimal text to doubles and back, exactly

@@ -49,6 +49,8 @@ class Letters:
     ----------
     unreadable : dict of int to list of (first, last)
         By partition, the offsets that could not be read.
+    rejected : dict of str to list of (partition, offset)
+        By stage, the records of ``metrics.agg`` that its store refused.
     read : int
         Records of the topic that were read.
     """
@@ -58,6 +60,7 @@ class Letters:
         self._options = options
         self._ahead: dict[tuple[int, int], int | None] = {}
         self.unreadable: dict[int, list[tuple[int, int]]] = {}
+        self.rejected: dict[str, list[tuple[int, int]]] = {}
         self.read = 0
 
     def read_all(self, reader: TopicReader) -> None:
@@ -68,6 +71,8 @@ class Letters:
                 letter = entry.letter
                 if letter.stage == STAGE and letter.topic == topics.METRICS_RAW:
                     self._take(letter)
+                elif letter.reason is DeadLetterReason.STORE_REJECTED:
+                    self.rejected.setdefault(letter.stage, []).append((letter.partition, letter.offset))
 
     def ahead_from_ms(self, partition: int, offsets: Sequence[int], times_ms: Ints) -> Ints:
         """Give for each record from which time on its lines were refused as too far ahead; ALWAYS for none."""

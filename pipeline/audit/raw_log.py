@@ -9,6 +9,7 @@ import numpy as np
 from confluent_kafka import Message
 
 from pipeline.audit.letters import Letters, letter_rows
+from pipeline.audit.recompute import Recomputed, doubtful_rows
 from pipeline.audit.report import PartitionReport
 from pipeline.audit.spill import Spill
 from pipeline.core.audit_samples import PartitionSamples, text_hash
@@ -29,11 +30,14 @@ class Spills:
     ----------
     samples : Spill
         Samples of the period.
+    again : Spill
+        Windows that a deep audit computes again.
     needed_letters, needed_parts, parts : Spill
         Letters and re-keyed parts that there must be, and the parts that there are.
     """
 
     samples: Spill
+    again: Spill
     needed_letters: Spill
     needed_parts: Spill
     parts: Spill
@@ -56,6 +60,7 @@ class PartitionLog:
     processed_until: int
     dead_letter_late: bool
     parts_from_ms: int
+    recomputed: Recomputed | None = None
     _origins: OriginLedger = field(default_factory=OriginLedger)
     _values: list[bytes] = field(default_factory=list)
     _offsets: list[int] = field(default_factory=list)
@@ -99,7 +104,11 @@ class PartitionLog:
             timestamp_ms=times_ms,
         )
         partition = self.report.partition
-        judged = self.samples.add(batch, self.letters.ahead_from_ms(partition, self._offsets, times_ms))
+        ahead_from_ms = self.letters.ahead_from_ms(partition, self._offsets, times_ms)
+        judged = self.samples.add(batch, ahead_from_ms)
+        if self.recomputed is not None:
+            self.recomputed.add(batch, ahead_from_ms)
+            self.spills.again.add(doubtful_rows(judged.rows))
         self._values, self._offsets, self._times_ms = [], [], []
         self.spills.samples.add(judged.rows)
         for part in judged.refused:
@@ -113,6 +122,8 @@ class PartitionLog:
     def finish(self) -> None:
         """Count what is left, and note what was counted along the way."""
         self.flush()
+        if self.recomputed is not None:
+            self.recomputed.finish()
         self.report.empty_records = self.samples.empty_records
         self.report.filtered = {str(reason): count for reason, count in self.samples.filtered.items() if count}
         self.report.dead_lettered = dict(self._dead)

@@ -8,26 +8,30 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 import numpy as np
-import orjson
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END
 
 import topics
-from pipeline.audit.letters import LETTER_ROW, REASONS, Letters
+from pipeline.audit.letters import LETTER_ROW, Letters
+from pipeline.audit.naming import Namer, absent_finding, first_of
 from pipeline.audit.raw_log import PART_ROW, PartitionLog, Spills
-from pipeline.audit.report import Fault, Finding, PartitionReport, Report
+from pipeline.audit.recompute import Recomputed
+from pipeline.audit.report import Fault, PartitionReport, Report
 from pipeline.audit.spill import Spill, joined
-from pipeline.audit.window_log import WindowLog, finding_of
-from pipeline.core.audit_samples import ALWAYS, NEVER, SAMPLE_ROW, PartitionSamples, cell_hash, find_cell, merged
+from pipeline.audit.stored_windows import SINK, StoreAudit, store_numbers
+from pipeline.audit.window_log import WindowLog
+from pipeline.audit.window_rows import WindowRows
+from pipeline.core.aggregator import PartitionAggregator
+from pipeline.core.audit_samples import ALWAYS, NEVER, SAMPLE_ROW, PartitionSamples, merged
+from pipeline.core.audit_values import compare_values
 from pipeline.core.audit_verdict import IN_WINDOWS, OPEN, TOO_LATE, UNKNOWN, WAITING, WINDOW_ROW, judge
 from pipeline.core.checkpoint import AggregateCheckpoint, CheckpointError
-from pipeline.core.parsed import Metric
-from pipeline.core.record import parse_record
 from pipeline.core.series import Array, Ints
 from pipeline.runtime.checkpoints import CheckpointStore
 from pipeline.runtime.producer import RecordProducer
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.topic_reader import TopicReader
 from pipeline.stages.aggregate import STAGE, parse_options, window_rules
+from schemas.catalogue import load_catalogue
 
 CLOSE_TIMEOUT_S: Final = 5.0
 OnRead = Callable[[str, int], None]
@@ -44,6 +48,8 @@ class Audit:
         As the worker's: the same rules for windows and parsing.
     start_ms, end_ms
         The period: windows that start in ``[start_ms, end_ms)``.
+    deep
+        Whether the windows are computed again and their values compared, and those in the stores.
     timeout_s
         How long Kafka may say nothing.
     on_read
@@ -56,14 +62,19 @@ class Audit:
     ``metrics.raw``, read last, has every sample that those records can have been made from.
     """
 
-    def __init__(self, settings: Settings, *, start_ms: int, end_ms: int, timeout_s: float, on_read: OnRead) -> None:
+    def __init__(
+        self, settings: Settings, *, start_ms: int, end_ms: int, deep: bool, timeout_s: float, on_read: OnRead
+    ) -> None:
         self._settings = settings
         self._rules = window_rules(settings)
         self._options = parse_options(settings)
         self._timeout_s = timeout_s
         self._on_read = on_read
         self._now_ms = time.time_ns() // 1_000_000
-        self._report = Report(start_ms, end_ms, deep=False)
+        self._report = Report(start_ms, end_ms, deep=deep)
+        self._deep = deep
+        self._is_whole = True  # metrics.agg goes back to the beginning of the period
+        self._counters = load_catalogue().counters
 
     def run(self) -> Report:
         """Return what the audit found.
@@ -72,6 +83,8 @@ class Audit:
         ------
         TopicReadError, CheckpointReadError
             When Kafka does not answer, or lacks a topic.
+        StoreUnavailable
+            When a store does not answer.
         """
         with TopicReader(self._settings.kafka, self._timeout_s) as reader, TemporaryDirectory("-audit") as directory:
             self._run(reader, Path(directory))
@@ -86,17 +99,28 @@ class Audit:
         letters.read_all(reader)
         self._on_read(topics.DEAD_LETTERS, letters.read)
         windows = Spill(directory, "windows", WINDOW_ROW)
+        namer = Namer(reader, self._rules, self._options)
+        place = {"start_ms": report.start_ms, "end_ms": report.end_ms}
+        stores = StoreAudit(self._settings, windows, directory, namer, report.findings, **place)
+        committed = stores.committed(reader.partitions(topics.METRICS_AGG), self._timeout_s) if self._deep else {}
         log = self._read_windows(reader, windows, len(partitions))
         spills = Spills(
             samples=Spill(directory, "samples", SAMPLE_ROW, merged),
+            again=Spill(directory, "again", WINDOW_ROW),
             needed_letters=Spill(directory, "needed-letters", LETTER_ROW),
             needed_parts=Spill(directory, "needed-parts", PART_ROW),
             parts=Spill(directory, "parts", PART_ROW),
         )
         logs = self._read_raw(reader, partitions, checkpoints, letters, spills, log)
-        self._judge(reader, spills.samples, windows, [_closed_until(each, checkpoints) for each in logs])
+        self._judge(spills.samples, windows, [_closed_until(each, checkpoints) for each in logs], namer)
         self._find_absent(spills.needed_letters, letters_there, Fault.LETTER_MISSING)
         self._find_absent(spills.needed_parts, spills.parts, Fault.PART_MISSING)
+        if self._deep:
+            self._judge_values(spills.again, windows, namer)
+            for number, store in enumerate(self._settings.stores):
+                rejected = letters.rejected.get(f"{SINK}-{store.name}", [])
+                if stores.compare(number, committed[store.name], rejected, self._on_read, is_whole=self._is_whole):
+                    report.undecided.append(f"store {store.name} has not been given all windows of the period yet")
         if sum(each.waiting for each in report.partitions):
             report.undecided.append("the worker has not processed all records of the period")
         if report.windows_cut:
@@ -125,9 +149,10 @@ class Audit:
     def _read_windows(self, reader: TopicReader, spill: Spill, partitions: int) -> WindowLog:
         report = self._report
         log = WindowLog(
-            spill,
+            WindowRows(spill, deep=self._deep),
             report.findings,
             self._rules,
+            store_numbers(self._settings) if self._deep else lambda _value: -1,
             partitions=partitions,
             start_ms=report.start_ms,
             end_ms=report.end_ms,
@@ -135,6 +160,9 @@ class Audit:
         # a window is emitted after its start, by a clock that samples are ahead of by a bounded time
         from_ms = report.start_ms - self._options.future_limit_ms
         starts = reader.starts_at(topics.METRICS_AGG, from_ms)
+        for partition, start in starts.items():
+            earliest = reader.bounds(topics.METRICS_AGG, partition)[0]
+            self._is_whole &= earliest == 0 or start == OFFSET_END or start > earliest
         with closing(reader.read(topics.METRICS_AGG, starts)) as messages:
             for number, message in enumerate(messages, 1):
                 log.take(message)
@@ -180,6 +208,7 @@ class Audit:
                 options=self._options,
                 processed_until=processed_until,
                 dead_letter_late=self._settings.windows.dead_letter_late,
+                recomputed=self._recomputed(partition, spills.again, processed_until) if self._deep else None,
                 parts_from_ms=NEVER if set(starts.values()) <= {OFFSET_BEGINNING} else from_ms,
             )
         with closing(reader.read(topics.METRICS_RAW, starts)) as messages:
@@ -192,19 +221,50 @@ class Audit:
         report.partitions = [logs[partition].report for partition in partitions]
         return [logs[partition] for partition in partitions]
 
+    def _recomputed(self, partition: int, spill: Spill, processed_until: int) -> Recomputed:
+        aggregator = PartitionAggregator(
+            partition,
+            self._rules,
+            lambda measurement, name: (measurement, name) in self._counters,
+            self._options,
+        )
+        return Recomputed(
+            aggregator,
+            WindowRows(spill, deep=True),
+            self._options,
+            start_ms=self._report.start_ms,
+            end_ms=self._report.end_ms,
+            processed_until=processed_until,
+            now_ms=self._now_ms,
+        )
+
     @property
     def _warm_up_ms(self) -> int:
         """How long before a sample the records matter that it is judged by."""
         every = [self._rules.default, *(each.rule for each in self._rules.rules)]
         return 2 * self._rules.lateness.forget_ms + max(rule.grace_ms for rule in every)
 
-    def _judge(
-        self, reader: TopicReader, samples: Spill, windows: Spill, closed_until: list[tuple[Ints, Ints]]
-    ) -> None:
+    @property
+    def _read_from(self) -> Ints:
+        firsts = (each.first_offset for each in self._report.partitions)
+        return np.array([ALWAYS if first is None else first for first in firsts], np.int64)
+
+    def _judge_values(self, again: Spill, windows: Spill, namer: Namer) -> None:
         report = self._report
-        read_from = np.array(
-            [ALWAYS if each.first_offset is None else each.first_offset for each in report.partitions], np.int64
-        )
+        processed = (each.processed_until for each in report.partitions)
+        processed_until = np.array([-1 if until is None else until for until in processed], np.int64)
+        first: Array | None = None
+        for computed, records in joined(again, windows):
+            rows = compare_values(records, computed, self._read_from, processed_until)
+            if len(rows):
+                report.findings.counts[Fault.VALUE_WRONG] += len(rows)
+                first = first_of(rows, first)
+        if first is not None and report.findings.first is None:
+            report.findings.first = namer.cell(Fault.VALUE_WRONG, first[0])
+
+    def _judge(self, samples: Spill, windows: Spill, closed_until: list[tuple[Ints, Ints]], namer: Namer) -> None:
+        report = self._report
+        read_from = self._read_from
         totals = np.zeros((len(report.partitions), 5), np.int64)
         worst: dict[Fault, Array] = {}
         for some_samples, some_windows in joined(samples, windows):
@@ -219,8 +279,7 @@ class Audit:
             ):
                 if len(rows):
                     report.findings.counts[fault] += len(rows)
-                    known = worst.get(fault, rows[:0])
-                    worst[fault] = np.sort(np.concatenate([known, rows]))[:1]  # by the window's end, then by place
+                    worst[fault] = first_of(rows, worst.get(fault))
         for each in report.partitions:
             row = totals[each.partition]
             each.in_windows, each.too_late = int(row[IN_WINDOWS]), int(row[TOO_LATE])
@@ -228,58 +287,7 @@ class Audit:
             each.waiting += int(row[WAITING])
         if worst and report.findings.first is None:
             fault = min(worst, key=lambda each: int(worst[each]["end_ms"][0]))
-            report.findings.first = self._named(reader, fault, worst[fault][0])
-
-    def _named(self, reader: TopicReader, fault: Fault, row: "np.void") -> Finding:
-        """Give the finding of a cell: its series is named by the record, read once more."""
-        raw_partition, raw_offset = int(row["raw_partition"]), int(row["raw_offset"])
-        if int(row["offset"]) >= 0:
-            finding = self._named_by_window(reader, fault, row)
-            if finding is not None:
-                return finding
-        message = _message(fault, row)
-        raw = reader.record(topics.METRICS_RAW, raw_partition, raw_offset) if raw_offset >= 0 else None
-        if raw is None:
-            return Finding(fault, message, raw_partition=raw_partition, end_ms=int(row["end_ms"]))
-        options = self._options
-        items = parse_record(
-            raw.value() or b"",
-            input_format=options.input_format,
-            influx_unit=options.influx_unit,
-            json_unit=options.json_unit,
-            max_bytes=options.max_bytes,
-        )
-        metrics = (item for item in items if isinstance(item, Metric))
-        cell = find_cell(metrics, int(row["cell"]), self._rules, raw.timestamp()[1])
-        measurement, tags, name, start_ms, end_ms = cell or (None, None, None, None, int(row["end_ms"]))
-        return Finding(
-            fault,
-            message,
-            measurement=measurement,
-            tags=tags,
-            field=name,
-            start_ms=start_ms,
-            end_ms=end_ms,
-            raw_partition=raw_partition,
-            raw_first_offset=raw_offset,
-        )
-
-    def _named_by_window(self, reader: TopicReader, fault: Fault, row: "np.void") -> Finding | None:
-        partition, offset = int(row["partition"]), int(row["offset"])
-        stored = reader.record(topics.METRICS_AGG, partition, offset)
-        if stored is None:
-            return None
-        record = orjson.loads(stored.value() or b"{}")
-        finding = finding_of(fault, record, _message(fault, row), partition, offset)
-        names = (
-            name
-            for name in record["fields"]
-            if cell_hash(record["measurement"], record["tags"], record["start_ms"], name) == int(row["cell"])
-        )
-        return Finding(
-            **{name: getattr(finding, name) for name in Finding.__dataclass_fields__ if name != "field"},
-            field=next(names, None),
-        )
+            report.findings.first = namer.cell(fault, worst[fault][0])
 
     def _find_absent(self, needed: Spill, there: Spill, fault: Fault) -> None:
         """Report what is needed and is not there."""
@@ -291,17 +299,7 @@ class Audit:
                 absent = absent if first is None else np.concatenate([absent, first])
                 first = absent[np.lexsort((absent["offset"], absent["partition"]))][:1]
         if first is not None and self._report.findings.first is None:
-            row = first[0]
-            place = f"metrics.raw/{row['partition']}/{row['offset']}"
-            if fault is Fault.LETTER_MISSING:
-                line = f", line {row['line']}" if row["line"] else ""
-                message = f"{place}{line}: {REASONS[row['reason']]}, and no dead letter says so"
-            else:
-                message = f"{place} has no key, and its part {row['part']} was not produced again with one"
-            offset = int(row["offset"])
-            self._report.findings.first = Finding(
-                fault, message, raw_partition=int(row["partition"]), raw_first_offset=offset, raw_last_offset=offset
-            )
+            self._report.findings.first = absent_finding(fault, first[0])
 
 
 def _closed_until(log: PartitionLog, checkpoints: dict[int, AggregateCheckpoint]) -> tuple[Ints, Ints]:
@@ -315,13 +313,3 @@ def _closed_until(log: PartitionLog, checkpoints: dict[int, AggregateCheckpoint]
             if number is not None:
                 silent_ms[number] = idle_ms
     return log.samples.processed_ms, silent_ms
-
-
-def _message(fault: Fault, row: "np.void") -> str:
-    if fault is Fault.WINDOW_MISSING:
-        return f"{row['least']} samples of a closed window, and no record of it on metrics.agg"
-    if fault is Fault.TWO_CONTENTS:
-        return "two records of one revision of the window say different things"
-    least, most = int(row["least"]), int(row["most"])
-    should = f"{most}" if least == most else f"{least} to {most}"
-    return f"the latest revision counts {row['found']} samples, metrics.raw has {should}"

@@ -1,23 +1,16 @@
 """The windows of a period as ``metrics.agg`` has them: each record checked by itself, its counts kept as rows."""
 
-from functools import lru_cache
-from hashlib import blake2b
+from collections.abc import Callable
 from typing import Any, Final
 
-import numpy as np
 import orjson
 from confluent_kafka import Message
 
 from pipeline.audit.report import Fault, Finding, Findings
-from pipeline.audit.spill import Spill
-from pipeline.core.audit_samples import cell_hashes, identity_text, text_hash, window_hashes
-from pipeline.core.audit_verdict import WINDOW_ROW
+from pipeline.audit.window_rows import WindowRows
 from pipeline.core.identity import resource_of
-from pipeline.core.series import Array
 from pipeline.core.window_rules import WindowRules
 
-_GATHERED_FIELDS: Final = 50_000
-_field_hash = lru_cache(maxsize=100_000)(text_hash)
 _WHOLE_NUMBERS: Final = ("start_ms", "end_ms", "revision", "partition", "first_offset", "last_offset")
 
 
@@ -26,10 +19,12 @@ class WindowLog:
 
     Parameters
     ----------
-    spill, findings
+    rows, findings
         Where rows, and what is wrong, go.
     rules
         As the worker's.
+    store_of
+        Gives the number of the store that takes a record, -1 for none.
     partitions
         How many ``metrics.raw`` has.
     start_ms, end_ms
@@ -44,15 +39,22 @@ class WindowLog:
     """
 
     def __init__(
-        self, spill: Spill, findings: Findings, rules: WindowRules, *, partitions: int, start_ms: int, end_ms: int
+        self,
+        rows: WindowRows,
+        findings: Findings,
+        rules: WindowRules,
+        store_of: Callable[[bytes], int],
+        *,
+        partitions: int,
+        start_ms: int,
+        end_ms: int,
     ) -> None:
-        self._spill = spill
+        self._rows = rows
         self._findings = findings
         self._rules = rules
+        self._store_of = store_of
         self._partitions = partitions
         self._start_ms, self._end_ms = start_ms, end_ms
-        self._records: list[tuple[int, ...]] = []
-        self._fields: list[tuple[int, int]] = []
         self.records = 0
         self.first_offsets: dict[int, int] = {}
 
@@ -63,7 +65,7 @@ class WindowLog:
             return
         try:
             record = orjson.loads(value)
-            fault = self._take(record, message.key(), partition, offset)
+            fault = self._take(record, value, message.key(), partition, offset)
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
             record, fault = {}, f"not a record of metrics.agg: {type(error).__name__}: {error}"
         if fault:
@@ -71,11 +73,9 @@ class WindowLog:
 
     def flush(self) -> None:
         """Hand the rows over that are gathered."""
-        if self._records:
-            self._spill.add(self._rows())
-            self._records, self._fields = [], []
+        self._rows.flush()
 
-    def _take(self, record: dict[str, Any], key: bytes | None, partition: int, offset: int) -> str | None:
+    def _take(self, record: dict[str, Any], value: bytes, key: bytes | None, partition: int, offset: int) -> str | None:
         """Take a record of the period; return what is wrong with it by itself."""
         start_ms, end_ms, revision, raw_partition, first_offset, last_offset = (record[n] for n in _WHOLE_NUMBERS)
         if any(type(record[name]) is not int for name in _WHOLE_NUMBERS):
@@ -83,18 +83,8 @@ class WindowLog:
         if not self._start_ms <= start_ms < self._end_ms:
             return None
         self.records += 1
-        measurement, tags, fields = record["measurement"], record["tags"], record["fields"]
-        content = int.from_bytes(
-            blake2b(orjson.dumps(record, option=orjson.OPT_SORT_KEYS), digest_size=8).digest(), "little"
-        )
-        identity = text_hash(identity_text(measurement, tags))
-        self._records.append(
-            (identity, start_ms, end_ms, revision, raw_partition, first_offset, offset, partition, content, len(fields))
-        )
-        for name, functions in fields.items():
-            self._fields.append((_field_hash(name), int(functions["count"])))
-        if len(self._fields) >= _GATHERED_FIELDS:
-            self.flush()
+        measurement, tags = record["measurement"], record["tags"]
+        self._rows.add(record, partition, offset, store=self._store_of(value))
         known = self.first_offsets.get(raw_partition, first_offset)
         self.first_offsets[raw_partition] = min(known, first_offset)
         resource = resource_of(tags)
@@ -109,30 +99,10 @@ class WindowLog:
             return f"{start_ms} to {end_ms} is no window of the cycle of {every_ms} ms that the settings say"
         return None
 
-    def _rows(self) -> Array:
-        (identity, start_ms, end_ms, revision, raw_partition, first_offset, offset, partition, content, fields) = zip(
-            *self._records, strict=True
-        )
-        repeats = np.array(fields)
-        windows = window_hashes(np.array(identity, np.uint64), np.array(start_ms, np.int64))
-        rows = np.zeros(len(self._fields), WINDOW_ROW)
-        rows["window"] = np.repeat(windows, repeats)
-        rows["cell"] = cell_hashes(rows["window"], np.array([name for name, _ in self._fields], np.uint64))
-        rows["count"] = [count for _, count in self._fields]
-        for name, column in (
-            ("content", np.array(content, np.uint64)),
-            ("revision", np.array(revision)),
-            ("end_ms", np.array(end_ms)),
-            ("first_offset", np.array(first_offset)),
-            ("offset", np.array(offset)),
-            ("partition", np.array(partition)),
-            ("raw_partition", np.array(raw_partition)),
-        ):
-            rows[name] = np.repeat(column, repeats)
-        return rows
 
-
-def finding_of(fault: Fault, record: dict[str, Any], message: str, partition: int, offset: int) -> Finding:
+def finding_of(
+    fault: Fault, record: dict[str, Any], message: str, partition: int, offset: int, field: str | None = None
+) -> Finding:
     """Give what is wrong with one record of ``metrics.agg``, as far as it says what it is."""
     offsets = [record.get(name) for name in ("partition", "first_offset", "last_offset")]
     return Finding(
@@ -140,6 +110,7 @@ def finding_of(fault: Fault, record: dict[str, Any], message: str, partition: in
         message,
         measurement=record.get("measurement"),
         tags=record.get("tags"),
+        field=field,
         start_ms=record.get("start_ms"),
         end_ms=record.get("end_ms"),
         raw_partition=offsets[0],

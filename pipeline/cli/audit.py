@@ -25,6 +25,9 @@ def audit(
         str, typer.Option("--from", metavar="TIME", help="Windows that start then or later: ISO 8601, ms, or 1h ago.")
     ] = "1h",
     to: Annotated[str, typer.Option("--to", metavar="TIME", help="Windows that start before then.")] = "5m",
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Compute the windows again, and compare values and stores too.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     bootstrap: BootstrapOption = None,
     config: ConfigOption = None,
@@ -44,6 +47,7 @@ def audit(
     from pipeline.runtime.checkpoints import CheckpointReadError
     from pipeline.runtime.settings_base import SettingsError
     from pipeline.runtime.topic_reader import TopicReadError
+    from pipeline.stores import StoreUnavailable
 
     now_ms = time.time_ns() // 1_000_000
     start_ms, end_ms = _moment(from_, now_ms, "--from"), _moment(to, now_ms, "--to")
@@ -57,8 +61,11 @@ def audit(
         with _progress() as on_read:
             from pipeline.audit.run import Audit
 
-            report = Audit(settings, start_ms=start_ms, end_ms=end_ms, timeout_s=timeout_s, on_read=on_read).run()
-    except (TopicReadError, CheckpointReadError, SettingsError) as error:
+            auditing = Audit(
+                settings, start_ms=start_ms, end_ms=end_ms, deep=deep, timeout_s=timeout_s, on_read=on_read
+            )
+            report = auditing.run()
+    except (TopicReadError, CheckpointReadError, SettingsError, StoreUnavailable) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(_CANNOT) from error
     with reader_may_leave():

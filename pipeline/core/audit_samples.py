@@ -1,7 +1,7 @@
 """What the windows of a period should count, sample by sample: an account of its own, without the fold."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
@@ -24,8 +24,9 @@ ALWAYS: Final = 1 << 62
 MOST_WINDOWS: Final = 1023
 """Windows of one series that one record may feed; what lies further back in it is too late."""
 
-TAKEN, DOUBTFUL, OUT = 0, 1, 2
-"""What the rules say of a line: it is in its window; it may be too late; it is too late for certain."""
+TAKEN, DOUBTFUL, OUT, BRIDGING = range(4)
+"""What the rules say of a line: it is in its window; it may be too late; it is too late for certain; it is in its
+window, and whether counters bridge into that from the one before is not known."""
 
 SAMPLE_ROW: Final = np.dtype(
     [
@@ -40,6 +41,7 @@ SAMPLE_ROW: Final = np.dtype(
         ("sure", np.int32),
         ("out", np.int32),
         ("waiting", np.int32),
+        ("doubtful", np.int32),
     ]
 )
 """Samples of one cell (a field in a window): all, those surely in it, surely not, and not processed yet."""
@@ -95,18 +97,24 @@ def cell_hash(measurement: str, tags: Mapping[str, str], start_ms: int, name: st
     return int(cell_hashes(window, np.array([text_hash(name)], np.uint64))[0])
 
 
-def merged(rows: Array) -> Array:
-    """Give ``SAMPLE_ROW`` rows with one for each cell and resource, ordered by cell."""
+def merged_by(rows: Array, added: Sequence[str]) -> Array:
+    """Give one row for each cell, ordered by cell, with the sums of the columns ``added``."""
     if len(rows) == 0:
         return rows
     rows = rows[np.argsort(rows["cell"], kind="stable")]
     cell = rows["cell"]
     begins = np.flatnonzero(np.concatenate([[True], cell[1:] != cell[:-1]]))
     result = rows[begins]
-    for name in ("total", "sure", "out", "waiting"):
+    for name in added:
         result[name] = np.add.reduceat(rows[name], begins)
-    result["first_offset"] = np.minimum.reduceat(rows["first_offset"], begins)
+    if "first_offset" in (rows.dtype.names or ()):
+        result["first_offset"] = np.minimum.reduceat(rows["first_offset"], begins)
     return result
+
+
+def merged(rows: Array) -> Array:
+    """Give ``SAMPLE_ROW`` rows with one for each cell, ordered by cell."""
+    return merged_by(rows, ("total", "sure", "out", "waiting", "doubtful"))
 
 
 class _NoWindows(WindowStore):
@@ -303,7 +311,8 @@ class PartitionSamples:
         found["resource"] = rows.resource[row][line]
         found["total"] = 1
         found["out"] = (verdict == OUT)[line]
-        found["sure"] = (processed & (verdict == TAKEN))[line]
+        found["sure"] = (processed & ((verdict == TAKEN) | (verdict == BRIDGING)))[line]
+        found["doubtful"] = ((verdict == DOUBTFUL) | (verdict == BRIDGING))[line]
         found["waiting"] = (~processed & (verdict != OUT))[line]
         return found
 
@@ -408,6 +417,8 @@ def judge_lines(
                 verdict[line] = OUT
             elif end_ms <= times.floor_ms[resource]:
                 verdict[line] = DOUBTFUL
+            elif end_ms - every_ms <= times.floor_ms[resource]:
+                verdict[line] = BRIDGING
             else:
                 verdict[line] = TAKEN
         for line in range(begin, end):

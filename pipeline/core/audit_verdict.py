@@ -19,10 +19,15 @@ WINDOW_ROW: Final = np.dtype(
         ("count", np.int64),
         ("partition", np.int32),
         ("raw_partition", np.int32),
+        ("store", np.int32),
+        ("state", np.int32),
+        ("values", np.uint64),
+        ("stored", np.uint64),
     ]
 )
 """A field of a record of ``metrics.agg``: ``offset`` and ``partition`` are the record's, ``content`` stands for all in
-it, ``first_offset`` and ``raw_partition`` are what it says of its samples."""
+it, ``first_offset`` and ``raw_partition`` are what it says of its samples. A deep audit fills the last four: its store,
+a state of `pipeline.core.audit_values`, and what stands for all its values and for those in stores."""
 
 FAULT_ROW: Final = np.dtype(
     [
@@ -101,18 +106,18 @@ def judge(samples: Array, windows: Array, closed_until: list[tuple[Ints, Ints]],
     cells = merged(samples)
     records = records[np.argsort(records["cell"])]
 
-    at = _places(records["cell"], cells["cell"])
+    at = places(records["cell"], cells["cell"])
     found = np.where(at >= 0, records["count"][at], 0) if len(records) else np.zeros(len(cells), np.int64)
     by_window = records[np.unique(records["window"], return_index=True)[1]]
-    at_window = _places(by_window["window"], cells["window"])
+    at_window = places(by_window["window"], cells["window"])
     has_window = at_window >= 0
     most = cells["total"] - cells["out"]
-    is_cut = np.zeros(len(cells), np.bool_)
+    cut = np.zeros(len(cells), np.bool_)
     if len(records):
-        is_cut = has_window & _is_cut(by_window[at_window], read_from)
+        cut = has_window & is_cut(by_window[at_window], read_from)
     closed = _closed(cells, closed_until)
     missing = closed & ~has_window & (cells["sure"] > 0)
-    wrong = has_window & ~is_cut & ((found > most) | (closed & (found < cells["sure"])))
+    wrong = has_window & ~cut & ((found > most) | (closed & (found < cells["sure"])))
 
     faults = _faults(cells[wrong | missing])
     where = np.flatnonzero(wrong | missing)
@@ -121,18 +126,18 @@ def judge(samples: Array, windows: Array, closed_until: list[tuple[Ints, Ints]],
         faults["offset"] = np.where(has_window[where], by_window["offset"][at_window[where]], -1)
         faults["partition"] = np.where(has_window[where], by_window["partition"][at_window[where]], -1)
 
-    unexplained = records[(_places(cells["cell"], records["cell"]) < 0) & ~_is_cut(records, read_from)]
+    unexplained = records[(places(cells["cell"], records["cell"]) < 0) & ~is_cut(records, read_from)]
     return Verdict(
         windows=len(by_window),
-        cut=int(_is_cut(by_window, read_from).sum()),
-        samples=_tally(cells, found, closed, is_cut, len(read_from)),
+        cut=int(is_cut(by_window, read_from).sum()),
+        samples=_tally(cells, found, closed, cut, len(read_from)),
         missing=faults[missing[where]],
-        miscounted=np.concatenate([faults[wrong[where]], _record_faults(unexplained)]),
-        contradicting=_record_faults(contradicting),
+        miscounted=np.concatenate([faults[wrong[where]], record_faults(unexplained)]),
+        contradicting=record_faults(contradicting),
     )
 
 
-def _places(ordered: Array, wanted: Array) -> Array:
+def places(ordered: Array, wanted: Array) -> Array:
     """Give where each of ``wanted`` is in ``ordered``, -1 where it is not."""
     if len(ordered) == 0:
         return np.full(len(wanted), -1, np.int64)
@@ -140,7 +145,8 @@ def _places(ordered: Array, wanted: Array) -> Array:
     return np.where(ordered[at] == wanted, at, -1)
 
 
-def _is_cut(records: Array, read_from: Ints) -> Array:
+def is_cut(records: Array, read_from: Ints) -> Array:
+    """Tell which ``WINDOW_ROW`` rows were made from samples before the first offsets that were read."""
     partition = records["raw_partition"]
     known = (partition >= 0) & (partition < len(read_from))
     if len(read_from) == 0:
@@ -158,17 +164,17 @@ def _closed(cells: Array, closed_until: list[tuple[Ints, Ints]]) -> Array:
     return closed
 
 
-def _tally(cells: Array, found: Array, closed: Array, is_cut: Array, partitions: int) -> Array:
+def _tally(cells: Array, found: Array, closed: Array, cut: Array, partitions: int) -> Array:
     samples = np.zeros((partitions, 5), np.int64)
     taken = np.minimum(found, cells["total"] - cells["out"])
     waiting = np.minimum(cells["waiting"], cells["total"] - taken)
     left = cells["total"] - taken - waiting
     for column, count in (
-        (IN_WINDOWS, np.where(is_cut, 0, taken)),
-        (TOO_LATE, np.where(closed & ~is_cut, left, np.where(is_cut, 0, np.minimum(left, cells["out"])))),
-        (OPEN, np.where(closed | is_cut, 0, np.maximum(left - cells["out"], 0))),
-        (WAITING, np.where(is_cut, 0, waiting)),
-        (UNKNOWN, np.where(is_cut, cells["total"], 0)),
+        (IN_WINDOWS, np.where(cut, 0, taken)),
+        (TOO_LATE, np.where(closed & ~cut, left, np.where(cut, 0, np.minimum(left, cells["out"])))),
+        (OPEN, np.where(closed | cut, 0, np.maximum(left - cells["out"], 0))),
+        (WAITING, np.where(cut, 0, waiting)),
+        (UNKNOWN, np.where(cut, cells["total"], 0)),
     ):
         np.add.at(samples[:, column], cells["partition"], count)
     return samples
@@ -182,7 +188,8 @@ def _faults(cells: Array) -> Array:
     return faults
 
 
-def _record_faults(records: Array) -> Array:
+def record_faults(records: Array) -> Array:
+    """Give ``FAULT_ROW`` rows of ``WINDOW_ROW`` rows."""
     faults = np.zeros(len(records), FAULT_ROW)
     faults["end_ms"], faults["cell"] = records["end_ms"], records["cell"]
     faults["raw_partition"], faults["raw_offset"] = records["raw_partition"], -1

@@ -1,5 +1,5 @@
 """The stores keep: InfluxDB and the embedded store behind one interface."""
 
-from pipeline.stores.base import Point, Rejected, Store, StoreUnavailable, WriteResult
+from pipeline.stores.base import Point, Rejected, Store, StoredValue, StoreUnavailable, WriteResult
 
-__all__ = ["Point", "Rejected", "Store", "StoreUnavailable", "WriteResult"]
+__all__ = ["Point", "Rejected", "Store", "StoreUnavailable", "StoredValue", "WriteResult"]

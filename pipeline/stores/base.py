@@ -1,6 +1,6 @@
 """What every store can do, whatever keeps the windows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -180,7 +180,7 @@ class Store(Protocol):
         """
         ...
 
-    def scan(self, start_ms: int, end_ms: int) -> Iterator[StoredValue]:
+    def scan(self, start_ms: int, end_ms: int) -> Generator[StoredValue, None, None]:
         """Yield everything that is kept of the windows that start in ``[start_ms, end_ms)``, in any order.
 
         Little of it is in memory at a time.
@@ -207,7 +207,12 @@ def check_query(function: str, *, start_ms: int, end_ms: int, limit: int, most: 
     """Raise ValueError, naming the argument, if a query's arguments are out of bounds."""
     if function not in FUNCTIONS:
         raise ValueError(f"unknown function {function!r}: use one of {', '.join(FUNCTIONS)}")
-    if start_ms >= end_ms:
-        raise ValueError(f"the range is empty: start_ms={start_ms} is not before end_ms={end_ms}")
+    check_range(start_ms, end_ms)
     if not 1 <= limit <= most:
         raise ValueError(f"{limit} results asked for, allowed are 1 to {most}")
+
+
+def check_range(start_ms: int, end_ms: int) -> None:
+    """Raise ValueError if a range is empty."""
+    if start_ms >= end_ms:
+        raise ValueError(f"the range is empty: start_ms={start_ms} is not before end_ms={end_ms}")

@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
@@ -12,14 +12,17 @@ import orjson
 
 from pipeline.stores import embedded_schema as schema
 from pipeline.stores.base import (
+    FUNCTIONS,
     MAX_POINTS,
     MAX_TOP,
     Point,
     Rejected,
+    StoredValue,
     StoreUnavailable,
     WriteResult,
     always,
     check_query,
+    check_range,
 )
 
 _BUSY_TIMEOUT_S = 5.0
@@ -153,6 +156,21 @@ class EmbeddedStore:
                 given = (by_tag, *given, by_tag)
             rows = reader.execute(statement, (*given, n)).fetchall()
         return [Point(start_ms, float(value), orjson.loads(found)) for found, value in rows]
+
+    def scan(self, start_ms: int, end_ms: int) -> Generator[StoredValue, None, None]:
+        """Yield what is kept of a range: see `Store.scan`."""
+        check_range(start_ms, end_ms)
+        tags_of: dict[str, dict[str, str]] = {}
+        with self._reader() as reader:
+            for text, measurement, field, time_ms, *values in reader.execute(schema.SCAN, (start_ms, end_ms)):
+                tags = tags_of.get(text)
+                if tags is None:
+                    if len(tags_of) >= _CACHED_SERIES:
+                        tags_of.clear()
+                    tags = tags_of[text] = orjson.loads(text)
+                for function, value in zip(FUNCTIONS, values, strict=True):
+                    if value is not None:
+                        yield StoredValue(measurement, tags, time_ms, field, function, float(value))
 
     def ping(self) -> None:
         """Return if the file is there and is a store of this version; raise `StoreUnavailable` if not."""

@@ -52,6 +52,13 @@ REVISION_OF_WINDOW = """
 SELECT revision FROM windows WHERE metric_id = ? AND start_ms = ? AND series_id = ?
 """
 
+# By metric, then by the key's time: each metric's stretch of the range is read in one go.
+SCAN = """
+SELECT tags, measurement, field, start_ms, min, max, avg, last, count, increase, rate
+FROM metrics CROSS JOIN windows USING (metric_id) CROSS JOIN series USING (series_id)
+WHERE start_ms >= ? AND start_ms < ?
+"""
+
 DELETE_OLD_WINDOWS = """
 DELETE FROM windows WHERE metric_id = ? AND start_ms < ?
 """

@@ -71,19 +71,28 @@ def top_query(
     return f"{reduced}  |> group()\n  |> top(n: {n:d})\n"
 
 
+def scan_query(bucket: str, *, start_ms: int, end_ms: int) -> str:
+    """Return the query for all that a bucket has of a range."""
+    return f'{_range(bucket, start_ms=start_ms, end_ms=end_ms)}  |> drop(columns: ["_start", "_stop"])\n'
+
+
 def _source(
     bucket: str, measurement: str, fields: list[str], *, start_ms: int, end_ms: int, tags: Mapping[str, str]
 ) -> str:
-    for bound_ms in (start_ms, end_ms):
-        if abs(bound_ms) > _LATEST_MS:
-            raise ValueError(f"{bound_ms} ms is beyond what InfluxDB can hold (64-bit nanoseconds)")
     wanted = " or ".join(f"r._field == {string_literal(name)}" for name in fields)
     conditions = [f"r._measurement == {string_literal(measurement)}", f"({wanted})"]
     conditions += [f"{_tag(key)} == {string_literal(value)}" for key, value in sorted(tags.items())]
+    bounds = _range(bucket, start_ms=start_ms, end_ms=end_ms)
+    return f"{bounds}  |> filter(fn: (r) => {' and '.join(conditions)})\n"
+
+
+def _range(bucket: str, *, start_ms: int, end_ms: int) -> str:
+    for bound_ms in (start_ms, end_ms):
+        if abs(bound_ms) > _LATEST_MS:
+            raise ValueError(f"{bound_ms} ms is beyond what InfluxDB can hold (64-bit nanoseconds)")
     return (
         f"from(bucket: {string_literal(bucket)})\n"
         f"  |> range(start: time(v: {start_ms * 1_000_000}), stop: time(v: {end_ms * 1_000_000}))\n"
-        f"  |> filter(fn: (r) => {' and '.join(conditions)})\n"
     )
 
 

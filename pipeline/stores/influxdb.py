@@ -2,7 +2,7 @@
 
 import gzip
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -16,16 +16,19 @@ from urllib3.exceptions import HTTPError
 
 from pipeline.core.influx_encoding import encode_window
 from pipeline.stores.base import (
+    FUNCTIONS,
     MAX_POINTS,
     MAX_TOP,
     Point,
     Rejected,
+    StoredValue,
     StoreUnavailable,
     WriteResult,
     always,
     check_query,
+    check_range,
 )
-from pipeline.stores.flux import range_query, top_query
+from pipeline.stores.flux import range_query, scan_query, top_query
 from pipeline.stores.influxdb_errors import Refusal, refusal_or_unavailable
 from pipeline.stores.revisions import NewestRevisions
 
@@ -200,6 +203,15 @@ class InfluxStore:
         points = [Point(start_ms, float(row["_value"]), _tags(row)) for row in self._query(query)]
         return sorted(points, key=lambda point: (-point.value, sorted(point.tags.items())))
 
+    def scan(self, start_ms: int, end_ms: int) -> Generator[StoredValue, None, None]:
+        """Yield what the bucket has of a range: see `Store.scan`. A field that names no function is not ours."""
+        check_range(start_ms, end_ms)
+        for row in self._rows(scan_query(self._bucket, start_ms=start_ms, end_ms=end_ms)):
+            field, _, function = row["_field"].rpartition("_")
+            if function in FUNCTIONS and isinstance(row["_value"], int | float):
+                time_ms = round(row["_time"].timestamp() * 1000)
+                yield StoredValue(row["_measurement"], _tags(row), time_ms, field, function, float(row["_value"]))
+
     def ping(self) -> None:
         """Return if InfluxDB answers and takes the token for this bucket; raise `StoreUnavailable` if not."""
         self._post(b"# nothing\n")
@@ -262,8 +274,12 @@ class InfluxStore:
         return None
 
     def _query(self, query: str) -> list[dict[str, Any]]:
+        return list(self._rows(query))
+
+    def _rows(self, query: str) -> Iterator[dict[str, Any]]:
         try:
-            return [record.values for record in self._client.query_api().query_stream(query)]
+            for record in self._client.query_api().query_stream(query):
+                yield record.values
         except ApiException as error:
             refusal = refusal_or_unavailable(error, where=self._where, secret=self._token)
             raise StoreUnavailable(f"{self._where}: the query was refused: {refusal.message}") from error

@@ -16,7 +16,6 @@ from pipeline.cli import app
 from pipeline.core.rekeying import ORIGIN_HEADER
 from schemas.reasons import DeadLetterReason
 from schemas.records import DeadLetter
-from tests.real.kafka import KafkaBroker
 from tests.real.tansu import EmbeddedBroker
 from tests.stages.brokers import USED, Broker, Raw, Stored, pipeline_topics, produce, read_topic
 from tests.stages.streams import BASE_MS, END, careless, end_line, fleet, settings_of
@@ -33,7 +32,7 @@ FUTURE = b"cpu,host=wild usage_user=1 %d000000" % FAR_MS
 def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
     """An embedded broker of the test alone, and a real one."""
     if request.param == "kafka":
-        found: KafkaBroker = request.getfixturevalue("kafka_broker")
+        found: Broker = request.getfixturevalue("kafka_broker")
         with pipeline_topics(found):
             yield found
         return
@@ -124,11 +123,11 @@ Tampering = Callable[[list[Stored]], list[Stored]]
 
 @pytest.fixture
 def audit_of(written: Written, tmp_path: Path) -> Iterator[Callable[..., tuple[int, dict[str, Any]]]]:
-    """Audits a copy of the run's topics of which one is tampered with."""
+    """Audits a copy of the run's topics of which one is tampered with; without a topic, the last copy once more."""
     server = EmbeddedBroker(tmp_path / "copy").start()
 
-    def run(topic: str, tampering: Tampering, *arguments: str) -> tuple[int, dict[str, Any]]:
-        for name, records in written.records.items():
+    def run(topic: str | None, tampering: Tampering, *arguments: str) -> tuple[int, dict[str, Any]]:
+        for name, records in written.records.items() if topic else ():
             copied = tampering(records) if name == topic else records
             again = [Raw(r.value, r.key, r.timestamp_ms, r.partition, list(r.headers.items())) for r in copied]
             produce(server, again, name)
@@ -172,8 +171,9 @@ def changed(number: int, change: Callable[[dict[str, Any]], None]) -> Tampering:
 AuditOf = Callable[..., tuple[int, dict[str, Any]]]
 
 
-def test_a_copy_of_the_run_is_proved(audit_of: AuditOf) -> None:
-    status, report = audit_of(topics.METRICS_RAW, untouched)
+@pytest.mark.parametrize("options", [[], ["--deep"]])
+def test_a_copy_of_the_run_is_proved(options: list[str], audit_of: AuditOf) -> None:
+    status, report = audit_of(topics.METRICS_RAW, untouched, *options)
     assert (status, report["faults"], report["undecided"]) == (0, {}, [])
 
 
@@ -310,3 +310,27 @@ def test_an_empty_period_is_undecided_and_bad_use_is_2(audit_of: AuditOf, writte
         result = CliRunner().invoke(app, ["audit", *options, "--timeout-s", "1"])
         assert (result.exit_code, result.stdout) == (2, ""), options
         assert result.stderr
+
+
+@pytest.mark.parametrize("function", ["max", "sum", "increase"])
+def test_a_value_that_is_wrong_is_named_by_a_deep_audit_alone(
+    function: str, written: Written, audit_of: AuditOf
+) -> None:
+    records = written.records[topics.METRICS_AGG]
+    number, record, name = next(
+        (i, record, name)
+        for i in range(latest_of(records)[0], len(records))
+        for record in [orjson.loads(records[i].value)]
+        for name, functions in record["fields"].items()
+        if function in functions
+    )
+
+    def change(content: dict[str, Any]) -> None:
+        content["fields"][name][function] += 0.5
+
+    assert audit_of(topics.METRICS_AGG, changed(number, change))[0] == 0
+    status, report = audit_of(None, untouched, "--deep")
+    first = report["first"]
+    assert (status, report["faults"]) == (1, {"value_wrong": 1})
+    assert (first["measurement"], first["tags"], first["field"]) == (record["measurement"], record["tags"], name)
+    assert first["agg_offset"] == records[number].offset
