@@ -1,7 +1,10 @@
 """Compile every kernel once, so that no worker has to: ``python -m pipeline.core.warm`` after an installation."""
 
+import numpy as np
+
 from pipeline.core.aggregator import PartitionAggregator
-from pipeline.core.record_parser import batch_of
+from pipeline.core.audit_samples import ALWAYS, PartitionSamples
+from pipeline.core.record_parser import ParseOptions, batch_of
 from pipeline.core.window_rules import WindowRules
 
 _INFLUX = b'net,host=a bytes_sent=%di,load=0.5,up=true,name="x" %d'
@@ -10,7 +13,7 @@ _START_S = 1_600_000_000
 
 
 def warm() -> None:
-    """Run a few records through an aggregator, a restart and the closing of silent resources included.
+    """Run a few records through an aggregator, a restart and the closing of silent resources included, and the audit.
 
     Compiling takes about half a minute the first time; the results are cached beside the modules (or in
     ``NUMBA_CACHE_DIR``), and loading them afterwards takes less than a second.
@@ -28,6 +31,10 @@ def warm() -> None:
     again.add(batch, 0 if checkpoint is None else checkpoint.offset, len(values), now_ms)
     again.rest(now_ms + 3_600_000)
     again.finish()
+    samples = PartitionSamples(
+        0, WindowRules(), ParseOptions(), start_ms=0, end_ms=now_ms, processed_until=0, now_ms=now_ms
+    )
+    samples.add(batch, np.full(len(values), ALWAYS, np.int64))
 
 
 if __name__ == "__main__":
