@@ -9,9 +9,9 @@ import numpy as np
 from pipeline.core.series import Array
 
 BUCKETS: Final = 64
-GATHERED_ROWS: Final = 500_000
+GATHERED_ROWS: Final = 250_000
 """Rows kept in memory before they are written."""
-JOINED_ROWS: Final = 2_000_000
+JOINED_ROWS: Final = 500_000
 """Rows of one stream that are loaded at once."""
 _BUCKET_SHIFT: Final = np.uint64(58)
 _READ_ROWS: Final = 200_000
@@ -77,10 +77,9 @@ class Spill:
         """Give the rows of one of ``parts`` (a power of two) parts of a bucket."""
         found = [np.zeros(0, self._dtype)]
         if self.rows_in(bucket):
-            rows = np.memmap(self._files[bucket], self._dtype, "r")
-            for at in range(0, len(rows), _READ_ROWS):
-                block = np.array(rows[at : at + _READ_ROWS])
-                found.append(block[(block[self._key] & np.uint64(parts - 1)) == part])
+            with self._files[bucket].open("rb") as file:
+                while len(block := np.fromfile(file, self._dtype, _READ_ROWS)):
+                    found.append(block[(block[self._key] & np.uint64(parts - 1)) == part])
         return np.concatenate(found)
 
 

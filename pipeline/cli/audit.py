@@ -37,7 +37,8 @@ def audit(
 ) -> None:
     """Prove or refute that every sample of a period is in a window, too late, filtered or dead-lettered.
 
-    Reads metrics.raw, metrics.agg, dead-letters and checkpoints, and counts anew. Give it the worker's settings: what
+    Reads metrics.raw, metrics.agg, dead-letters and checkpoints, and counts anew; with --deep it computes the windows
+    again, and compares their values with metrics.agg and the stores. Give it the worker's settings: what
     they say of windows and parsing is what is judged by.
 
     Exit status 0: proved. 1: refuted, and the first offender is named. 2: bad use, or Kafka cannot be reached. 3:

@@ -101,14 +101,15 @@ def merged_by(rows: Array, added: Sequence[str]) -> Array:
     """Give one row for each cell, ordered by cell, with the sums of the columns ``added``."""
     if len(rows) == 0:
         return rows
-    rows = rows[np.argsort(rows["cell"], kind="stable")]
-    cell = rows["cell"]
+    cell = np.ascontiguousarray(rows["cell"])
+    order = np.argsort(cell, kind="stable")
+    cell = cell[order]
     begins = np.flatnonzero(np.concatenate([[True], cell[1:] != cell[:-1]]))
-    result = rows[begins]
+    result = rows[order[begins]]
     for name in added:
-        result[name] = np.add.reduceat(rows[name], begins)
+        result[name] = np.add.reduceat(np.ascontiguousarray(rows[name])[order], begins)
     if "first_offset" in (rows.dtype.names or ()):
-        result["first_offset"] = np.minimum.reduceat(rows["first_offset"], begins)
+        result["first_offset"] = np.minimum.reduceat(np.ascontiguousarray(rows["first_offset"])[order], begins)
     return result
 
 

@@ -97,6 +97,27 @@ def test_an_undisturbed_run_is_proved(broker: Broker, tmp_path: Path) -> None:
     assert letters[DeadLetterReason.PARSE_SYNTAX] >= 1
 
 
+@pytest.mark.parametrize("seed", [1])
+def test_a_run_with_kills_is_proved(seed: int, broker: Broker, tmp_path: Path) -> None:
+    records = fleet(20 + seed, RECORDS)
+    settings = settings_of(broker, windows={"idle_close_s": 1})
+    worker = Worker(tmp_path / "worker", settings)
+    third = len(records) // 3
+    count = 0
+    for number in range(3):
+        count += produce(broker, [*records[number * third : (number + 1) * third], *careless(seed + number, 20)])
+        worker.start()
+        worker.wait_for(lambda scrape: scrape.total("input_records_total") > third / 2, "a part of the records")
+        worker.kill()
+    count += produce(broker, [*records[3 * third :]])
+    with running(worker):
+        worker.ready()
+        worker.wait_for(lambda scrape: scrape.total("lag_records") == 0, "the end of the records")
+    for options in ([], ["--deep"]):
+        status, report = audit(broker, worker.settings_file, *options)
+        assert (status, report["faults"], report["undecided"]) == (0, {}, []), report["first"]
+
+
 @dataclass(frozen=True)
 class Written:
     """What lay on the topics after an undisturbed run."""
