@@ -135,6 +135,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         compaction.py        what no window needs is left behind
         window_text.py       a window's record as JSON
         checkpoint.py        what a restart needs, as one record
+        audit_hashes.py      windows and fields as numbers
         audit_samples.py     what windows should count, without the fold
         audit_verdict.py     what they do count, beside it
         audit_values.py      values as hashes that add up

@@ -9,7 +9,8 @@ import numpy as np
 
 import topics
 from pipeline.audit.spill import Spill
-from pipeline.core.audit_samples import ALWAYS, NEVER, text_hash
+from pipeline.core.audit_hashes import text_hash
+from pipeline.core.audit_samples import ALWAYS, NEVER
 from pipeline.core.parsed import Metric
 from pipeline.core.record import parse_record
 from pipeline.core.record_parser import ParseOptions

@@ -9,7 +9,7 @@ import topics
 from pipeline.audit.letters import REASONS
 from pipeline.audit.report import Fault, Finding
 from pipeline.audit.window_log import finding_of
-from pipeline.core.audit_samples import cell_hash, find_cell
+from pipeline.core.audit_hashes import cell_hash, find_cell
 from pipeline.core.parsed import Metric
 from pipeline.core.record import parse_record
 from pipeline.core.record_parser import ParseOptions

@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 
 from pipeline.audit.spill import Spill
-from pipeline.core.audit_samples import cell_hashes, identity_text, text_hash, window_hashes
+from pipeline.core.audit_hashes import cell_hashes, identity_text, text_hash, window_hashes
 from pipeline.core.audit_values import numbers_of, value_hashes
 from pipeline.core.audit_verdict import WINDOW_ROW
 from pipeline.core.series import Array

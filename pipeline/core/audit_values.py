@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from pipeline.core.audit_samples import Hashes, merged_by, mixed, text_hash
+from pipeline.core.audit_hashes import Hashes, merged_by, mixed, text_hash
 from pipeline.core.audit_verdict import is_cut, latest_records, places, record_faults
 from pipeline.core.influx_encoding import STORED_FUNCTIONS
 from pipeline.core.series import Array, Ints

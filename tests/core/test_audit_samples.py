@@ -7,7 +7,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.audit_samples import ALWAYS, SAMPLE_ROW, PartitionSamples, cell_hash, find_cell, merged
+from pipeline.core.audit_hashes import cell_hash, find_cell
+from pipeline.core.audit_samples import ALWAYS, SAMPLE_ROW, PartitionSamples, merged
 from pipeline.core.parsed import Metric
 from pipeline.core.record import parse_record
 from pipeline.core.record_parser import ParseOptions, batch_of
