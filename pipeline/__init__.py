@@ -20,6 +20,8 @@ The map of the house. Imports go down this page and never up (an import-linter c
         simulate.py          a fleet that sends to a real Kafka
         aggregate.py         the worker's windows over a file
         parse.py             what is read in a file, metric by metric
+        detect.py            the anomalies of series in CSV files
+        series_files.py      such files as columns of times and values
         query.py             windows back from a store
         dead_letters.py      list, show and replay dead letters
         doctor.py            what cannot be reached, lags, or sends carelessly
@@ -141,6 +143,15 @@ The map of the house. Imports go down this page and never up (an import-linter c
         audit_values.py      values as hashes that add up
         influx_encoding.py   a window as a line for InfluxDB
         influx_escaping.py   the names in it
+        anomaly.py           the detectors of many series, a batch at a time
+        anomaly_bank.py      their step: a sample in, what is told of it out
+        anomaly_state.py     what they know, in columns
+        anomaly_calendar.py  hours and free days by a place's clock
+        anomaly_level.py     what a value is usually, and a forecast
+        anomaly_surprise.py  how surprising a deviation is
+        anomaly_novelty.py   whether a pattern was ever seen
+        anomaly_alert.py     when a score is worth telling
+        detectors.py         detectors by name, with river's interface
         decimals.py          decimal text to doubles and back, exactly
         words.py             bytes eight at a time
         compiled.py          how the kernels are compiled

@@ -14,6 +14,7 @@ from pipeline.cli import (
     audit,
     config,
     dead_letters,
+    detect,
     doctor,
     parse,
     query,
@@ -26,7 +27,21 @@ from pipeline.cli import (
 
 __all__ = ["app", "main"]
 
-_COMMANDS = (up, worker, simulate, query, aggregate, parse, dead_letters, audit, doctor, topics, config, schemas)
+_COMMANDS = (
+    up,
+    worker,
+    simulate,
+    query,
+    aggregate,
+    parse,
+    detect,
+    dead_letters,
+    audit,
+    doctor,
+    topics,
+    config,
+    schemas,
+)
 
 app = typer.Typer(
     name="cinnamon",

@@ -3,6 +3,7 @@
 import numpy as np
 
 from pipeline.core.aggregator import PartitionAggregator
+from pipeline.core.anomaly import AnomalyBank, ScoreJudge
 from pipeline.core.audit_samples import ALWAYS, PartitionSamples
 from pipeline.core.record_parser import ParseOptions, batch_of
 from pipeline.core.window_rules import WindowRules
@@ -31,6 +32,9 @@ def warm() -> None:
     again.add(batch, 0 if checkpoint is None else checkpoint.offset, len(values), now_ms)
     again.rest(now_ms + 3_600_000)
     again.finish()
+    times = np.arange(3)
+    AnomalyBank().update(np.zeros(3, np.int64), times, np.ones(3))
+    ScoreJudge().update(np.ones(3), times, np.ones(3))
     samples = PartitionSamples(
         0, WindowRules(), ParseOptions(), start_ms=0, end_ms=now_ms, processed_until=0, now_ms=now_ms
     )

@@ -1,0 +1,91 @@
+"""When a score is worth telling: what recurs daily is not, flat lines are, and each series has a budget."""
+
+import math
+
+import numpy as np
+
+from pipeline.core.anomaly_state import (
+    ALIVE,
+    BUDGET,
+    COUNT,
+    EMITTED_AT,
+    EQUAL_SHARE,
+    HIGH_AT,
+    HOLD,
+    HOUR_PEAK,
+    LAST_HOUR,
+    LAST_VALUE,
+    LONGEST_RUN,
+    RECURRENCE,
+    RUN,
+    Bank,
+)
+from pipeline.core.compiled import compiled
+
+FLAT_SCORE = 4.0
+"""A line that stands still for thrice as long as it ever did is above the level critical, whatever the budget."""
+_BUDGET_DECAY = math.exp(-1e-4)
+
+
+@compiled
+def beyond_recurring(score: float, hour: int, row: int, bank: Bank) -> float:
+    """Give the score less what this hour has brought on the days before; then learn it."""
+    s = bank.number
+    h = bank.hour
+    last = int(s[row, LAST_HOUR])
+    if last != hour:
+        if last >= 0:
+            h[row, last, RECURRENCE] += 0.5 * (s[row, HOUR_PEAK] - h[row, last, RECURRENCE])
+        s[row, HOUR_PEAK] = 0.0
+        s[row, LAST_HOUR] = hour
+    found = max(0.0, score - max(0.0, np.float64(h[row, hour, RECURRENCE]) - 1.5))
+    if score > 1.5:
+        s[row, HOUR_PEAK] = max(s[row, HOUR_PEAK], score)
+    return found
+
+
+@compiled
+def flat_line(x: float, row: int, bank: Bank) -> bool:
+    """Tell, once, when a value stands still for longer than it ever has; then learn ``x``."""
+    s = bank.number
+    t = s[row, COUNT]
+    fires = False
+    equal = t > 0 and abs(x - s[row, LAST_VALUE]) <= 1e-9 * abs(x)
+    s[row, LONGEST_RUN] *= 0.9998
+    run = s[row, RUN]  # below zero once it was told
+    if equal:
+        told = run < 0
+        run = abs(run) + 1.0
+        fires = not told and run >= 3.0 * (s[row, LONGEST_RUN] + 4.0) and t >= 100 and s[row, EQUAL_SHARE] < 0.5
+        s[row, RUN] = -run if told or fires else run
+    else:
+        s[row, LONGEST_RUN] = max(s[row, LONGEST_RUN], abs(run))
+        s[row, RUN] = 0.0
+    s[row, EQUAL_SHARE] += max(1.0 / (t + 1.0), 0.001) * ((1.0 if equal else 0.0) - s[row, EQUAL_SHARE])
+    s[row, LAST_VALUE] = x
+    return fires
+
+
+@compiled
+def emitted(score: float, row: int, bank: Bank) -> float:
+    """Give the score to be told, or 0: once an incident unless it grows, and dearer the more a series has told."""
+    s = bank.number
+    t = s[row, COUNT]
+    if s[row, ALIVE] > 0:
+        if score > 0.5 * s[row, HOLD]:
+            s[row, HIGH_AT] = t
+        elif t - s[row, HIGH_AT] > 5:
+            s[row, ALIVE] = 0.0
+    s[row, BUDGET] *= _BUDGET_DECAY
+    left = score - 0.4 * math.log1p(s[row, BUDGET])
+    if s[row, ALIVE] == 0 and t - s[row, EMITTED_AT] > 120:
+        s[row, HOLD] = -np.inf
+    if left <= 0 or left <= s[row, HOLD] + 0.5:
+        return 0.0
+    s[row, HOLD] = left
+    s[row, ALIVE] = 1.0
+    s[row, HIGH_AT] = t
+    s[row, EMITTED_AT] = t
+    if left >= 1.5:
+        s[row, BUDGET] += 1.0
+    return left

@@ -1,0 +1,204 @@
+"""The bank of detectors: what it tells follows from a series' own past alone, and it stays calm on anything."""
+
+from collections.abc import Callable
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+
+from pipeline.core.anomaly import AnomalyBank, Level, Reason, Verdicts
+from pipeline.core.anomaly_calendar import calendar, local_hour
+from pipeline.core.anomaly_state import Bank
+from pipeline.core.detectors import BANK, DETECTORS, BankDetector, DetectorError, judge_series, make_detector
+from pipeline.core.series import Array
+
+FIVE_MINUTES_MS = 300_000
+WEEK = 7 * 288
+ALL = (BANK, *DETECTORS)
+HOSTILE: dict[str, Callable[[Array], Array]] = {
+    "flat": lambda i: np.full(len(i), 7.0),
+    "zero": lambda i: np.zeros(len(i)),
+    "boolean": lambda i: (i % 7 == 0).astype(float),
+    "huge": lambda i: np.where(i % 50 == 0, 1e300, -1e300),
+    "tiny": lambda i: 1e-300 * (i % 3),
+    "not finite": lambda i: np.where(i % 3 == 0, np.nan, np.where(i % 3 == 1, np.inf, 1.0)),
+    "resets": lambda i: (i % 200).astype(float),
+    "steps": lambda i: (i // 150).astype(float),
+}
+
+
+def times(count: int) -> Array:
+    return 1_780_000_000_000 + FIVE_MINUTES_MS * np.arange(count)
+
+
+def daily(seed: int, count: int = 2 * WEEK) -> Array:
+    """A load that follows the day, with noise."""
+    rng = np.random.default_rng(seed)
+    return 40 + 25 * np.sin(2 * np.pi * np.arange(count) / 288) + rng.normal(0, 2, count)
+
+
+def bank_of(values: Array) -> Verdicts:
+    return judge_series(BANK, times(len(values)), values)
+
+
+def assert_equal(found: Verdicts, expected: Verdicts) -> None:
+    for mine, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_comes_later_changes_nothing_earlier(name: str) -> None:
+    values = daily(1, 600)
+    changed = np.concatenate((values[:400], -1000 * values[400:]))
+    before = judge_series(name, times(600), values)
+    after = judge_series(name, times(600), changed)
+    assert_equal(Verdicts(*(column[:400] for column in after)), Verdicts(*(column[:400] for column in before)))
+
+
+def test_batches_rows_and_other_series_make_no_difference() -> None:
+    series = [daily(seed, 700) for seed in range(5)]
+    bank = AnomalyBank(rows=2)
+    bank.grow(5)
+    rng = np.random.default_rng(0)
+    order = rng.permutation(np.repeat(np.arange(5), 700))
+    place = np.zeros(len(order), np.int64)
+    for row in range(5):
+        place[order == row] = np.arange(700)
+    values = np.array([series[row][at] for row, at in zip(order, place, strict=True)])
+    cuts = np.sort(rng.integers(0, len(order), 50))
+    parts = [
+        bank.update(order[part], times(700)[place[part]], values[part])
+        for part in np.split(np.arange(len(order)), cuts)
+    ]
+    together = Verdicts(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    for row in range(5):
+        assert_equal(Verdicts(*(column[order == row] for column in together)), bank_of(series[row]))
+
+
+def test_a_restart_changes_no_bit() -> None:
+    values = daily(2, 900)
+    values[850] += 60
+    row = np.zeros(900, np.int64)
+    undisturbed = bank_of(values)
+    for cut in (1, 99, 100, 128, 500, 849):
+        before = AnomalyBank()
+        before.update(row[:cut], times(900)[:cut], values[:cut])
+        kept = [column.tobytes() for column in before.take(np.array([0]))]
+        like = AnomalyBank().take(np.array([0]))
+        state = Bank(*(np.frombuffer(b, c.dtype).reshape(c.shape) for b, c in zip(kept, like, strict=True)))
+        after = AnomalyBank()
+        after.put(np.array([3]), state)
+        rest = after.update(row[cut:] + 3, times(900)[cut:], values[cut:])
+        assert_equal(rest, Verdicts(*(column[cut:] for column in undisturbed)))
+
+
+def test_the_river_face_scores_as_the_bank_does_and_scoring_learns_nothing() -> None:
+    values = daily(3, 500)
+    values[400] += 80
+    face = BankDetector()
+    scores = []
+    for at, value in zip(times(500), values, strict=True):
+        x = {"value": float(value), "time_ms": int(at)}
+        assert face.score_one(x) == face.score_one(x)
+        scores.append(face.score_one(x))
+        face.learn_one(x)
+    assert scores == bank_of(values).score.tolist()
+    assert max(scores[400:]) > 0
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_scoring_learns_nothing(name: str) -> None:
+    scored, silent = make_detector(name), make_detector(name)
+    for value in daily(4, 120):
+        assert scored.score_one(value) == scored.score_one(value) == silent.score_one(value)
+        scored.learn_one(value)
+        silent.learn_one(value)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_values_give_finite_scores_and_no_storm(name: str, kind: str) -> None:
+    count = 2000 if name == BANK else 800
+    verdicts = judge_series(name, times(count), HOSTILE[kind](np.arange(count)))
+    assert np.isfinite(verdicts.score).all()
+    assert (verdicts.level >= Level.WARN).sum() <= 6
+
+
+def test_noise_raises_no_storm_at_the_start_nor_later() -> None:
+    verdicts = [bank_of(np.random.default_rng(seed).normal(50, 5, WEEK)) for seed in range(20)]
+    young = [int((v.level[:600] > Level.NORMAL).sum()) for v in verdicts]
+    assert all((v.level[:600] <= Level.INFO).all() for v in verdicts)
+    assert max(young) <= 3
+    assert sum(int((v.level >= Level.WARN).sum()) for v in verdicts) <= 0.1 * 20 * 5
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (lambda v: np.concatenate((v[:1], v[1:2] + 90, v[2:])), Reason.SPIKE),
+        (lambda v: np.concatenate((v[:1], v[1:2] - 90, v[2:])), Reason.DIP),
+        (lambda v: np.concatenate((v[:1], np.full(60, v[1]), v[61:])), Reason.FLAT_LINE),
+    ],
+)
+def test_a_fault_is_told_with_its_reason(fault: Callable[[Array], Array], reason: Reason) -> None:
+    values = daily(5)
+    at = WEEK + 100
+    values[at:] = fault(values[at:])
+    verdicts = bank_of(values)
+    told = np.flatnonzero(verdicts.level[at:] >= Level.WARN) + at
+    assert len(told) > 0
+    assert reason in set(verdicts.reason[told].tolist())
+
+
+def test_most_values_are_within_the_expected_band() -> None:
+    values = daily(6)
+    verdicts = bank_of(values)
+    assert np.isnan(verdicts.low[:100]).all()
+    inside = (verdicts.low[WEEK:] <= values[WEEK:]) & (values[WEEK:] <= verdicts.high[WEEK:])
+    assert 0.97 <= inside.mean() < 1.0
+    assert (verdicts.high[WEEK:] - verdicts.low[WEEK:]).mean() < 40
+
+
+def test_a_series_takes_less_than_four_kilobytes() -> None:
+    bank = AnomalyBank(rows=4)
+    before = bank.bytes_a_series
+    bank.update(np.zeros(3000, np.int64), times(3000), daily(7, 3000))
+    assert bank.bytes_a_series == before <= 4000
+
+
+def test_a_started_row_has_forgotten_the_series_before() -> None:
+    values = daily(8, 400)
+    bank = AnomalyBank()
+    bank.update(np.zeros(400, np.int64), times(400), -3 * values)
+    bank.start(0)
+    assert_equal(bank.update(np.zeros(400, np.int64), times(400), values), bank_of(values))
+
+
+def test_hours_follow_daylight_saving() -> None:
+    clocks = calendar([ZoneInfo("Asia/Seoul"), ZoneInfo("Europe/Berlin")])
+    summer, winter = 1_782_900_000_000, 1_767_607_200_000  # Wednesday 2026-07-01 10:00, Monday 2026-01-05 10:00 UTC
+    assert [local_hour(at, zone, clocks) for zone in (0, 1) for at in (summer, winter)] == [
+        (19, 0),
+        (19, 0),
+        (12, 0),
+        (11, 0),
+    ]
+    assert local_hour(1_774_745_999_999, 1, clocks) == (1, 1)  # the last moment before the change of Sunday 2026-03-29
+    assert local_hour(1_774_746_000_000, 1, clocks) == (3, 1)
+
+
+def test_what_may_not_be_named_is_refused() -> None:
+    with pytest.raises(DetectorError, match=r"detector must be one of bank, .*, got 'os.system'"):
+        make_detector("os.system")
+    with pytest.raises(DetectorError, match=r"HalfSpaceTrees takes height, n_trees, window_size, got 'seed'"):
+        make_detector("HalfSpaceTrees", {"seed": 1})
+
+
+def test_rows_and_lengths_are_checked() -> None:
+    bank = AnomalyBank(rows=2)
+    with pytest.raises(ValueError, match=r"rows must be 0 to 1, got 0 to 2"):
+        bank.update(np.array([0, 2]), np.zeros(2), np.zeros(2))
+    with pytest.raises(ValueError, match=r"of one length, got 2, 1, 2"):
+        bank.update(np.array([0, 1]), np.zeros(1), np.zeros(2))
+    with pytest.raises(ValueError, match=r"number must be float64"):
+        bank.put(np.array([0]), bank.take(np.array([0, 1])))
