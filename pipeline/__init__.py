@@ -89,6 +89,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         producer.py          the way out, through librdkafka
         checkpoints.py       the compacted topic of checkpoints
         topic_reader.py      a topic read to its end, for commands
+        topic_identity.py    which log its offsets are of
         dead_letter_log.py   dead letters read, and the marks of replays
         dead_letter_replay.py  them produced again, each once
         metrics.py           every Prometheus metric

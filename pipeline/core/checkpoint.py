@@ -41,6 +41,8 @@ class AggregateCheckpoint:
         Rows (by identity) with a kept window that samples were too late for: its number, and the newest offset in it.
     origins : mapping of int to (offset, part)
         Newest re-keyed record folded, by the partition it came from.
+    log_id : str
+        The log that the offsets are of; empty where that is not known.
     """
 
     offset: int
@@ -53,6 +55,7 @@ class AggregateCheckpoint:
     seen_ms: Ints
     rejected: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     origins: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    log_id: str = ""
 
     def to_bytes(self) -> bytes:
         """Write the checkpoint as JSON, the resources' names and times compressed inside it."""
@@ -61,6 +64,7 @@ class AggregateCheckpoint:
         return orjson.dumps(
             {
                 "version": _VERSION,
+                "log_id": self.log_id,
                 "offset": self.offset,
                 "highest_offset": self.highest_offset,
                 "partition_ms": self.partition_ms,
@@ -98,6 +102,7 @@ class AggregateCheckpoint:
                 columns[3],
                 {str(row): (int(number), int(offset)) for row, (number, offset) in document["rejected"].items()},
                 {int(key): (int(offset), int(part)) for key, (offset, part) in document["origins"].items()},
+                str(document.get("log_id", "")),
             )
         except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
             raise CheckpointError(f"unreadable checkpoint of {len(data)} bytes: {error}") from error

@@ -24,6 +24,7 @@ from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.producer import FlushTimeoutError, RecordProducer
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.stage import StageContext
+from pipeline.runtime.topic_identity import topic_id
 from pipeline.stages.aggregate_metrics import AggregateMetrics
 from pipeline.stages.dead_letters import DeadLetters
 from schemas.catalogue import load_catalogue
@@ -97,6 +98,7 @@ class AggregateStage:
         self._dead_letters = DeadLetters(STAGE, self.source_topic, self._producer, metrics)
         self._partitions: dict[int, _Partition] = {}
         self._home: dict[str, int] = {}
+        self._log_id = ""
         self._context: StageContext | None = None
 
     async def start(self, context: StageContext) -> None:
@@ -105,14 +107,15 @@ class AggregateStage:
 
     async def assigned(self, partitions: frozenset[int]) -> Mapping[int, int]:
         """Take partitions over where their checkpoints say; without one, from the earliest record that Kafka has."""
-        saved = await asyncio.to_thread(
-            self._checkpoints.read_latest, [_key(partition) for partition in partitions], CHECKPOINT_READ_TIMEOUT_S
+        saved, self._log_id = await asyncio.gather(
+            asyncio.to_thread(self._checkpoints.read_latest, [*map(_key, partitions)], CHECKPOINT_READ_TIMEOUT_S),
+            asyncio.to_thread(topic_id, self._settings.kafka, self.source_topic, CHECKPOINT_READ_TIMEOUT_S),
         )
         self._partitions = {}
         self._home = {}
         starts = {}
         for partition in sorted(partitions):
-            checkpoint = _read(partition, saved.get(_key(partition)))
+            checkpoint = _read(partition, saved.get(_key(partition)), self._log_id)
             self._partitions[partition] = self._take_over(partition, checkpoint)
             starts[partition] = 0 if checkpoint is None else checkpoint.offset
         return starts
@@ -247,7 +250,7 @@ class AggregateStage:
     async def _save(self, numbers: Collection[int]) -> None:
         """Save checkpoints when everything they speak for is acknowledged, then commit for the lag tools."""
         checkpoints = {
-            number: replace(checkpoint, origins=self._partitions[number].origins.newest())
+            number: replace(checkpoint, origins=self._partitions[number].origins.newest(), log_id=self._log_id)
             for number in numbers
             if number in self._partitions
             and (checkpoint := self._partitions[number].aggregator.checkpoint()) is not None
@@ -274,14 +277,22 @@ def _key(partition: int) -> str:
     return f"{STAGE}/{partition}"
 
 
-def _read(partition: int, saved: bytes | None) -> AggregateCheckpoint | None:
+def _read(partition: int, saved: bytes | None, log_id: str) -> AggregateCheckpoint | None:
     if saved is None:
         logger.info("partition %d has no checkpoint: its windows begin with the earliest record there is", partition)
         return None
     try:
-        return AggregateCheckpoint.from_bytes(saved)
+        checkpoint = AggregateCheckpoint.from_bytes(saved)
     except CheckpointError as error:
         logger.error(  # noqa: TRY400 - the message says it all
             "partition %d: %s; its windows are built anew from the earliest record there is", partition, error
         )
         return None
+    if checkpoint.log_id and log_id and checkpoint.log_id != log_id:
+        logger.error(
+            "partition %d: %s was made anew since its checkpoint; its windows begin with the earliest record there is",
+            partition,
+            AggregateStage.source_topic,
+        )
+        return None
+    return checkpoint

@@ -36,6 +36,7 @@ def assert_equal(left: AggregateCheckpoint, right: AggregateCheckpoint) -> None:
     )
     assert left.resources == right.resources
     assert left.origins == right.origins
+    assert left.log_id == right.log_id
     for name in COLUMNS:
         np.testing.assert_array_equal(getattr(left, name), getattr(right, name), strict=True)
 
@@ -46,8 +47,14 @@ def test_a_checkpoint_reads_back_as_it_was_written(rows: dict[str, list[int]], n
     times = np.array(list(rows.values()), np.int64).reshape(len(rows), len(COLUMNS))
     columns = {name: times[:, place] for place, name in enumerate(COLUMNS)}
     origins = {7: (number, 3), 0: (0, 1)}
-    checkpoint = AggregateCheckpoint(number, number, number, tuple(rows), **columns, origins=origins)
+    checkpoint = AggregateCheckpoint(number, number, number, tuple(rows), **columns, origins=origins, log_id="x")
     assert_equal(AggregateCheckpoint.from_bytes(checkpoint.to_bytes()), checkpoint)
+
+
+def test_a_checkpoint_from_before_logs_had_a_name_is_of_any_log() -> None:
+    document = orjson.loads(checkpoint_of(log_id="x").to_bytes())
+    del document["log_id"]
+    assert AggregateCheckpoint.from_bytes(orjson.dumps(document)).log_id == ""
 
 
 def test_a_checkpoint_is_small() -> None:
