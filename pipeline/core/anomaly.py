@@ -131,10 +131,9 @@ class AnomalyBank:
             If the lengths differ, or a row is out of range.
         """
         rows, time_ms, values = _columns(rows, time_ms, values)
-        if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < self.rows:
-            raise ValueError(f"rows must be 0 to {self.rows - 1}, got {rows.min()} to {rows.max()}")
         verdicts = _room(len(rows))
-        judge(rows, time_ms, values, self._zone, self._calendar, self._bank, verdicts)
+        if not judge(rows, time_ms, values, self._zone, self._calendar, self._bank, verdicts):
+            raise ValueError(f"rows must be 0 to {self.rows - 1}, got {rows.min()} to {rows.max()}")
         return verdicts
 
     def take(self, rows: Array) -> Bank:

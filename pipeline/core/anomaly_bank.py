@@ -42,7 +42,7 @@ NOTHING, SPIKE, DIP, LEVEL_SHIFT, UNUSUAL_HOUR, NEW_PATTERN, FLAT_LINE = range(7
 _GAP = 10
 """Usual intervals without a sample after which the one before says nothing."""
 _BAND_SURPRISE = 2.7
-"""Of the expected band's edge; one to three of a hundred samples are beyond, as surprises are learnt with less weight."""
+"""Of the expected band's edge; at most one to three of a hundred samples are beyond it."""
 
 
 class Verdicts(NamedTuple):
@@ -58,14 +58,18 @@ class Verdicts(NamedTuple):
 @compiled
 def judge(
     rows: Array, time_ms: Array, values: Array, zones: Array, calendar: Calendar, bank: Bank, out: Verdicts
-) -> None:
-    """Judge a batch of samples, each by what its series was before it; then learn it."""
+) -> bool:
+    """Judge a batch of samples, each by what its series was before it, then learn it; False if there is no such row."""
+    for i in range(len(rows)):
+        if rows[i] < 0 or rows[i] >= len(zones):
+            return False
     for i in range(len(rows)):
         _clear_verdict(i, out)
         if math.isfinite(values[i]):
             x = min(max(values[i], -GREATEST), GREATEST)
             hour, free_day = local_hour(time_ms[i], zones[rows[i]], calendar)
             _judge_sample(x, time_ms[i], hour, free_day, rows[i], bank, i, out)
+    return True
 
 
 @compiled

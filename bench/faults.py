@@ -1,0 +1,81 @@
+"""Faults put into clean series, and how many of them the bank finds: ``python -m bench.faults``."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.fault_series import KINDS, CleanSeries, Fault, clean_series, faults
+from bench.nab_series import Array
+from pipeline.core.anomaly import AnomalyBank
+
+FALSE_A_DAY = 0.025
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the bank did on some series.
+
+    Parameters
+    ----------
+    threshold
+        The least score at which there are no more false alerts a series and day than ``FALSE_A_DAY``.
+    share
+        Of the faults that were found at it, by kind.
+    """
+
+    threshold: float
+    share: dict[str, float]
+
+    @property
+    def mean(self) -> float:
+        """The mean over the kinds."""
+        return float(np.mean(list(self.share.values())))
+
+
+def measure(series: list[CleanSeries], of_each: int = 5) -> Found:
+    """Put faults into each series, by themselves, and count those that are found."""
+    scores: list[Array] = []
+    greatest: list[tuple[str, float]] = []
+    for number, one in enumerate(series):
+        put = sorted(faults(one, np.random.default_rng(number), of_each), key=lambda fault: fault.start)
+        clean, found = _judged(one, put)
+        scores.append(clean[one.clean])
+        greatest += zip((fault.kind for fault in put), found, strict=True)
+    allowed = int(FALSE_A_DAY * sum(one.days for one in series))
+    threshold = float(np.nextafter(np.sort(np.concatenate(scores))[::-1][allowed], np.inf))
+    kinds = [kind for kind in KINDS if any(kind == other for other, _ in greatest)]
+    return Found(
+        threshold,
+        {k: float(np.mean([score >= threshold for kind, score in greatest if kind == k])) for k in kinds},
+    )
+
+
+def _judged(series: CleanSeries, put: list[Fault]) -> tuple[Array, list[float]]:
+    """Return the scores of the clean series, and the greatest in each fault, which only its own detector sees."""
+    bank = AnomalyBank(rows=2)
+    clean = np.zeros(len(series.value))
+    greatest = []
+    at = 0
+    for fault in [*put, None]:
+        until = len(clean) if fault is None else fault.start
+        clean[at:until] = bank.update(
+            np.zeros(until - at, np.int64), series.time_ms[at:until], series.value[at:until]
+        ).score
+        at = until
+        if fault is not None:
+            bank.put(np.array([1]), bank.take(np.array([0])))
+            rows = np.ones(len(fault.value), np.int64)
+            times = series.time_ms[at : at + len(rows)]
+            greatest.append(float(bank.update(rows, times, fault.value).score.max()))
+    return clean, greatest
+
+
+def main() -> None:
+    for name, real in (("real", True), ("made", False)):
+        found = measure(clean_series(real=real))
+        kinds = "  ".join(f"{kind} {share:.2f}" for kind, share in found.share.items())
+        print(f"{name} series: found {found.mean:.2f} at {found.threshold:.2f}: {kinds}")
+
+
+if __name__ == "__main__":
+    main()
