@@ -21,6 +21,8 @@ The map of the house. Imports go down this page and never up (an import-linter c
         aggregate.py         the worker's windows over a file
         parse.py             what is read in a file, metric by metric
         detect.py            the anomalies of series in CSV files
+        scorecard.py         what detection would have told on a history
+        series_plot.py       a series drawn with characters
         series_files.py      such files as columns of times and values
         query.py             windows back from a store
         dead_letters.py      list, show and replay dead letters
@@ -152,6 +154,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         anomaly_surprise.py  how surprising a deviation is
         anomaly_novelty.py   whether a pattern was ever seen
         anomaly_alert.py     when a score is worth telling
+        scorecard.py         alerts a day, and what was found and how late
         detectors.py         detectors by name, with river's interface
         decimals.py          decimal text to doubles and back, exactly
         words.py             bytes eight at a time
