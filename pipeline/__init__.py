@@ -90,6 +90,12 @@ The map of the house. Imports go down this page and never up (an import-linter c
         buffer_pool.py       large buffers used again
         producer.py          the way out, through librdkafka
         checkpoints.py       the compacted topic of checkpoints
+        snapshots.py         a stage's state, saved while it goes on
+        snapshot_writer.py   note, blocks, manifest: one after the other
+        snapshot_reader.py   the newest that is whole
+        snapshot_log.py      their way to Kafka, a producer of their own
+        snapshot_cache.py    beside Kafka, on the local disk
+        shadow_buffer.py     where the state is copied to at once
         topic_reader.py      a topic read to its end, for commands
         topic_identity.py    which log its offsets are of
         dead_letter_log.py   dead letters read, and the marks of replays
@@ -140,6 +146,9 @@ The map of the house. Imports go down this page and never up (an import-linter c
         compaction.py        what no window needs is left behind
         window_text.py       a window's record as JSON
         checkpoint.py        what a restart needs, as one record
+        snapshot.py          a stage's state, and the pieces it is of
+        snapshot_codec.py    its blocks and manifest as bytes
+        snapshot_chain.py    one after the other: what is written, what deleted
         audit_hashes.py      windows and fields as numbers
         audit_samples.py     what windows should count, without the fold
         audit_verdict.py     what they do count, beside it

@@ -21,6 +21,8 @@ UNDELIVERED_FETCHES: Final = 4
 """Fetches that wait for the stage, all partitions together."""
 REQUEST_TIMEOUT_S: Final = 60.0
 REBALANCE_TIMEOUT_S: Final = 60.0
+METADATA_MAX_AGE_MS: Final = 10_000
+"""A topic that was made a moment before the start may be unknown to the broker that is asked first: it asks again."""
 REVOKE_SHARE: Final = 0.5
 """Share of the session time-out in which a stage gives up its partitions."""
 MAX_POLL_INTERVAL_S: Final = 24 * 3600.0
@@ -109,6 +111,7 @@ def build_app(stage: Stage, settings: Settings, on_failure: Callable[[BaseExcept
         broker_rebalance_timeout=REBALANCE_TIMEOUT_S,
         broker_max_poll_interval=MAX_POLL_INTERVAL_S,
         consumer_max_fetch_size=kafka.fetch_max_bytes,
+        consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
         store="memory://",
         stream_buffer_maxsize=UNDELIVERED_FETCHES,
         stream_wait_empty=False,

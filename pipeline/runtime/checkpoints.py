@@ -31,27 +31,20 @@ class CheckpointReadError(Exception):
     """The checkpoints cannot be read: no state may be assumed."""
 
 
-class CheckpointStore:
-    """Writes and finds checkpoints.
+class CheckpointReader:
+    """Finds checkpoints.
 
     Parameters
     ----------
     kafka
         How to reach Kafka.
-    producer
-        What writes; a checkpoint is kept when its `flush` returned.
     topic
         The compacted topic.
     """
 
-    def __init__(self, kafka: KafkaSettings, producer: RecordProducer, topic: str = CHECKPOINTS) -> None:
+    def __init__(self, kafka: KafkaSettings, topic: str = CHECKPOINTS) -> None:
         self._kafka = kafka
-        self._producer = producer
         self._topic = topic
-
-    def write(self, key: str, value: bytes | None) -> None:
-        """Queue a checkpoint, None to delete it."""
-        self._producer.produce(self._topic, key=key.encode(), value=value)
 
     def read_latest(self, keys: Collection[str], timeout_s: float) -> dict[str, bytes]:
         """Return the newest value of each key; a key without one is left out.
@@ -118,7 +111,7 @@ class CheckpointStore:
                 partition = message.partition()
                 error = message.error()
                 if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
-                    if error.code() in _TRANSIENT:
+                    if error.code() in TRANSIENT_ERRORS:
                         logger.warning("checkpoints: %s; tried again", error.str())
                         continue
                     raise KafkaException(error)
@@ -131,7 +124,29 @@ class CheckpointStore:
                     yield message
 
 
-_TRANSIENT: Final = frozenset(
+class CheckpointStore(CheckpointReader):
+    """Writes and finds checkpoints.
+
+    Parameters
+    ----------
+    kafka
+        How to reach Kafka.
+    producer
+        What writes; a checkpoint is kept when its `flush` returned.
+    topic
+        The compacted topic.
+    """
+
+    def __init__(self, kafka: KafkaSettings, producer: RecordProducer, topic: str = CHECKPOINTS) -> None:
+        super().__init__(kafka, topic)
+        self._producer = producer
+
+    def write(self, key: str, value: bytes | None) -> None:
+        """Queue a checkpoint, None to delete it."""
+        self._producer.produce(self._topic, key=key.encode(), value=value)
+
+
+TRANSIENT_ERRORS: Final = frozenset(
     {
         KafkaError._TRANSPORT,  # noqa: SLF001
         KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
@@ -145,7 +160,7 @@ _TRANSIENT: Final = frozenset(
 
 
 def _is_transient(error: BaseException) -> bool:
-    return isinstance(error, KafkaException) and error.args[0].code() in _TRANSIENT
+    return isinstance(error, KafkaException) and error.args[0].code() in TRANSIENT_ERRORS
 
 
 class _Tail:

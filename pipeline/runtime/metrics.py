@@ -10,6 +10,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 BATCH_RECORDS: Final = (1, 10, 100, 1_000, 5_000, 10_000, 20_000, 50_000, 100_000)
 WRITE_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+SNAPSHOT_SECONDS: Final = (0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+STALL_SECONDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 END_TO_END_SECONDS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 20, 30, 60, 90, 120, 300, 900)
 
 
@@ -74,6 +76,15 @@ class Metrics:
         self.rejected_points = counter("rejected_points", "Points a store refused for good.", of_reason)
         self.write_retries = counter("write_retries", "Writes tried again.", of_reason)
         self.write_seconds = self._histogram("write_seconds", "Until a store answered a write.", WRITE_SECONDS)
+
+        self.snapshot_bytes = gauge("snapshot_bytes", "State in the newest snapshot written.", ("stage",))
+        self.snapshot_written_bytes = counter("snapshot_written_bytes", "Blocks written: what changed.", ("stage",))
+        self.snapshot_seconds = self._histogram("snapshot_seconds", "Until a snapshot was whole.", SNAPSHOT_SECONDS)
+        self.snapshot_stall_seconds = self._histogram(
+            "snapshot_stall_seconds", "The stage stood still for a snapshot.", STALL_SECONDS
+        )
+        self.failed_snapshots = counter("failed_snapshots", "Snapshots given up.", ("stage",))
+        self.unusable_snapshots = counter("unusable_snapshots", "Snapshots found that could not be used.", of_reason)
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
         return Counter(name, text, labels, namespace="cinnamon", registry=self.registry)

@@ -25,7 +25,7 @@ TIMEOUT_S = 30.0
 class Raw:
     """A record to produce; without a partition the key decides, as Telegraf's does."""
 
-    value: bytes
+    value: bytes | None
     key: bytes | None = b"key"
     timestamp_ms: int = -1
     partition: int | None = None
@@ -45,22 +45,24 @@ class Stored:
 
 
 @contextmanager
-def pipeline_topics(broker: Broker, partitions: int = 4) -> Iterator[Broker]:
+def pipeline_topics(broker: Broker, partitions: int = 4, names: Sequence[str] = USED) -> Iterator[Broker]:
     """Have the pipeline's topics on a broker, empty, for one test; on Kafka they are deleted at its end."""
     admin = TopicAdmin({"bootstrap.servers": broker.bootstrap_servers}, timeout_s=TIMEOUT_S)
-    wanted = [_kept(topic) for topic in wanted_topics(load_topics(), partitions=partitions) if topic.name in USED]
-    admin.apply(plan(admin.read(USED), wanted))
+    wanted = [_kept(topic) for topic in wanted_topics(load_topics(), partitions=partitions) if topic.name in names]
+    admin.apply(plan(admin.read(names), wanted))
     wait_until(
-        lambda: plan(admin.read(USED), wanted).is_empty, timeout_s=TIMEOUT_S, what="the pipeline's topics on the broker"
+        lambda: plan(admin.read(names), wanted).is_empty,
+        timeout_s=TIMEOUT_S,
+        what="the pipeline's topics on the broker",
     )
     try:
         yield broker
     finally:
         if isinstance(broker, KafkaBroker):
             client = broker.admin()
-            for deleted in client.delete_topics(list(USED)).values():
+            for deleted in client.delete_topics(list(names)).values():
                 deleted.result(TIMEOUT_S)
-            wait_until(lambda: not admin.read(USED), timeout_s=TIMEOUT_S, what="the end of the pipeline's topics")
+            wait_until(lambda: not admin.read(names), timeout_s=TIMEOUT_S, what="the end of the pipeline's topics")
 
 
 def _kept(topic: TopicState) -> TopicState:

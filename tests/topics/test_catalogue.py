@@ -30,7 +30,7 @@ def test_the_constants_are_the_topics_of_the_catalogue() -> None:
     constants = {value for name, value in vars(topics).items() if name.isupper()}
 
     assert constants == {topic.name for topic in load_topics()}
-    assert len(load_topics()) == 10
+    assert len(load_topics()) == 11
 
 
 def test_a_dead_letter_has_room_for_the_largest_raw_record_in_base64() -> None:
