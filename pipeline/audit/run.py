@@ -1,14 +1,14 @@
 """One audit from start to end: checkpoints first, then what they vouch for, then the samples."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
 import numpy as np
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Message
 
 import topics
 from pipeline.audit.letters import LETTER_ROW, Letters
@@ -34,8 +34,8 @@ from pipeline.stages.aggregate import STAGE, parse_options, window_rules
 from schemas.catalogue import load_catalogue
 
 CLOSE_TIMEOUT_S: Final = 5.0
-OnRead = Callable[[str, int], None]
-"""Is told, now and then, how many records of a topic were read."""
+OnRead = Callable[[str, int, int | None], None]
+"""Is told, now and then, how many records of a topic or store were read, and of how many, if that is known."""
 _TOLD_EVERY: Final = 5000
 
 
@@ -97,7 +97,7 @@ class Audit:
         letters_there = Spill(directory, "letters", LETTER_ROW)
         letters = Letters(letters_there, self._options)
         letters.read_all(reader)
-        self._on_read(topics.DEAD_LETTERS, letters.read)
+        self._on_read(topics.DEAD_LETTERS, letters.read, letters.read)
         windows = Spill(directory, "windows", WINDOW_ROW)
         namer = Namer(reader, self._rules, self._options)
         place = {"start_ms": report.start_ms, "end_ms": report.end_ms}
@@ -163,11 +163,8 @@ class Audit:
         for partition, start in starts.items():
             earliest = reader.bounds(topics.METRICS_AGG, partition)[0]
             self._is_whole &= earliest == 0 or start == OFFSET_END or start > earliest
-        with closing(reader.read(topics.METRICS_AGG, starts)) as messages:
-            for number, message in enumerate(messages, 1):
-                log.take(message)
-                if number % _TOLD_EVERY == 0:
-                    self._on_read(topics.METRICS_AGG, number)
+        for message in self._read(reader, topics.METRICS_AGG, starts):
+            log.take(message)
         log.flush()
         report.agg_records = log.records
         return log
@@ -211,15 +208,23 @@ class Audit:
                 recomputed=self._recomputed(partition, spills.again, processed_until) if self._deep else None,
                 parts_from_ms=NEVER if set(starts.values()) <= {OFFSET_BEGINNING} else from_ms,
             )
-        with closing(reader.read(topics.METRICS_RAW, starts)) as messages:
-            for number, message in enumerate(messages, 1):
-                logs[message.partition() or 0].take(message)
-                if number % _TOLD_EVERY == 0:
-                    self._on_read(topics.METRICS_RAW, number)
+        for message in self._read(reader, topics.METRICS_RAW, starts):
+            logs[message.partition() or 0].take(message)
         for log in logs.values():
             log.finish()
         report.partitions = [logs[partition].report for partition in partitions]
         return [logs[partition] for partition in partitions]
+
+    def _read(self, reader: TopicReader, topic: str, starts: Mapping[int, int]) -> Iterator[Message]:
+        """Yield the records from these offsets on, and tell how far that is."""
+        total = sum(_left(start, *reader.bounds(topic, partition)) for partition, start in starts.items())
+        number = 0
+        with closing(reader.read(topic, dict(starts))) as messages:
+            for number, message in enumerate(messages, 1):
+                yield message
+                if number % _TOLD_EVERY == 0:
+                    self._on_read(topic, number, total)
+        self._on_read(topic, number, number)
 
     def _recomputed(self, partition: int, spill: Spill, processed_until: int) -> Recomputed:
         aggregator = PartitionAggregator(
@@ -300,6 +305,12 @@ class Audit:
                 first = absent[np.lexsort((absent["offset"], absent["partition"]))][:1]
         if first is not None and self._report.findings.first is None:
             self._report.findings.first = absent_finding(fault, first[0])
+
+
+def _left(start: int, earliest: int, latest: int) -> int:
+    """Count the offsets from a start on."""
+    begins = {OFFSET_BEGINNING: earliest, OFFSET_END: latest}
+    return max(0, latest - begins.get(start, max(start, earliest)))
 
 
 def _closed_until(log: PartitionLog, checkpoints: dict[int, AggregateCheckpoint]) -> tuple[Ints, Ints]:

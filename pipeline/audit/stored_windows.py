@@ -91,7 +91,7 @@ class StoreAudit:
         number: int,
         written_until: Ints,
         rejected: list[tuple[int, int]],
-        on_read: Callable[[str, int], None],
+        on_read: Callable[[str, int, int | None], None],
         *,
         is_whole: bool,
     ) -> int:
@@ -107,7 +107,7 @@ class StoreAudit:
         options = self._settings.stores[number]
         spill = Spill(self._directory, f"store-{number}", STORE_ROW, merged_store)
         with closing(open_store(options, read_only=True)) as store:
-            _read(store, spill, self._start_ms, self._end_ms, lambda read: on_read(f"store {options.name}", read))
+            _read(store, spill, self._start_ms, self._end_ms, lambda read: on_read(f"store {options.name}", read, None))
             waiting, worst = self._join(number, options, spill, written_until, rejected, is_whole=is_whole)
             if worst and self._findings.first is None:
                 fault = min(worst, key=lambda each: int(worst[each][time_column(worst[each])][0]))

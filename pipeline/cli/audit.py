@@ -94,13 +94,18 @@ def _moment(text: str, now_ms: int, option: str) -> int:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str, int], None]]:
-    """Show how much was read, on standard error and only on a terminal."""
+def _progress() -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show a bar for each topic and store that is read, on standard error and only on a terminal."""
     from rich.console import Console
+    from rich.progress import Progress, TaskID
 
     console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda _topic, _records: None
-        return
-    with console.status("reading") as status:
-        yield lambda topic, records: status.update(f"reading {topic}: {records:,} records")
+    tasks: dict[str, TaskID] = {}
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+
+        def show(what: str, read: int, total: int | None) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=total)
+            progress.update(tasks[what], completed=read, total=total)
+
+        yield show

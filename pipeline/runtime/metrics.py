@@ -40,8 +40,10 @@ class Metrics:
         self.aggregated_samples = counter("aggregated_samples", "Samples in windows that were emitted.", of_partition)
         self.late_samples = counter("late_samples", "Samples that corrected a closed window.", of_partition)
         self.too_late_samples = counter("too_late_samples", "Samples behind any correction.", of_partition)
-        self.filtered_samples = counter("filtered_samples", "Fields that are no sample.", of_reason)
-        self.dead_lettered_records = counter("dead_lettered_records", "Dead letters written.", of_reason)
+        self.filtered_samples = counter("filtered_samples", "Fields that are no sample.", (*of_partition, "reason"))
+        self.dead_lettered_records = counter(
+            "dead_lettered_records", "Dead letters written.", (*of_partition, "reason")
+        )
         self.rekeyed_records = counter(
             "rekeyed_records", "Records without a key, produced again with one.", of_partition
         )

@@ -23,7 +23,7 @@ class AggregateMetrics:
     def __init__(self, metrics: Metrics, partition: int, balance: Balance) -> None:
         labels = (STAGE, topics.METRICS_RAW, str(partition))
         self._before = balance
-        self._filtered = metrics.filtered_samples
+        self._filtered = {reason: metrics.filtered_samples.labels(*labels, reason) for reason in balance.filtered}
         self._batch_records = metrics.batch_records.labels(STAGE)
         self._input_records = metrics.input_records.labels(*labels)
         self._counters = {
@@ -64,7 +64,7 @@ class AggregateMetrics:
         for reason, count in balance.filtered.items():
             grown = count - before.filtered[reason]
             if grown > 0:
-                self._filtered.labels(STAGE, reason).inc(grown)
+                self._filtered[reason].inc(grown)
         self._open_samples.set(balance.open_samples)
         self._open_windows.set(balance.open_windows)
         self._series.set(aggregator.series_count)

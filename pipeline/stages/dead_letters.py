@@ -70,4 +70,4 @@ class DeadLetters:
             value=value,
         )
         self._producer.produce(topics.DEAD_LETTERS, key=letter.key().encode(), value=letter.to_json())
-        self._metrics.dead_lettered_records.labels(self._stage, reason.value).inc()
+        self._metrics.dead_lettered_records.labels(self._stage, self._topic, str(partition), reason.value).inc()

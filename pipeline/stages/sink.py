@@ -14,7 +14,7 @@ from tenacity import (
     retry_if_exception_type,
     stop_after_attempt,
     stop_after_delay,
-    wait_exponential_jitter,
+    wait_random_exponential,
 )
 
 import topics
@@ -268,7 +268,7 @@ def _note_failure(writing: "asyncio.Future[WriteResult]") -> None:
         writing.exception()
 
 
-_back_off = wait_exponential_jitter(initial=FIRST_WAIT_S, max=LONGEST_WAIT_S)
+_back_off = wait_random_exponential(multiplier=FIRST_WAIT_S, min=FIRST_WAIT_S, max=LONGEST_WAIT_S)
 
 
 def _wait_s(state: RetryCallState) -> float:

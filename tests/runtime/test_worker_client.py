@@ -25,12 +25,12 @@ def test_counts_are_summed_over_partitions_and_told_apart_by_stage() -> None:
         agg = ("sink-local", "metrics.agg", partition)
         metrics.input_records.labels(*agg).inc(11 * number)
         metrics.lag_records.labels(*agg).set(4)
-    metrics.filtered_samples.labels("aggregate", "STRING").inc(7)
-    metrics.dead_lettered_records.labels("aggregate", "PARSE_SYNTAX").inc(2)
-    metrics.dead_lettered_records.labels("sink-local", "STORE_REJECTED").inc(1)
+    metrics.filtered_samples.labels("aggregate", "metrics.raw", "0", "STRING").inc(7)
+    metrics.dead_lettered_records.labels("aggregate", "metrics.raw", "0", "PARSE_SYNTAX").inc(2)
+    metrics.dead_lettered_records.labels("sink-local", "metrics.agg", "1", "STORE_REJECTED").inc(1)
     metrics.written_points.labels("sink-local").inc(30)
     metrics.superseded_points.labels("sink-local").inc(2)
-    metrics.rejected_points.labels("sink-local", "STORE_REJECTED").inc(1)
+    metrics.rejected_points.labels("sink-local", "metrics.agg", "1", "STORE_REJECTED").inc(1)
 
     counts = parse_counts(generate_latest(metrics.registry).decode())
 
