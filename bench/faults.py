@@ -9,6 +9,8 @@ from bench.nab_series import Array
 from pipeline.core.anomaly import AnomalyBank
 
 FALSE_A_DAY = 0.025
+_ENOUGH = 20
+"""Faults of a kind below which their share would say nothing."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def measure(series: list[CleanSeries], of_each: int = 5) -> Found:
         greatest += zip((fault.kind for fault in put), found, strict=True)
     allowed = int(FALSE_A_DAY * sum(one.days for one in series))
     threshold = float(np.nextafter(np.sort(np.concatenate(scores))[::-1][allowed], np.inf))
-    kinds = [kind for kind in KINDS if any(kind == other for other, _ in greatest)]
+    kinds = [kind for kind in KINDS if [other for other, _ in greatest].count(kind) >= _ENOUGH]
     return Found(
         threshold,
         {k: float(np.mean([score >= threshold for kind, score in greatest if kind == k])) for k in kinds},

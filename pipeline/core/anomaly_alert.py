@@ -18,12 +18,15 @@ from pipeline.core.anomaly_state import (
     LONGEST_RUN,
     RECURRENCE,
     RUN,
+    STEP,
     Bank,
 )
 from pipeline.core.compiled import compiled
 
 FLAT_SCORE = 4.0
 """A line that stands still for thrice as long as it ever did is above the level critical, whatever the budget."""
+_STILL = 0.2
+"""The part of the usual step below which a value has not moved."""
 _BUDGET_DECAY = math.exp(-1e-4)
 
 
@@ -46,11 +49,16 @@ def beyond_recurring(score: float, hour: int, row: int, bank: Bank) -> float:
 
 @compiled
 def flat_line(x: float, row: int, bank: Bank) -> bool:
-    """Tell, once, when a value stands still for longer than it ever has; then learn ``x``."""
+    """Tell, once, when a value stands (almost) still for longer than it ever has; then learn ``x``."""
     s = bank.number
     t = s[row, COUNT]
     fires = False
-    equal = t > 0 and abs(x - s[row, LAST_VALUE]) <= 1e-9 * abs(x)
+    moved = abs(x - s[row, LAST_VALUE]) if t > 0 else 0.0
+    usual = s[row, STEP]
+    equal = t > 0 and moved <= max(1e-9 * abs(x), _STILL * usual)
+    if t > 1 and usual > 0:
+        moved = min(moved, 4.0 * usual)
+    s[row, STEP] = usual + max(1.0 / (t + 1.0), 0.001) * (moved - usual)
     s[row, LONGEST_RUN] *= 0.9998
     run = s[row, RUN]  # below zero once it was told
     if equal:

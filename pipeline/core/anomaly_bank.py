@@ -12,18 +12,17 @@ from pipeline.core.anomaly_novelty import novelty
 from pipeline.core.anomaly_state import (
     BINS,
     COUNT,
+    DRIFT,
+    DRIFT_MEAN,
+    DRIFTS,
     INTERVAL_MS,
     LAST_MS,
     LAST_SEASONAL,
     LAST_Z,
-    LONG_DRIFT,
-    LONG_MEAN,
     MEAN,
     RESIDUAL,
     RUN,
     SCALE,
-    SHORT_DRIFT,
-    SHORT_MEAN,
     VARIANCE,
     Bank,
 )
@@ -35,10 +34,17 @@ GREATEST = 1e150
 """Values beyond are taken for this, so that their squares are finite."""
 YOUNG = 600
 """Samples of a series until which nothing is above info: false alerts are ten times as frequent there."""
-INFO_SCORE, WARN_SCORE, CRITICAL_SCORE = 1.5, 2.1, 3.0
+INFO_SCORE, WARN_SCORE, CRITICAL_SCORE = 1.5, 2.0, 2.5
+"""On the benchmark's series: 0.07, 0.014 and 0.003 false alerts a series and day (docs/anomalies.md)."""
 NORMAL, INFO, WARN, CRITICAL = range(4)
 NOTHING, SPIKE, DIP, LEVEL_SHIFT, UNUSUAL_HOUR, NEW_PATTERN, FLAT_LINE = range(7)
 
+_DRIFT_SAMPLES = (12.0, 48.0, 192.0)
+"""Samples of the drifts' means: an hour, four, and sixteen at five minutes."""
+_INDEPENDENT = 3.5
+"""What the squares of the four surprises are divided by: they are not independent (measured, docs/anomalies.md)."""
+_MOST_TIMES_USUAL = 1000.0
+"""Raw scores of other detectors beyond so many usual ones are taken for this: one division by almost 0 is no scale."""
 _GAP = 10
 """Usual intervals without a sample after which the one before says nothing."""
 _BAND_SURPRISE = 2.7
@@ -81,7 +87,9 @@ def judge_scored(
         _clear_verdict(i, out)
         if math.isfinite(values[i]) and math.isfinite(scores[i]):
             hour, _ = local_hour(time_ms[i], zones[0], calendar)
-            strange = surprise(min(max(scores[i], 0.0), GREATEST), RESIDUAL, 0, bank)
+            usual = bank.number[0, SCALE + RESIDUAL]
+            most = _MOST_TIMES_USUAL * usual if usual > 0 else GREATEST
+            strange = surprise(min(max(scores[i], 0.0), most), RESIDUAL, 0, bank)
             mean = bank.number[0, MEAN]
             bank.number[0, MEAN] = mean + max(1.0 / (bank.number[0, COUNT] + 1.0), 0.01) * (values[i] - mean)
             reason = SPIKE if values[i] >= mean else DIP
@@ -110,19 +118,22 @@ def _judge_sample(
     seasonal, log_seasonal = seasonal_levels(z, y, hour, free_day, slot_gain, row, bank)
     expected = forecast(z, y, seasonal, row, bank)
     miss = abs(z - expected)
-    s[row, SHORT_DRIFT] += (y - log_seasonal - s[row, SHORT_DRIFT]) / 24.0
-    s[row, LONG_DRIFT] += (y - log_seasonal - s[row, LONG_DRIFT]) / 96.0
     scale = s[row, SCALE + RESIDUAL]
     # a residual that is small beside the whole range is nothing that a person would look at
     residual = surprise(miss, RESIDUAL, row, bank) * math.sqrt(math.sqrt(min(1.0, 0.75 * miss / width)))
-    short = surprise(abs(s[row, SHORT_DRIFT]), SHORT_MEAN, row, bank)
-    long = surprise(abs(s[row, LONG_DRIFT]), LONG_MEAN, row, bank)
-    deviating = math.sqrt((residual * residual + short * short + long * long) / 3.0)
+    squares = residual * residual
+    drifting = 0.0
+    for k in range(DRIFTS):
+        s[row, DRIFT_MEAN + k] += (y - log_seasonal - s[row, DRIFT_MEAN + k]) / _DRIFT_SAMPLES[k]
+        drift = surprise(abs(s[row, DRIFT_MEAN + k]), DRIFT + k, row, bank)
+        drifting = max(drifting, drift)
+        squares += drift * drift
+    deviating = math.sqrt(squares / _INDEPENDENT)
     by_pattern, by_hour = novelty(x, hour, row, bank)
     new = 0.5 * (by_pattern + by_hour)
     if new > 0.7 and deviating < 1.0:
         reason = NEW_PATTERN if by_pattern >= by_hour else UNUSUAL_HOUR
-    elif max(short, long) > residual:
+    elif drifting > residual:
         reason = LEVEL_SHIFT
     else:
         reason = SPIKE if z >= expected else DIP

@@ -10,8 +10,9 @@ HOURS = 24
 BINS = 32
 """Bins of a histogram of deviations, two to each doubling."""
 
-RESIDUAL, SHORT_MEAN, LONG_MEAN, DEVIATIONS = range(4)
-"""The deviations that are judged each by itself, and their number."""
+RESIDUAL, DRIFT, DEVIATIONS = 0, 1, 4
+"""The deviations that are judged each by itself: one of the value from its forecast, the others of drifts."""
+DRIFTS = DEVIATIONS - DRIFT
 
 EXPERTS = 6
 UNITS = 2
@@ -34,10 +35,9 @@ PAIR_BYTES = 128
     SLOW_LOG_LEVEL,  # of sign(z) ln(1 + |z|), over 100
     AUTO_VARIANCE,  # of z less its hour's
     AUTO_COVARIANCE,  # of it with its successor
-    SHORT_DRIFT,  # mean of the logarithm less its hour's over 24 samples
-    LONG_DRIFT,  # over 96
     LAST_HOUR,  # -1 before the first sample
-    RUN,  # equal samples in a row so far
+    STEP,  # mean distance of two samples in a row
+    RUN,  # equal samples in a row so far, or almost equal ones
     LONGEST_RUN,  # slowly forgotten
     EQUAL_SHARE,  # of the samples that equal the one before
     HOUR_PEAK,  # the greatest high score of the hour that runs
@@ -49,8 +49,10 @@ PAIR_BYTES = 128
     LAST_MS,  # event time of the newest sample
     INTERVAL_MS,  # the usual time between two samples
     SCALE,  # of each deviation: its mean
-) = range(28)
-SURPRISED_AT = SCALE + DEVIATIONS
+) = range(27)
+DRIFT_MEAN = SCALE + DEVIATIONS
+"""Of each drift: the mean of the logarithm of z less its hour's."""
+SURPRISED_AT = DRIFT_MEAN + DRIFTS
 """Of each deviation: the sample that was last surprising."""
 ERROR = SURPRISED_AT + DEVIATIONS
 """Of each expert: its mean squared error."""

@@ -23,7 +23,7 @@ def surprise(size: float, which: int, row: int, bank: Bank) -> float:
     if t < 128:
         if t % 8 == 0:
             _rebuild_tail(which, 1.0, row, bank)
-    elif t % _EVERY == 10 * which:
+    elif t % _EVERY == 8 * which:
         _rebuild_tail(which, _DECAY, row, bank)
     scale = s[row, SCALE + which]
     place = 0.0

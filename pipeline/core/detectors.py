@@ -18,8 +18,8 @@ from pipeline.core.series import Array
 __all__ = ["BANK", "DETECTORS", "BankDetector", "DetectorError", "judge_series", "make_detector"]
 
 BANK = "bank"
-_FORECAST_FROM = 10
-"""Samples that a forecaster needs before its first forecast."""
+_LEARNT_FROM = 10
+"""Samples before a forecaster or a detector of a target is asked: on one or two, a spread of 0 makes scores of 1e10."""
 _LEAST_TAIL = 1e-16
 """The least probability that 1 less a score can tell."""
 _river: Any = river_anomaly  # its annotations are stricter than its code
@@ -106,8 +106,8 @@ class _OfTarget:
         self._learnt = 0
 
     def score_one(self, value: float) -> float:
-        """Return how far the value is from what the detector expects, 0 before the first sample."""
-        if not self._learnt:
+        """Return how far the value is from what the detector expects, 0 while it hardly knows the spread."""
+        if self._learnt < _LEARNT_FROM:
             return 0.0
         score = abs(float(self._detector.score_one({}, value)))
         return -math.log(max(1.0 - score, _LEAST_TAIL)) if self._is_probability else score
@@ -130,7 +130,7 @@ class _OfForecast:
 
     def score_one(self, value: float) -> float:
         """Return the distance from the forecast, 0 before there is one."""
-        if self._learnt < _FORECAST_FROM:
+        if self._learnt < _LEARNT_FROM:
             return 0.0
         return abs(value - float(self._forecaster.forecast(horizon=1)[0]))
 

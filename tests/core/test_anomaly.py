@@ -129,7 +129,7 @@ def test_noise_raises_no_storm_at_the_start_nor_later() -> None:
     young = [int((v.level[:600] > Level.NORMAL).sum()) for v in verdicts]
     assert all((v.level[:600] <= Level.INFO).all() for v in verdicts)
     assert max(young) <= 3
-    assert sum(int((v.level >= Level.WARN).sum()) for v in verdicts) <= 0.1 * 20 * 5
+    assert sum(int((v.level >= Level.WARN).sum()) for v in verdicts) <= 0.15 * 20 * 5  # a series and day
 
 
 @pytest.mark.parametrize(
@@ -138,6 +138,8 @@ def test_noise_raises_no_storm_at_the_start_nor_later() -> None:
         (lambda v: np.concatenate((v[:1], v[1:2] + 90, v[2:])), Reason.SPIKE),
         (lambda v: np.concatenate((v[:1], v[1:2] - 90, v[2:])), Reason.DIP),
         (lambda v: np.concatenate((v[:1], np.full(60, v[1]), v[61:])), Reason.FLAT_LINE),
+        (lambda v: np.concatenate((v[:1], v[1] + np.arange(60) % 7 / 100, v[61:])), Reason.FLAT_LINE),
+        (lambda v: v + np.minimum(np.arange(len(v)) / 10, 40), Reason.LEVEL_SHIFT),
     ],
 )
 def test_a_fault_is_told_with_its_reason(fault: Callable[[Array], Array], reason: Reason) -> None:
