@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench real-parts lock clean
+.PHONY: help install demo test faults check bench real-parts lock clean
 
 # The first Python that is new enough; `make PYTHON=…` names another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -32,6 +32,9 @@ check: install ## Linters, types, layers, doctests and the core's tests: what a 
 
 test: install ## All tests (TEST_ARGS='-k …'); those on real parts are skipped where `make real-parts` was not run
 	$(BIN)/pytest $(TEST_ARGS)
+
+faults: install ## Kills, rebalances, outages and bad input at full size, on a real Kafka and InfluxDB (CINNAMON_FAULT_SEED=…)
+	CINNAMON_FAULTS=full CINNAMON_REQUIRE_REAL=1 $(BIN)/pytest tests/faults $(TEST_ARGS)
 
 bench: install ## Measure the worker against plain Faust and a plain loop, on a real Kafka broker
 	tests/real/parts/build.sh kafka

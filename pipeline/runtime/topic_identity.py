@@ -2,13 +2,16 @@
 
 from typing import Final
 
-from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
+from pipeline.runtime.checkpoints import TRANSIENT_ERRORS
 from pipeline.runtime.settings_models import KafkaSettings
 
 RETRY_WAIT_S: Final = 0.2
+_STARTING: Final = TRANSIENT_ERRORS | {KafkaError.UNKNOWN_TOPIC_OR_PART}
+"""What a broker answers that has just started."""
 
 
 class TopicIdentityError(Exception):
@@ -46,4 +49,4 @@ def _topic_id(client: AdminClient, topic: str, timeout_s: float) -> str:
 
 
 def _is_transient(error: BaseException) -> bool:
-    return isinstance(error, KafkaException) and bool(error.args[0].retriable())
+    return isinstance(error, KafkaException) and error.args[0].code() in _STARTING

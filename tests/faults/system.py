@@ -5,7 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 import topics
 from tests.real.influxdb import InfluxDB
@@ -22,6 +22,13 @@ SESSION_TIMEOUT_S = 3.0
 """How long a killed worker keeps its partitions."""
 ANSWER_TIMEOUT_S = 10.0
 DONE_TIMEOUT_S = 120.0
+STARTING = {
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError._TRANSPORT,
+    KafkaError._TIMED_OUT,
+}
 
 
 class System:
@@ -88,8 +95,13 @@ class System:
         return {partition: done for partition, (done, _) in self._progress(group).items()}
 
     def is_done(self) -> bool:
-        """Tell whether every group has committed all that its topic holds."""
-        return all(done == end for group in self.groups for done, end in self._progress(group).values())
+        """Tell whether every group has committed all that its topic holds; a broker that just started may not say."""
+        try:
+            return all(done == end for group in self.groups for done, end in self._progress(group).values())
+        except KafkaException as error:
+            if error.args[0].code() not in STARTING:
+                raise
+            return False
 
     def wait_until_done(self, worker: Worker, timeout_s: float = DONE_TIMEOUT_S) -> None:
         """Wait until everything is read, written and committed."""

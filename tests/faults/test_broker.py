@@ -26,6 +26,7 @@ def test_a_broker_that_is_killed_and_comes_back_leaves_no_trace(own_system: Syst
     assert_undisturbed(own_system)
 
 
+@only_full
 def test_a_worker_that_is_killed_while_the_broker_is_away_leaves_no_trace(own_system: System, seed: int) -> None:
     first, second = parts(load(seed, RECORDS), 2)
     worker = own_system.worker().start()

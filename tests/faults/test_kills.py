@@ -6,7 +6,7 @@ from enum import Enum
 import pytest
 
 from tests.faults.load import load, parts
-from tests.faults.sizes import size
+from tests.faults.sizes import only_full, size
 from tests.faults.system import System, has_read
 from tests.faults.verdict import assert_backlogs_whole, assert_undisturbed
 from tests.stages.worker import Scrape, Worker
@@ -76,8 +76,9 @@ def test_kills_at_random_points_leave_no_trace(system: System, seed: int) -> Non
     assert_backlogs_whole(system)
 
 
+@only_full
 def test_two_workers_killed_at_the_same_moment_leave_no_trace(system: System, seed: int) -> None:
-    stream = load(seed, size(full=800, bounded=200))
+    stream = load(seed, 800)
     first, second = system.worker("first"), system.worker("second")
     first.start()
     system.produce(stream[: len(stream) // 2])

@@ -10,7 +10,7 @@ import pytest
 from tests.faults.checkpoints import newest_checkpoints
 from tests.faults.load import load, parts
 from tests.faults.proxy import Mode, proxy_of
-from tests.faults.sizes import size
+from tests.faults.sizes import only_full, size
 from tests.faults.system import System, has_read
 from tests.faults.verdict import assert_undisturbed
 from tests.stages.databases import influxdb_store
@@ -18,7 +18,7 @@ from tests.stages.worker import Worker
 
 GRACE_S = 30.0
 """What Kubernetes gives a pod unless it is told otherwise."""
-STOPS = size(full=6, bounded=2)
+STOPS = size(full=6, bounded=1)
 RECORDS = size(full=1500, bounded=400)
 
 pytestmark = pytest.mark.real
@@ -57,6 +57,7 @@ def test_a_worker_that_is_stopped_under_load_hands_over_what_it_did(system: Syst
     assert_undisturbed(system)
 
 
+@only_full
 def test_a_worker_whose_store_hangs_ends_in_time_and_loses_nothing(system: System, seed: int) -> None:
     with proxy_of(system.influxdb.url) as proxy:
         system.settings = system.with_stores(influxdb_store("one", system.influxdb, system.bucket, url=proxy.url))

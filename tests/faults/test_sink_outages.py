@@ -65,7 +65,10 @@ def of_other_region(system: System) -> int:
     return len(in_region(emitted_now(system.broker), "us-east"))
 
 
-@pytest.mark.parametrize("mode", [Mode.HANG, Mode.UNAUTHORIZED], ids=lambda mode: mode.name.lower())
+@pytest.mark.parametrize(
+    "mode",
+    [pytest.param(Mode.HANG, id="hangs"), pytest.param(Mode.UNAUTHORIZED, id="refuses", marks=only_full)],
+)
 def test_a_region_whose_store_fails_delays_neither_another_nor_the_windows(
     system: System, proxy: Proxy, mode: Mode, seed: int
 ) -> None:
@@ -96,6 +99,7 @@ def test_a_region_whose_store_fails_delays_neither_another_nor_the_windows(
     assert_undisturbed(system, stores={system.bucket: ("eu-west", None), down: ("us-east",)})
 
 
+@only_full
 def test_a_database_that_is_killed_gets_everything_when_it_is_back(
     system: System, own_influxdb: InfluxDB, seed: int
 ) -> None:

@@ -1,0 +1,86 @@
+"""Faults that Faust's own users report, each shown not to be ours; numbers are those of faust-streaming's issues."""
+
+import pytest
+
+import topics
+from tests.faults.load import POISON, load, parts
+from tests.faults.proxy import Mode, proxy_of
+from tests.faults.sizes import only_full
+from tests.faults.system import System, has_read
+from tests.faults.verdict import assert_undisturbed
+from tests.random_logs import BASE_MS
+from tests.stages.brokers import Raw, read_topic
+from tests.stages.databases import influxdb_store
+from tests.stages.streams import END_MS, decoded, end_line
+
+RECORDS = 150
+
+pytestmark = pytest.mark.real
+
+
+def test_nothing_is_committed_while_an_earlier_record_is_unfinished(system: System, seed: int) -> None:
+    """606: an offset was committed past a message still in work, and a kill then lost that message."""
+    with proxy_of(system.influxdb.url) as proxy:
+        system.settings = system.with_stores(influxdb_store("one", system.influxdb, system.bucket, url=proxy.url))
+        proxy.until_told(Mode.UNAVAILABLE)
+        worker = system.worker().start()
+        system.produce(load(seed, RECORDS))
+        worker.wait_for(
+            lambda scrape: (
+                scrape.total("input_records_total", stage="sink-one") > 0
+                and scrape.total("paused_partitions", stage="sink-one") == 4
+                and scrape.total("lag_records", stage="aggregate") == 0
+            ),
+            "records that the sink has read and cannot write",
+        )
+        assert set(system.committed("cinnamon-sink-one").values()) == {0}
+        worker.kill()
+        proxy.until_told(Mode.PASS)
+        system.finish(worker)
+    assert_undisturbed(system)
+
+
+@only_full
+def test_a_commit_that_failed_is_made_again_without_new_records(own_system: System, seed: int) -> None:
+    """316: Faust counted an offset as committed although the broker had not taken it, and never tried again."""
+    worker = own_system.worker().start()
+    count = own_system.produce(load(seed, RECORDS))
+    has_read(worker, count * 0.5)
+    own_system.broker.kill()
+    worker.wait_for(lambda _: "offsets not committed" in worker.log(), "a commit that fails")
+    own_system.broker.start()
+    own_system.finish(worker)
+    assert_undisturbed(own_system)
+
+
+@only_full
+def test_no_partition_falls_silent_over_what_cannot_be_read(system: System, seed: int) -> None:
+    """175: an exception or a value that did not decode ended an agent, and the process looked well for ever.
+
+    That a bug ends the process with status 1 is tested in tests/runtime/test_worker.py.
+    """
+    worker = system.worker().start()
+    for part in parts(load(seed, RECORDS), 2):
+        poison = [Raw(value, b"bad", BASE_MS, partition) for value in POISON[:-1] for partition in range(4)]
+        system.produce([*poison, *part])
+        system.wait_until_done(worker)
+        assert worker.get("/healthz")[0] == 200
+    system.finish(worker)
+    assert_undisturbed(system)
+
+
+def test_a_record_that_is_sent_on_keeps_its_time(system: System) -> None:
+    """427: what Faust sent on to group it by another key got the time of sending, and fell into another window."""
+    lines = [b"cpu,ns_id=ns9,infra_id=m9,node_id=c1 usage_user=%d" % number for number in range(3)]  # without a time
+    worker = system.worker().start()
+    system.produce([Raw(line, None, BASE_MS + 20_000 * number) for number, line in enumerate(lines)])
+    worker.wait_for(lambda scrape: scrape.total("rekeyed_records_total") == 3, "the records with a key")
+    tags = {"ns_id": "ns9", "infra_id": "m9", "node_id": "c1"}
+    system.produce([Raw(end_line(tags), b"ns9/m9/c1", END_MS)])
+    system.finish(worker)
+    windows = decoded(read_topic(system.broker, topics.METRICS_AGG))
+    assert [(one["start_ms"] - BASE_MS, one["fields"]["usage_user"]["last"]) for one in windows] == [
+        (0, 0.0),
+        (20_000, 1.0),
+        (40_000, 2.0),
+    ]
