@@ -1,5 +1,6 @@
 """A worker as an operator runs it: a process with a settings file, looked at through its web port, ended by signals."""
 
+import os
 import re
 import sys
 from collections import Counter
@@ -157,6 +158,11 @@ class Worker:
         assert process is not None, "this worker does not run"
         assert process.is_running(), f"the worker had ended before:\n{process.log_tail()}"
         process.kill()
+
+    def send_signal(self, number: int) -> None:
+        """Send the process a signal, and go on."""
+        assert self._process is not None, "this worker does not run"
+        os.kill(self._process.pid, number)
 
     def discard(self) -> None:
         """End what may still run, at the end of a test that failed."""
