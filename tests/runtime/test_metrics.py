@@ -5,7 +5,19 @@ import re
 from pipeline.runtime.metrics import Metrics
 
 LABELS = {"stage", "topic", "partition", "reason", "le"}
-UNITS = ("records", "samples", "windows", "series", "seconds", "points", "retries", "partitions", "resources")
+UNITS = (
+    "bytes",
+    "partitions",
+    "points",
+    "records",
+    "resources",
+    "retries",
+    "samples",
+    "seconds",
+    "series",
+    "snapshots",
+    "windows",
+)
 
 
 def test_every_metric_is_named_after_what_it_counts_and_has_closed_labels() -> None:
