@@ -1,8 +1,8 @@
 """A worker whose stage keeps sums in snapshots, as a process of its own: `summing_program BOOTSTRAP TOPIC DIRECTORY`.
 
 Every record's value is `SERIES NUMBER`. It prints what happens, one line each: `port N`, `read JSON` (where its
-snapshots led back to by partition, -1 for none), `folded N` records by this process, `saved OFFSETS` for snapshots that
-became whole, and when it has come to the end of all partitions `sums JSON`.
+snapshots led back to by partition, -1 for none), `folded N` records by this process, `begun N` and `saved OFFSETS` for
+snapshots that were begun and that became whole, and when it has come to the end of all partitions `sums JSON`.
 """
 
 import sys
@@ -89,8 +89,8 @@ class SummingStage:
             say("saved", covered)
             await self._context.commit(covered)
         number = self._snapshots.due({number: state.next_offset for number, state in self._states.items()})
-        if number is not None:
-            await self._snapshots.begin(number, self._states[number].snapshot())
+        if number is not None and await self._snapshots.begin(number, self._states[number].snapshot()):
+            say("begun", number)
 
     async def revoked(self, _partitions: frozenset[int]) -> None:
         snapshots = {number: state.snapshot() for number, state in self._states.items()}

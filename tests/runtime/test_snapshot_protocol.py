@@ -21,7 +21,7 @@ from pipeline.runtime.snapshot_writer import SnapshotWriter
 
 OWNER = "sums/0"
 MANIFESTS, BLOCKS = "manifests", "blocks"
-RUNS = 100
+RUNS = 150
 STEPS = 250
 METRICS = Metrics()
 PLACES = {"topic": MANIFESTS, "blocks_topic": BLOCKS}
@@ -127,10 +127,8 @@ class SteppedLog:
                 self.is_over = True
                 self._stands.release()
 
-        thread = threading.Thread(target=stepped, daemon=True)
-        thread.start()
+        threading.Thread(target=stepped, daemon=True).start()
         self._stands.acquire()
-        return thread
 
     def step(self, r: random.Random, *, is_killed: bool = False) -> None:
         self.deliver(r.randint(0, len(self._waiting)))

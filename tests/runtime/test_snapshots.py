@@ -27,7 +27,8 @@ from tests.real.kafka import KafkaBroker
 from tests.runtime.stages import produce
 from tests.runtime.summing_program import SERIES
 from tests.runtime.worker_process import worker
-from tests.stages.brokers import Broker, pipeline_topics
+from tests.stages.brokers import Broker, pipeline_topics, read_topic
+from tests.waiting import wait_until
 
 _names = itertools.count()
 
@@ -55,14 +56,14 @@ def stage() -> str:
 
 @asynccontextmanager
 async def store_of(
-    broker: Broker, stage: str, cache: Path | None = None, version: int = 1
+    broker: Broker, stage: str, cache: Path | None = None, version: int = 1, **names: str
 ) -> AsyncIterator[SnapshotStore]:
     settings = Settings(
         kafka={"bootstrap_servers": broker.bootstrap_servers},
         worker={"checkpoint_dir": cache, "snapshot_interval_s": 0.01},
     )
     results = RecordProducer(settings.kafka)
-    store = SnapshotStore(stage, version, settings, Metrics(), results=results)
+    store = SnapshotStore(stage, version, settings, Metrics(), results=results, **names)
     try:
         yield store
     finally:
@@ -152,8 +153,8 @@ def test_blocks_that_are_damaged_lead_back_to_the_snapshot_before(
     assert_same(asyncio.run(found_in(broker, stage)), state_at(10))
 
 
-def manifests_in(broker: Broker, stage: str) -> list[Manifest]:
-    reader = CheckpointReader(Settings(kafka={"bootstrap_servers": broker.bootstrap_servers}).kafka)
+def manifests_in(broker: Broker, stage: str, topic: str = topics.CHECKPOINTS) -> list[Manifest]:
+    reader = CheckpointReader(Settings(kafka={"bootstrap_servers": broker.bootstrap_servers}).kafka, topic)
     owner = f"{stage}/0"
     return manifests_of(reader.read_latest([owner], 30.0)[owner], owner)
 
@@ -169,8 +170,8 @@ def damaged(manifest: Manifest) -> Manifest:
     return replace(manifest, parts=tuple(parts))
 
 
-def write_manifest(broker: Broker, manifest: Manifest, previous: Manifest) -> None:
-    write(broker, topics.CHECKPOINTS, {manifest.owner: manifest_to_bytes(manifest, previous)})
+def write_manifest(broker: Broker, manifest: Manifest, previous: Manifest, topic: str = topics.CHECKPOINTS) -> None:
+    write(broker, topic, {manifest.owner: manifest_to_bytes(manifest, previous)})
 
 
 def lost(manifest: Manifest) -> Manifest:
@@ -189,12 +190,57 @@ def write(broker: Broker, topic: str, records: Mapping[str, bytes | None]) -> No
 
 
 @pytest.mark.real
+def test_compaction_leaves_the_two_newest_snapshots_and_takes_what_older_ones_had(
+    kafka_broker: KafkaBroker, stage: str
+) -> None:
+    often = {
+        "cleanup.policy": "compact",
+        "segment.ms": "100",
+        "min.cleanable.dirty.ratio": "0.001",
+        "delete.retention.ms": "0",
+    }
+    names = {
+        "topic": kafka_broker.create_topic(f"{stage}.manifests", config=often),
+        "blocks_topic": kafka_broker.create_topic(f"{stage}.blocks", config=often),
+    }
+
+    async def save_five() -> None:
+        async with store_of(kafka_broker, stage, **names) as store:
+            await store.read([0])
+            for offset in (10, 20, 30, 40, 50):
+                assert await store.save({0: state_at(offset)}, 60.0) == {0: offset}
+
+    async def found() -> Snapshot | None:
+        async with store_of(kafka_broker, stage, **names) as store:
+            return (await store.read([0]))[0]
+
+    asyncio.run(save_five())
+    newest, before = manifests_in(kafka_broker, stage, names["topic"])
+    needed = {key.encode() for manifest in (newest, before) for key, _ in manifest.blocks()}
+
+    def is_compacted() -> bool:
+        """Begin new segments, of which the broker compacts all but the newest, and see whether it has."""
+        produce(kafka_broker.bootstrap_servers, names["blocks_topic"], [b"filler"] * 8)
+        produce(kafka_broker.bootstrap_servers, names["topic"], [b"filler"] * 8)
+        left = {record.key for record in read_topic(kafka_broker, names["blocks_topic"]) if record.value != b"filler"}
+        manifests = [
+            record for record in read_topic(kafka_broker, names["topic"]) if record.key == f"{stage}/0".encode()
+        ]
+        return left == needed and len(manifests) == 1
+
+    wait_until(is_compacted, timeout_s=120, what="the compaction of old snapshots", every_s=0.5)
+    assert_same(asyncio.run(found()), state_at(50))
+    write_manifest(kafka_broker, damaged(newest), before, names["topic"])
+    assert_same(asyncio.run(found()), state_at(40))
+
+
+@pytest.mark.real
 def test_a_stage_that_is_killed_five_times_ends_with_the_same_state(
     real_broker: KafkaBroker, stage: str, tmp_path: Path
 ) -> None:
     r = random.Random(3)
     real_broker.create_topic(stage)
-    moments = ["saved", "saved", "folded", "folded", "read"]
+    moments = ["saved", "begun", "begun", "folded", "read"]
     r.shuffle(moments)
     want = np.zeros((4, SERIES))
     begun_at = []
