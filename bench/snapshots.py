@@ -21,6 +21,7 @@ from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.producer import RecordProducer
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.snapshots import SnapshotStore
+from pipeline.runtime.worker import keep_freed_memory
 from tests.real.kafka import THROUGHPUT, KafkaBroker
 
 STAGE = "bench"
@@ -132,6 +133,7 @@ def main() -> None:
     parser.add_argument("--bytes", type=int, default=4096, help="state of a series")
     parser.add_argument("--snapshots", type=int, default=5)
     arguments = parser.parse_args()
+    keep_freed_memory()  # as a worker does
     with tempfile.TemporaryDirectory("-snapshots") as directory:
         broker = KafkaBroker(Path(directory), jvm_flags=THROUGHPUT)
         broker.start()
