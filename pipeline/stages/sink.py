@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import orjson
 from tenacity import (
     AsyncRetrying,
@@ -23,6 +24,7 @@ from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.producer import FlushTimeoutError, RecordProducer
 from pipeline.runtime.settings import Settings, StoreSettings
 from pipeline.runtime.stage import StageContext
+from pipeline.runtime.topic_reader import TopicReader, TopicReadError, committed_offsets
 from pipeline.stages.dead_letters import DeadLetters
 from pipeline.stages.region_route import Destination, RegionRoute
 from pipeline.stores import Store, StoreUnavailable, WriteResult
@@ -39,6 +41,9 @@ SLOW_WRITE_S = 5.0
 """A write that takes longer holds the partitions: the store is slow, not the stage."""
 PAUSE_S, LONGEST_PAUSE_S = 2.0, 30.0
 LONGEST_ASKED_PAUSE_S = 300.0
+REMEMBERED_RECORDS = 5000
+"""So far before its commit a partition is read again, where the store has to be told of revisions that it was given."""
+READ_TIMEOUT_S = 15.0
 FLUSH_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 5.0
 
@@ -61,6 +66,7 @@ class SinkStage:
     def __init__(self, settings: Settings, metrics: Metrics, store_settings: StoreSettings, store: Store) -> None:
         self.name = f"{STAGE}-{store_settings.name}"
         self.group = f"{settings.kafka.group_prefix}-{self.name}"
+        self._kafka = settings.kafka
         self._metrics = metrics
         self._store = store
         self._store_name = store_settings.name
@@ -74,6 +80,7 @@ class SinkStage:
         self._values: list[bytes] = []
         self._places: list[tuple[int, int]] = []
         self._assigned: frozenset[int] = frozenset()
+        self._written_before: dict[int, int] = {}
         self._next_offset: dict[int, int] = {}
         self._written: dict[int, int] = {}
         self._committed: dict[int, int] = {}
@@ -87,10 +94,18 @@ class SinkStage:
         self._context = context
 
     async def assigned(self, partitions: frozenset[int]) -> Mapping[int, int]:
-        """Begin where the group committed, with nothing in hand."""
+        """Begin where the group committed, with nothing in hand; or somewhat before, to know what was written there."""
         self._forget()
         self._assigned = partitions
-        return {}
+        if self._store.keeps_revisions:
+            return {}
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(TopicReadError),  # a broker that has just started
+            stop=stop_after_delay(READ_TIMEOUT_S),
+            wait=_back_off,
+            reraise=True,
+        )
+        return await retrying(asyncio.to_thread, self._find_starts, partitions)
 
     async def revoked(self, partitions: frozenset[int]) -> None:
         """Write what is in hand if the store takes it at once; else the next owner reads it again."""
@@ -107,11 +122,15 @@ class SinkStage:
         """Collect a fetch's records; write when there are enough for a batch."""
         if columns.unreadable:
             self._dead_letters.unreadable(columns)
+        written_before = self._written_before.get(columns.partition, 0)
+        known = int(np.searchsorted(columns.offset, written_before))
+        if known:
+            await self._in_store_thread(self._store.remember, self._mine_of(columns, known))
         labels = (self.name, self.source_topic, str(columns.partition))
-        self._metrics.input_records.labels(*labels).inc(len(columns))
+        self._metrics.input_records.labels(*labels).inc(len(columns) - known)
         if not self._values:
             self._oldest_s = time.monotonic()
-        for i in range(len(columns)):
+        for i in range(known, len(columns)):
             value = columns.value(i)
             if value is None:
                 continue
@@ -121,9 +140,10 @@ class SinkStage:
                     self._places.append((columns.partition, int(columns.offset[i])))
                 case Destination.NOBODYS:
                     self._metrics.unrouted_points.labels(self.name).inc()
-        self._next_offset[columns.partition] = columns.next_offset
+        next_offset = max(columns.next_offset, written_before)
+        self._next_offset[columns.partition] = next_offset
         if not self._values:
-            self._written[columns.partition] = columns.next_offset
+            self._written[columns.partition] = next_offset
         if len(self._values) >= self._batch_records and self._try_again_s is None:
             await self._write_all()
 
@@ -143,10 +163,27 @@ class SinkStage:
         self._thread.shutdown(wait=False)
         await asyncio.to_thread(self._producer.close, CLOSE_TIMEOUT_S)
 
+    def _find_starts(self, partitions: frozenset[int]) -> dict[int, int]:
+        """Give where to begin, so that the newest records which were written are read again."""
+        self._written_before = committed_offsets(
+            self._kafka, self.group, self.source_topic, sorted(partitions), READ_TIMEOUT_S
+        )
+        with TopicReader(self._kafka, READ_TIMEOUT_S) as reader:
+            return {
+                partition: max(offset - REMEMBERED_RECORDS, min(offset, reader.bounds(self.source_topic, partition)[0]))
+                for partition, offset in self._written_before.items()
+            }
+
+    def _mine_of(self, columns: RecordColumns, count: int) -> list[bytes]:
+        """Give the first ``count`` records of a fetch, those for this store."""
+        values = (columns.value(i) for i in range(count))
+        return [each for each in values if each is not None and self._route.destination(each) is Destination.MINE]
+
     def _forget(self) -> None:
         self._values.clear()
         self._places.clear()
         self._assigned = frozenset()
+        self._written_before = {}
         self._next_offset.clear()
         self._written.clear()
         self._committed.clear()

@@ -103,6 +103,15 @@ class Store(Protocol):
         """
         ...
 
+    @property
+    def keeps_revisions(self) -> bool:
+        """Whether what is kept tells which revision it is of; else the store has to be told anew, by `remember`."""
+        ...
+
+    def remember(self, records: Sequence[bytes]) -> None:
+        """Note records that were written before this store was opened: older ones of their windows are superseded."""
+        ...
+
     def query_range(
         self,
         measurement: str,

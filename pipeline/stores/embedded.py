@@ -94,6 +94,11 @@ class EmbeddedStore:
                 raise
         self._writer = writer
 
+    keeps_revisions = True
+
+    def remember(self, records: Sequence[bytes]) -> None:
+        """Do nothing: the revision of each window is in the file."""
+
     def write(self, records: Sequence[bytes], is_mine: Callable[[], bool] = always) -> WriteResult:  # noqa: ARG002
         """Write records of ``metrics.agg``: see `Store.write`. One transaction: after an error nothing is written."""
         writer = self._open_writer()

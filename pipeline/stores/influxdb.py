@@ -4,6 +4,7 @@ import gzip
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -146,6 +147,15 @@ class InfluxStore:
             superseded=superseded,
             rejected=tuple(sorted(rejected + refused, key=lambda one: one.index)),
         )
+
+    keeps_revisions = False
+
+    def remember(self, records: Sequence[bytes]) -> None:
+        """Note the revisions of records that were written before: see `Store.remember`."""
+        for index, record in enumerate(records):
+            with suppress(ValueError):  # it was refused when it was written
+                line = _encoded(index, record)
+                self._newest.remember(line.window, line.revision)
 
     def query_range(
         self,

@@ -26,7 +26,8 @@ class NewestRevisions:
         return known > revision
 
     def remember(self, window: bytes, revision: int) -> None:
-        """Note that this revision of the window was written."""
+        """Note that this revision of the window was written; of several the greatest counts."""
+        known = max(self._recent.get(window, revision), self._before.get(window, revision))
         if len(self._recent) >= self._windows:
             self._before, self._recent = self._recent, {}
-        self._recent[window] = revision
+        self._recent[window] = max(known, revision)

@@ -107,7 +107,7 @@ def test_a_manifest_with_any_bit_changed_or_cut_off_is_refused(data: st.DataObje
 @given(st.binary(max_size=200))
 def test_any_other_bytes_are_refused(data: bytes) -> None:
     for read in (manifests_of, generations_of):
-        with pytest.raises(SnapshotError):
+        with pytest.raises(SnapshotError, match="of another format, or damaged"):
             read(data, OWNER)
 
 

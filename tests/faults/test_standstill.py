@@ -78,7 +78,6 @@ def test_a_worker_that_stood_still_leaves_no_trace(system: System, seed: int) ->
 
 
 @only_full
-@pytest.mark.xfail(reason="a sink that was restarted does not know which revisions InfluxDB has", strict=False)
 def test_old_windows_of_a_worker_that_stood_still_do_not_reach_the_store_over_newer_ones(system: System) -> None:
     """Also when the sink that wrote the newer ones has ended, and knows nothing of them any more."""
     first, second = system.worker("first", "aggregate"), system.worker("second", "aggregate")

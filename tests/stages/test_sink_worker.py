@@ -5,15 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 import topics
 from tests.real.influxdb import InfluxDB
 from tests.stages.brokers import Broker, Raw, produce, read_topic
 from tests.stages.databases import assert_same_points, influxdb_store, points_in_embedded, points_in_influxdb, points_of
-from tests.stages.sinks import emitted_by, in_region, letters_of, until_written
+from tests.stages.sinks import decided, emitted_by, in_region, letters_of, until_written
 from tests.stages.streams import decoded, end_line, fleet, settings_of
 from tests.stages.worker import Worker, running
+from tests.stores.windows import functions, window
 
 RECORDS = 400
 
@@ -56,3 +58,27 @@ def test_two_databases_hold_the_windows_of_their_regions(kafka: Broker, influxdb
     assert_same_points(points_in_influxdb(influxdb, eu), points_of(in_region(emitted, "eu-west")))
     assert_same_points(points_in_influxdb(influxdb, rest), points_of(in_region(emitted, "us-east")))
     assert not letters_of(kafka, "sink-eu") + letters_of(kafka, "sink-rest")
+
+
+@pytest.mark.real
+def test_a_sink_that_was_restarted_still_knows_what_it_wrote_last(
+    kafka: Broker, influxdb: InfluxDB, tmp_path: Path
+) -> None:
+    bucket = influxdb.create_bucket("sink-restarted")
+    settings = settings_of(kafka, stores=[influxdb_store("one", influxdb, bucket)])
+    old, corrected = (window({"x": functions(float(revision))}, revision=revision) for revision in (5, 9))
+    other = window({"x": functions(1.0)}, tags={"host": "b"})
+
+    def send(*values: bytes) -> None:
+        produce(kafka, [Raw(value, b"a", partition=0) for value in values], topics.METRICS_AGG)
+
+    worker = Worker(tmp_path / "worker", settings, stages="sink")
+    with running(worker):
+        send(old, corrected)
+        worker.wait_for(lambda scrape: decided(scrape) == 2, "both revisions")
+    with running(worker):
+        send(old, other)
+        scrape = worker.wait_for(lambda scrape: decided(scrape) == 2, "the old revision once more")
+    assert scrape.total("superseded_points_total") == 1
+    assert scrape.total("input_records_total") == 2
+    assert_same_points(points_in_influxdb(influxdb, bucket), points_of(map(orjson.loads, (old, corrected, other))))
