@@ -23,6 +23,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         detect.py            the anomalies of series in CSV files
         scorecard.py         what detection would have told on a history
         series_plot.py       a series drawn with characters
+        series_image.py      series drawn into a PNG
         series_files.py      such files as columns of times and values
         query.py             windows back from a store
         dead_letters.py      list, show and replay dead letters

@@ -14,6 +14,7 @@ from pipeline.cli.output import reader_may_leave
 
 if TYPE_CHECKING:
     from pipeline.cli.series_files import SeriesRows
+    from pipeline.cli.series_image import Panel
     from pipeline.core.anomaly import Level, Verdicts
     from pipeline.core.scorecard import Labelled
 
@@ -39,11 +40,18 @@ def scorecard(
     zone: Annotated[
         str, typer.Option("--zone", metavar="ZONE", help="Time zone for hours of the day, and times without offset.")
     ] = "UTC",
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE.png", help="Draw the series into an image, not with characters."),
+    ] = None,
 ) -> None:
     """Print how many alerts a day detection would have raised on a history at each sensitivity, and where.
 
     With labels also how many of the known incidents it would have found, how late, and how many alerts were in none. A
     label's file is the name of one of the files, without its folder.
+
+    An image has a panel for each file: the value, the band where it was expected, what is told by its level, and the
+    known incidents shaded.
 
     A bad file is reported on standard error and makes the exit status 1; the others are judged.
     """
@@ -51,6 +59,7 @@ def scorecard(
     from pipeline.core.detectors import DetectorError, judge_series
 
     place = zone_of(zone)
+    _check_plot(plot, len(files))
     try:
         incidents = None if labels is None else _read_labels(labels, place)
     except SeriesFileError as error:
@@ -68,8 +77,10 @@ def scorecard(
             raise typer.BadParameter(str(error), param_hint="--detector") from error
     with reader_may_leave():
         for path, rows, verdicts in judged:
-            _print_file(path, rows, verdicts)
+            _print_file(path, rows, verdicts, draw=plot is None)
         _print_total(judged, incidents)
+    if plot is not None and judged:
+        _write_plot(plot, judged, incidents or {}, place)
     raise typer.Exit(status)
 
 
@@ -109,14 +120,61 @@ def _read_labels(path: Path, zone: tzinfo) -> Incidents:
     return found
 
 
-def _print_file(path: Path, rows: "SeriesRows", verdicts: "Verdicts") -> None:
+def _check_plot(plot: Path | None, files: int) -> None:
+    """Refuse, before anything is judged, an image that cannot be drawn."""
+    from pipeline.cli.series_image import MOST_PANELS, ImageError, image_path
+
+    if plot is None:
+        return
+    try:
+        image_path(plot)
+    except ImageError as error:
+        raise typer.BadParameter(str(error), param_hint="--plot") from error
+    if files > MOST_PANELS:
+        raise typer.BadParameter(f"an image has room for {MOST_PANELS} files, got {files}", param_hint="--plot")
+
+
+def _write_plot(
+    plot: Path, judged: "list[tuple[Path, SeriesRows, Verdicts]]", incidents: Incidents, zone: tzinfo
+) -> None:
+    from pipeline.cli.series_image import ImageError, write_png
+
+    panels = [_panel(path, rows, verdicts, incidents.get(path.name, [])) for path, rows, verdicts in judged]
+    try:
+        write_png(plot, panels, zone)
+    except ImageError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(_BAD_DATA) from error
+    typer.echo(f"drawn: {plot}", err=True)
+
+
+def _panel(path: Path, rows: "SeriesRows", verdicts: "Verdicts", incidents: list[tuple[int, int]]) -> "Panel":
+    """Return a file's drawing."""
+    from pipeline.cli.series_image import Band, Line, Marks, Panel
+    from pipeline.core.scorecard import LEVELS
+
+    marks = []
+    for level, colour in zip(LEVELS, ("gold", "darkorange", "red"), strict=True):
+        told = verdicts.level == level
+        marks.append(Marks(level.name.lower(), rows.time_ms[told], rows.value[told], colour))
+    return Panel(
+        title=path.name,
+        lines=[Line("value", rows.time_ms, rows.value)],
+        band=Band("expected", rows.time_ms, verdicts.low, verdicts.high),
+        marks=marks,
+        spans=incidents,
+        spans_name="incident",
+    )
+
+
+def _print_file(path: Path, rows: "SeriesRows", verdicts: "Verdicts", *, draw: bool) -> None:
     from pipeline.cli.series_plot import plotted
     from pipeline.core.anomaly import Level, Reason
     from pipeline.core.scorecard import alerts_from, days_of
 
     alerts = alerts_from(verdicts, rows.time_ms, Level.WARN).rows
     typer.echo(f"{path}: {len(rows.value):,} rows, {days_of(rows.time_ms):.1f} days, {len(alerts)} alerts from warn")
-    for line in plotted(rows.value, verdicts.level >= Level.WARN, _WIDTH):
+    for line in plotted(rows.value, verdicts.level >= Level.WARN, _WIDTH) if draw else []:
         typer.echo(f"  {line}".rstrip())
     highest = sorted(alerts, key=lambda row: -verdicts.score[row])[:_LISTED]
     for row in sorted(highest):

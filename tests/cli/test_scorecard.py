@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
 from typer.testing import CliRunner, Result
 
 from pipeline.cli import app
@@ -64,3 +65,21 @@ def test_a_bad_file_is_reported_and_the_others_are_judged(tmp_path: Path) -> Non
     assert result.exit_code == 1
     assert "no column 'value'" in result.stderr
     assert "2,881 rows" in result.stdout
+
+
+def test_an_image_takes_the_place_of_the_characters(tmp_path: Path) -> None:
+    image = tmp_path / "a.png"
+    result = scorecard(history(tmp_path / "a.csv"), history(tmp_path / "b.csv"), "--plot", str(image))
+    assert result.exit_code == 0
+    assert "█" not in result.stdout
+    assert "critical  spike: 90" in result.stdout
+    assert imread(image).shape[0] == 2 * 260
+
+
+def test_an_image_that_cannot_be_drawn_is_refused_before_the_files_are_read(tmp_path: Path) -> None:
+    result = scorecard("none.csv", "--plot", str(tmp_path / "a.jpg"))
+    assert result.exit_code == 2
+    assert "must end in .png" in " ".join(result.stderr.replace("│", " ").split())
+    result = scorecard(history(tmp_path / "a.csv"), "--plot", str(tmp_path / "none" / "a.png"))
+    assert result.exit_code == 1
+    assert "cannot write: No such file or directory" in result.stderr
