@@ -241,9 +241,10 @@ class SnapshotStore:
         return self.saved()
 
     async def close(self) -> None:
-        """Give up what is being written, and end the thread."""
+        """Give up what is being written, and end the threads."""
         await self._give_up()
         self._thread.shutdown()
+        self._shadow.close()
 
     async def _save(self, partition: int, snapshot: Snapshot) -> None:
         await self._finish_task()

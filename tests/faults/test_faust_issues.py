@@ -7,15 +7,28 @@ from tests.faults.load import POISON, load, parts
 from tests.faults.proxy import Mode, proxy_of
 from tests.faults.sizes import only_full
 from tests.faults.system import System, has_read
-from tests.faults.verdict import assert_undisturbed
+from tests.faults.verdict import assert_audit_passes, assert_undisturbed
 from tests.random_logs import BASE_MS
+from tests.reference_windows import Record
 from tests.stages.brokers import Raw, read_topic
 from tests.stages.databases import influxdb_store
-from tests.stages.streams import END_MS, decoded, end_line
+from tests.stages.streams import END_MS, decoded, end_line, latest
+from tests.stages.worker import Worker
+from tests.waiting import wait_until
 
 RECORDS = 150
+SILENT_S = 8
+"""After so long by the clock windows close without another record: later than a worker is killed here."""
 
 pytestmark = pytest.mark.real
+
+
+def windows_of(system: System) -> list[Record]:
+    return list(latest(decoded(read_topic(system.broker, topics.METRICS_AGG))).values())
+
+
+def has_all_read(first: Worker, second: Worker, count: int) -> bool:
+    return sum(worker.scrape().total("input_records_total", stage="aggregate") for worker in (first, second)) >= count
 
 
 def test_nothing_is_committed_while_an_earlier_record_is_unfinished(system: System, seed: int) -> None:
@@ -51,6 +64,34 @@ def test_a_commit_that_failed_is_made_again_without_new_records(own_system: Syst
     own_system.broker.start()
     own_system.finish(worker)
     assert_undisturbed(own_system)
+
+
+def test_windows_that_were_open_when_a_worker_died_come_out_though_nothing_more_is_sent(system: System) -> None:
+    """193: open windows of a worker that died, and those that ended while partitions moved, were never heard of."""
+    system.settings["windows"]["idle_close_s"] = SILENT_S
+    first, second = (system.worker(name).start() for name in ("first", "second"))
+    nodes = [(partition, f"p{partition}n{number}") for partition in range(4) for number in range(3)]
+    sent = [
+        Raw(f"cpu,ns_id=n,infra_id=m,node_id={node} v={second}i {BASE_MS + second * 1000}000000".encode(),
+            f"n/m/{node}".encode(), BASE_MS + second * 1000, partition)
+        for second in range(0, 40, 5)
+        for partition, node in nodes
+    ]  # fmt: skip
+    system.produce(sent)
+    for worker in (first, second):
+        has_read(worker, 1)
+    wait_until(lambda: has_all_read(first, second, len(sent)), timeout_s=60, what="all records read")
+    second.kill()
+
+    def closed() -> set[tuple[str, int]]:
+        return {(one["tags"]["node_id"], one["start_ms"] - BASE_MS) for one in windows_of(system)}
+
+    every = {(node, start_ms) for _, node in nodes for start_ms in range(0, 40_000, 10_000)}
+    wait_until(lambda: closed() >= every, timeout_s=90, what="every window", every_s=0.5)
+    assert closed() == every
+    assert all(one["fields"]["v"]["count"] == 2 for one in windows_of(system))
+    system.finish(first)
+    assert_audit_passes(system)
 
 
 @only_full
