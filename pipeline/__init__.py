@@ -27,6 +27,8 @@ The map of the house. Imports go down this page and never up (an import-linter c
         series_files.py      such files as columns of times and values
         query.py             windows back from a store
         dead_letters.py      list, show and replay dead letters
+        policy.py            applies, lists and deletes policies
+        policy_files.py      policies in files, or every mistake in them
         doctor.py            what cannot be reached, lags, or sends carelessly
         audit.py             whether every sample of a period is accounted for
         audit_output.py      its report printed
@@ -99,6 +101,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         shadow_buffer.py     where the state is copied to at once
         topic_reader.py      a topic read to its end, for commands
         topic_identity.py    which log its offsets are of
+        policy_log.py        the policies in force, followed by a thread
         dead_letter_log.py   dead letters read, and the marks of replays
         dead_letter_replay.py  them produced again, each once
         metrics.py           every Prometheus metric
@@ -108,6 +111,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         logs.py              log lines: text or JSON
         settings.py          file and environment to one frozen model
         settings_base.py     what its sections are made of
+        strict_yaml.py       YAML with no key twice
         settings_models.py   Kafka, parsing, worker
         settings_windows.py  windows
         settings_stores.py   stores
@@ -164,6 +168,8 @@ The map of the house. Imports go down this page and never up (an import-linter c
         anomaly_surprise.py  how surprising a deviation is
         anomaly_novelty.py   whether a pattern was ever seen
         anomaly_alert.py     when a score is worth telling
+        detection_rules.py   which series are judged, and how
+        policies.py          the kinds of policies there are
         scorecard.py         alerts a day, and what was found and how late
         detectors.py         detectors by name, with river's interface
         decimals.py          decimal text to doubles and back, exactly
@@ -173,6 +179,8 @@ The map of the house. Imports go down this page and never up (an import-linter c
 
     schemas/  the contracts: what is written to Kafka
         records.py           the records, as models
+        anomaly.py           what detection writes, as a model
+        detection_rule.py    what detection is told to do
         reasons.py           why something was not used: closed sets
         catalogue.py         the metric catalogue
         export.py            their JSON Schema

@@ -2,10 +2,15 @@
 
 import json
 
+from schemas.anomaly import Anomaly
 from schemas.records import AggregatedWindow, DeadLetter, Record
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-RECORDS: dict[str, type[Record]] = {"aggregated_window.json": AggregatedWindow, "dead_letter.json": DeadLetter}
+RECORDS: dict[str, type[Record]] = {
+    "aggregated_window.json": AggregatedWindow,
+    "anomaly.json": Anomaly,
+    "dead_letter.json": DeadLetter,
+}
 """The models by the name of their file in ``schemas/json/``."""
 
 

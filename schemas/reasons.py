@@ -37,3 +37,29 @@ class FilterReason(StrEnum):
     """A string field that the metric catalogue does not ask for."""
     NOT_FINITE = "not_finite"
     """NaN or infinity, also a number beyond the range of a double."""
+
+
+class PolicyRefusal(StrEnum):
+    """Why a record of ``policies`` changed nothing."""
+
+    KEY = "key"
+    """Its key is not ``KIND/ID``."""
+    VALUE = "value"
+    """Its value is no policy of that kind."""
+    TOO_LARGE = "too_large"
+    """Its value is larger than a policy may be."""
+
+
+class Unjudged(StrEnum):
+    """Why a window, or a value in it, was not judged."""
+
+    NOT_WATCHED = "not_watched"
+    """No rule and no entry of the metric catalogue asks for anything in it."""
+    SUPERSEDED = "superseded"
+    """The window was judged before, or a later one of its group: a verdict never changes."""
+    UNREADABLE = "unreadable"
+    """The record is no window: it went to ``dead-letters``."""
+    NO_VALUE = "no_value"
+    """The window has no such function of this field, as the first window of a counter has no rate."""
+    TOO_MANY = "too_many"
+    """A detector of river's is asked for by more series than the setting allows."""

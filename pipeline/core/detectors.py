@@ -15,7 +15,16 @@ from pipeline.core.anomaly import AnomalyBank, ScoreJudge
 from pipeline.core.anomaly_bank import GREATEST, Verdicts
 from pipeline.core.series import Array
 
-__all__ = ["BANK", "DETECTORS", "BankDetector", "DetectorError", "judge_series", "make_detector"]
+__all__ = [
+    "BANK",
+    "DETECTORS",
+    "BankDetector",
+    "DetectorError",
+    "Scorer",
+    "check_detector",
+    "judge_series",
+    "make_detector",
+]
 
 BANK = "bank"
 _LEARNT_FROM = 10
@@ -201,6 +210,20 @@ def make_detector(name: str, parameters: Mapping[str, Parameter] | None = None) 
         raise DetectorError(f"{name} with {given}: {error}") from error
 
 
+def check_detector(name: str, parameters: Mapping[str, Parameter]) -> None:
+    """Return if there is such a detector and it takes these parameters.
+
+    Raises
+    ------
+    DetectorError
+        See :func:`make_detector`; the bank takes no parameters.
+    """
+    if name != BANK:
+        make_detector(name, parameters)
+    elif parameters:
+        raise DetectorError(f"bank takes no parameters, got {', '.join(sorted(parameters))}")
+
+
 def judge_series(
     name: str,
     time_ms: Array,
@@ -229,9 +252,8 @@ def judge_series(
     DetectorError
         See :func:`make_detector`; the bank takes no parameters.
     """
+    check_detector(name, parameters or {})
     if name == BANK:
-        if parameters:
-            raise DetectorError(f"bank takes no parameters, got {', '.join(sorted(parameters))}")
         return AnomalyBank((zone,), rows=1).update(np.zeros(len(values), np.int64), time_ms, values)
     detector = make_detector(name, parameters)
     scores = np.array([_scored(detector, float(value)) for value in values])

@@ -79,6 +79,18 @@ class Metrics:
         self.write_retries = counter("write_retries", "Writes tried again.", of_reason)
         self.write_seconds = self._histogram("write_seconds", "Until a store answered a write.", WRITE_SECONDS)
 
+        self.judged_windows = counter("judged_windows", "Windows with values that were judged.", of_partition)
+        self.unjudged_windows = counter("unjudged_windows", "Windows left out.", (*of_partition, "reason"))
+        self.judged_samples = counter("judged_samples", "Values judged.", of_partition)
+        self.unjudged_samples = counter(
+            "unjudged_samples", "Watched values of judged windows left out.", (*of_partition, "reason")
+        )
+        self.anomalies = counter("anomalies", "Records of detection written.", ("stage", "kind", "level"))
+        self.started_series = counter("started_series", "Series that began to be judged.", of_partition)
+        self.expired_series = counter("expired_series", "Series forgotten.", of_partition)
+        self.policies = gauge("policies", "Policies in force.", ("stage", "kind"))
+        self.refused_policies = counter("refused_policies", "Records of policies that changed nothing.", of_reason)
+
         self.snapshot_bytes = gauge("snapshot_bytes", "State in the newest snapshot written.", ("stage",))
         self.snapshot_written_bytes = counter("snapshot_written_bytes", "Blocks written: what changed.", ("stage",))
         self.snapshot_seconds = self._histogram("snapshot_seconds", "Until a snapshot was whole.", SNAPSHOT_SECONDS)

@@ -18,6 +18,7 @@ from pipeline.runtime.settings_base import Section, SettingsError, is_secret
 from pipeline.runtime.settings_models import KafkaSettings, ParsingSettings, WorkerSettings
 from pipeline.runtime.settings_stores import StoreSettings
 from pipeline.runtime.settings_windows import WindowRuleSettings, WindowsSettings, WindowTiming
+from pipeline.runtime.strict_yaml import TWICE, StrictLoader
 
 __all__ = [
     "KafkaSettings",
@@ -94,17 +95,6 @@ class _Environment(EnvSettingsSource):
             return [part.strip() for part in str(value).split(",")] if is_plain_list else value
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """YAML without the rule that the last of two equal keys wins silently."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys: list[Any] = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for position, key in enumerate(keys):
-            if key in keys[:position]:
-                raise yaml.constructor.ConstructorError(None, None, "a key is there twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
 def load_settings(path: Path | None = None) -> Settings:
     """Return the settings in force: the defaults, over them the file, over it the environment.
 
@@ -146,11 +136,11 @@ def _read_file(path: Path) -> dict[str, Any]:
     if len(content) > LONGEST_FILE_BYTES:
         raise SettingsError([f"{path}: is larger than {LONGEST_FILE_BYTES} bytes"])
     try:
-        document = yaml.load(content, Loader=_StrictLoader)  # noqa: S506  a SafeLoader
+        document = yaml.load(content, Loader=StrictLoader)  # noqa: S506  a SafeLoader
     except yaml.MarkedYAMLError as error:
         # Only the scanner's and the parser's texts are free of the file's contents, which may be secrets.
         is_quotable = isinstance(error, (yaml.scanner.ScannerError, yaml.parser.ParserError))
-        reason = error.problem if is_quotable or error.problem == "a key is there twice" else "wrong alias, tag or key"
+        reason = error.problem if is_quotable or error.problem == TWICE else "wrong alias, tag or key"
         mark = error.problem_mark
         where = "" if mark is None else f" line {mark.line + 1}, column {mark.column + 1}:"
         # `from None`: the original carries an excerpt of the file
