@@ -137,6 +137,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         parsed.py            a metric, or a refusal
         text_records.py      a file's lines as records
         identity.py          identity tags of three generations, the resource
+        raw_samples.py       samples with the numbers of their series, without windows
         rekeying.py          records without a key, folded once
         letter_replay.py     what a dead letter becomes when it is replayed
         series.py            series and fields interned to integers
@@ -170,6 +171,16 @@ The map of the house. Imports go down this page and never up (an import-linter c
         anomaly_alert.py     when a score is worth telling
         detection_rules.py   which series are judged, and how
         policies.py          the kinds of policies there are
+        triggers.py          alerts of many series: samples in, events out
+        trigger_step.py      their step: a sample in, what it changes out
+        trigger_level.py     which level a value is of, which fires, what flaps
+        trigger_state.py     rules, alerts and events in columns
+        trigger_matching.py  which policies match which series
+        trigger_rules.py     the policies in force, as rows of rules
+        trigger_series.py    the series that are known, by number
+        trigger_alerts.py    the alerts there are, those of a series in a row
+        trigger_snapshot.py  all of it for a restart
+        alert_records.py     events as records, with ids and a text
         scorecard.py         alerts a day, and what was found and how late
         detectors.py         detectors by name, with river's interface
         decimals.py          decimal text to doubles and back, exactly
@@ -181,6 +192,15 @@ The map of the house. Imports go down this page and never up (an import-linter c
         records.py           the records, as models
         anomaly.py           what detection writes, as a model
         detection_rule.py    what detection is told to do
+        trigger_policy.py    when alerts fire and end
+        selection.py         which series a policy is about
+        alert.py             what triggers write, as a model
+        durations.py         how durations are written
+        scenario.py          what is done about an alert, step by step
+        channel.py           where somebody is told
+        script.py            what may be run, and its guards
+        silence.py           when nobody is told
+        mistakes.py          what is wrong with such a document
         reasons.py           why something was not used: closed sets
         catalogue.py         the metric catalogue
         export.py            their JSON Schema

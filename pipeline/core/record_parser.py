@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -15,7 +16,6 @@ from pipeline.core.identity import identity_refusal
 from pipeline.core.parsed import Metric, Refusal, TimestampUnit
 from pipeline.core.record import DEFAULT_MAX_BYTES, InputFormat, parse_record
 from pipeline.core.series import FORMAT_INFLUX, FORMAT_JSON, Bytes, Ints, SeriesTable
-from pipeline.core.window_store import WindowStore
 from schemas.reasons import DeadLetterReason, FilterReason
 
 _UNITS: Mapping[TimestampUnit, int] = {
@@ -111,6 +111,18 @@ class RefusedPart:
     value: bytes
 
 
+class RowRoom(Protocol):
+    """What keeps something of each row and column, and is told of new ones."""
+
+    def add_row(self, table: SeriesTable, row: int, rejected: tuple[int, int] | None) -> None:
+        """Make room for a new row; ``rejected`` is what a checkpoint knows of its samples that were too late."""
+        ...
+
+    def fit_columns(self, table: SeriesTable, row: int) -> None:
+        """Make room for all columns of a row, after some were added."""
+        ...
+
+
 class RecordParser:
     """Parses the records of one partition into columns, interning rows and fields on the way.
 
@@ -128,7 +140,7 @@ class RecordParser:
         Records since the start that held no metric at all, and that held one at least.
     """
 
-    def __init__(self, table: SeriesTable, store: WindowStore, options: ParseOptions) -> None:
+    def __init__(self, table: SeriesTable, store: RowRoom, options: ParseOptions) -> None:
         self._table = table
         self._store = store
         self._options = options
@@ -179,7 +191,7 @@ class RecordParser:
             record += 1
         return record
 
-    def adopt(self, table: SeriesTable, store: WindowStore) -> None:
+    def adopt(self, table: SeriesTable, store: RowRoom) -> None:
         """Go on with another table and store; no line may wait to be folded."""
         self._table, self._store = table, store
 

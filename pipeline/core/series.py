@@ -31,6 +31,7 @@ _NO_COLUMNS: dict[str, int] = {}
 WORD_BYTES = 8
 """Spare bytes behind texts that are copied by words."""
 
+_HEAD_END = b',"start_ms":'
 _PLAIN_NAME = re.compile(rb'[^\x00-\x20,=\\"]+')
 
 
@@ -250,9 +251,10 @@ class SeriesTable:
         row = self.row_count
         rule = self._rule_of(measurement, canonical)
         resource = self.intern_resource(resource_of(canonical))
-        head = b'{"measurement":%b,"tags":%b,"start_ms":' % (
+        head = b'{"measurement":%b,"tags":%b%b' % (
             json.dumps(measurement, ensure_ascii=False).encode(),
             json.dumps(canonical, ensure_ascii=False, separators=(",", ":")).encode(),
+            _HEAD_END,
         )
         self.rows = RowTable(*(grown(column, row + 1) for column in self.rows))
         self.heads = grown(self.heads, self._heads_used + len(head) + WORD_BYTES)
@@ -277,6 +279,13 @@ class SeriesTable:
     def identities(self) -> list[str]:
         """Each row's measurement and canonical tags as JSON, in the order of the rows."""
         return list(self._rows)
+
+    def name(self, row: int) -> tuple[str, dict[str, str]]:
+        """Give a row's measurement and canonical tags."""
+        start = int(self.rows.head_start[row])
+        head = self.heads[start : start + int(self.rows.head_length[row])].tobytes()
+        name = json.loads(head.removesuffix(_HEAD_END) + b"}")
+        return name["measurement"], name["tags"]
 
     def intern_resource(self, name: str) -> int:
         """Give the number of a resource, a new one to a new name."""

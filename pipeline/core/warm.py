@@ -5,8 +5,11 @@ import numpy as np
 from pipeline.core.aggregator import PartitionAggregator
 from pipeline.core.anomaly import AnomalyBank, ScoreJudge
 from pipeline.core.audit_samples import ALWAYS, PartitionSamples
+from pipeline.core.raw_samples import RawSamples
 from pipeline.core.record_parser import ParseOptions, batch_of
+from pipeline.core.triggers import SAMPLES, SeriesName, TriggerBank
 from pipeline.core.window_rules import WindowRules
+from schemas.trigger_policy import trigger_policy
 
 _INFLUX = b'net,host=a bytes_sent=%di,load=0.5,up=true,name="x" %d'
 _JSON = b'{"fields":{"bytes_sent":%d,"load":0.5},"name":"net","tags":{"host":"a"},"timestamp":%d}'
@@ -14,7 +17,7 @@ _START_S = 1_600_000_000
 
 
 def warm() -> None:
-    """Run a few records through an aggregator, a restart and the closing of silent resources included, and the audit.
+    """Run a few records through an aggregator (with a restart and silent resources), the audit, detectors and triggers.
 
     Compiling takes about half a minute the first time; the results are cached beside the modules (or in
     ``NUMBA_CACHE_DIR``), and loading them afterwards takes less than a second.
@@ -32,6 +35,8 @@ def warm() -> None:
     again.add(batch, 0 if checkpoint is None else checkpoint.offset, len(values), now_ms)
     again.rest(now_ms + 3_600_000)
     again.finish()
+    for _ in RawSamples(ParseOptions()).read(batch, 0, len(values), now_ms):
+        pass
     times = np.arange(3)
     AnomalyBank().update(np.zeros(3, np.int64), times, np.ones(3))
     ScoreJudge().update(np.ones(3), times, np.ones(3))
@@ -39,6 +44,10 @@ def warm() -> None:
         0, WindowRules(), ParseOptions(), start_ms=0, end_ms=now_ms, processed_until=0, now_ms=now_ms
     )
     samples.add(batch, np.full(len(values), ALWAYS, np.int64))
+    triggers = TriggerBank()
+    triggers.put_policy(trigger_policy({"id": "warm", "levels": {"info": {"fire": 1}}}), at_ms=0)
+    triggers.evaluate(np.full(3, triggers.series(SeriesName(SAMPLES, "net", "load", {}))), times, np.ones(3), times)
+    triggers.expire(now_ms)
 
 
 if __name__ == "__main__":
