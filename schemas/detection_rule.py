@@ -3,14 +3,16 @@
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from schemas.anomaly import Function
+from schemas.selection import Part, Target, Where
+
+__all__ = ["LEAST_LEVEL", "DetectionRule", "Levels", "Parameter", "Target", "Where"]
 
 LEAST_LEVEL = 1.5
 """Scores below have no reason: they are never told."""
 
-Glob = Annotated[str, Field(min_length=1, max_length=500)]
 Parameter = bool | int | float
 
 
@@ -25,31 +27,7 @@ def _known_zone(name: str) -> str:
 ZoneName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_known_zone)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class Where(_Part):
-    """Which series."""
-
-    measurement: Glob = Field("*", description="Glob that the measurement must match.")
-    field: Glob = Field("*", description="Glob that the field must match.")
-    tags: dict[str, Glob] = Field(
-        default={}, max_length=50, description="Globs that these tags must match; a missing tag matches nothing."
-    )
-
-
-class Target(_Part):
-    """Whose series: globs of identity tags, all of which must match."""
-
-    ns_id: Glob = Field("*", description="Namespace.")
-    infra_id: Glob = Field("*", description="Infrastructure (MCI, MCIS, MCK8s).")
-    node_id: Glob = Field("*", description="Node.")
-    region: Glob = Field("*", description="Region.")
-    csp: Glob = Field("*", description="Cloud provider.")
-
-
-class Levels(_Part):
+class Levels(Part):
     """From which scores on a value is told at a level."""
 
     info: float = Field(1.5, ge=LEAST_LEVEL, le=100, description="From here info.")
@@ -63,7 +41,7 @@ class Levels(_Part):
         return self
 
 
-class DetectionRule(_Part):
+class DetectionRule(Part):
     """One rule: the value of ``policies`` under the key ``detection/ID``.
 
     Of several rules that match a series the first in the order of their ids counts; a rule that is not enabled does not

@@ -7,11 +7,15 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from pipeline.core.detection_rules import detection_rule
+from schemas.trigger_policy import trigger_policy
 
 DEFAULT_KIND: Final = "trigger"
 """Of a document that does not say."""
 
-KINDS: Final[Mapping[str, Callable[[Any], BaseModel]]] = {"detection": detection_rule}
+KINDS: Final[Mapping[str, Callable[[Any], BaseModel]]] = {
+    "detection": detection_rule,
+    "trigger": trigger_policy,
+}
 """By kind: what makes a policy of a decoded document, and raises ValueError for what is wrong in it."""
 
 
