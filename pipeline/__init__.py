@@ -35,6 +35,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         dead_letter_rows.py  them counted, and the newest kept
         dead_letter_output.py  them printed
         topics.py            list, check, apply and render the topics
+        stores.py            check and make the databases
         config.py            the settings in force, or every mistake in them
         schemas.py           the JSON Schema files of the records
         loading.py           how commands take their settings
@@ -75,7 +76,11 @@ The map of the house. Imports go down this page and never up (an import-linter c
     pipeline/stores/  keep windows and give them back
         base.py              what every store can do
         factory.py           one store from its settings
+        setup.py             whether databases are there, and making them
         influxdb.py          InfluxDB 2
+        influxdb_connection.py  requests to one bucket
+        influxdb_writing.py  lines in requests of many
+        influxdb_bucket.py   the bucket itself
         influxdb_errors.py   what its error answers mean
         flux.py              its queries
         revisions.py         which revisions it was given lately
@@ -161,6 +166,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         audit_values.py      values as hashes that add up
         influx_encoding.py   a window as a line for InfluxDB
         influx_escaping.py   the names in it
+        rendezvous.py        which of several databases has a series
         anomaly.py           the detectors of many series, a batch at a time
         anomaly_bank.py      their step: a sample in, what is told of it out
         anomaly_state.py     what they know, in columns
@@ -169,7 +175,13 @@ The map of the house. Imports go down this page and never up (an import-linter c
         anomaly_surprise.py  how surprising a deviation is
         anomaly_novelty.py   whether a pattern was ever seen
         anomaly_alert.py     when a score is worth telling
+        detection.py         one partition: windows in, verdicts out
+        detection_series.py  its series, and their rows in the bank
+        detection_records.py its verdicts as JSON
+        detection_state.py   a restart of it
         detection_rules.py   which series are judged, and how
+        host_anomaly.py      many anomalous series of a resource: one incident
+        named_detector.py    a detector of river's that a restart can replay
         policies.py          the kinds of policies there are
         triggers.py          alerts of many series: samples in, events out
         trigger_step.py      their step: a sample in, what it changes out
@@ -183,6 +195,19 @@ The map of the house. Imports go down this page and never up (an import-linter c
         alert_records.py     events as records, with ids and a text
         scorecard.py         alerts a day, and what was found and how late
         detectors.py         detectors by name, with river's interface
+        downsample.py        series in, chunks of kept points out
+        downsample_state.py  what it knows of them, in columns
+        downsample_series.py  its step: a sample in, chunks cut, late ones revised
+        downsample_encode.py  one chunk encoded
+        downsample_profile.py  what a series is like
+        downsample_signal.py  its usual deviation and its rare values
+        downsample_budget.py  how many points a chunk may keep
+        downsample_pins.py   samples that stay at any cost
+        downsample_merge.py  points taken away, the cheapest first
+        downsample_levels.py  encoders whose points are held
+        downsample_lines.py  encoders whose points are joined
+        downsample_points.py  kept points, and how far off they are
+        downsample_decode.py  kept points back to values
         decimals.py          decimal text to doubles and back, exactly
         words.py             bytes eight at a time
         compiled.py          how the kernels are compiled
@@ -201,6 +226,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         script.py            what may be run, and its guards
         silence.py           when nobody is told
         mistakes.py          what is wrong with such a document
+        downsampled.py       a chunk of down-sampled history
         reasons.py           why something was not used: closed sets
         catalogue.py         the metric catalogue
         export.py            their JSON Schema

@@ -117,7 +117,7 @@ class Audit:
         self._find_absent(spills.needed_parts, spills.parts, Fault.PART_MISSING)
         if self._deep:
             self._judge_values(spills.again, windows, namer)
-            for number, store in enumerate(self._settings.stores):
+            for number, store in enumerate(self._settings.regional_stores):
                 rejected = letters.rejected.get(f"{SINK}-{store.name}", [])
                 if stores.compare(number, committed[store.name], rejected, self._on_read, is_whole=self._is_whole):
                     report.undecided.append(f"store {store.name} has not been given all windows of the period yet")

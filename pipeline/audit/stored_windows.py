@@ -20,7 +20,7 @@ from pipeline.runtime.settings import Settings, StoreSettings
 from pipeline.runtime.topic_reader import committed_offsets
 from pipeline.stages.region_route import Destination, RegionRoute
 from pipeline.stores import Store, StoredValue
-from pipeline.stores.factory import EMBEDDED_RETENTION_MS, open_store
+from pipeline.stores.factory import embedded_retention_ms, open_store
 
 SINK: Final = "sink"
 _GATHERED_VALUES: Final = 50_000
@@ -28,11 +28,9 @@ _DAY_MS: Final = 86_400_000
 
 
 def store_numbers(settings: Settings) -> Callable[[bytes], int]:
-    """Give what tells the number of the store that takes a record of ``metrics.agg``, -1 for none.
-
-    Where no store has regions each takes everything: then it is 0.
-    """
-    routes = [RegionRoute(store, settings.stores) for store in settings.stores]
+    """Give what tells the number of the regional store that takes a record of ``metrics.agg``, -1 for none."""
+    stores = settings.regional_stores
+    routes = [RegionRoute(store, stores) for store in stores]
 
     def store_of(value: bytes) -> int:
         for number, route in enumerate(routes):
@@ -69,20 +67,20 @@ class StoreAudit:
         start_ms: int,
         end_ms: int,
     ) -> None:
-        self._settings = settings
+        self._kafka = settings.kafka
+        self._stores = settings.regional_stores
         self._windows = windows
         self._directory = directory
         self._namer = namer
         self._findings = findings
         self._start_ms, self._end_ms = start_ms, end_ms
-        self._shared = not any(store.regions for store in settings.stores)
 
     def committed(self, partitions: list[int], timeout_s: float) -> dict[str, Ints]:
         """Give for each store the offsets of ``metrics.agg`` up to which it was written; ask before reading those."""
         found = {}
-        for store in self._settings.stores:
-            group = f"{self._settings.kafka.group_prefix}-{SINK}-{store.name}"
-            offsets = committed_offsets(self._settings.kafka, group, topics.METRICS_AGG, partitions, timeout_s)
+        for store in self._stores:
+            group = f"{self._kafka.group_prefix}-{SINK}-{store.name}"
+            offsets = committed_offsets(self._kafka, group, topics.METRICS_AGG, partitions, timeout_s)
             found[store.name] = np.array([offsets.get(partition, 0) for partition in partitions], np.int64)
         return found
 
@@ -104,7 +102,7 @@ class StoreAudit:
         StoreUnavailable
             When it does not answer.
         """
-        options = self._settings.stores[number]
+        options = self._stores[number]
         spill = Spill(self._directory, f"store-{number}", STORE_ROW, merged_store)
         with closing(open_store(options, read_only=True)) as store:
             _read(store, spill, self._start_ms, self._end_ms, lambda read: on_read(f"store {options.name}", read, None))
@@ -127,14 +125,14 @@ class StoreAudit:
         places = np.array(rejected, np.int64).reshape(-1, 2)
         oldest_ms = 0
         if options.kind == "embedded":
-            oldest_ms = time.time_ns() // 1_000_000 - EMBEDDED_RETENTION_MS + _DAY_MS
+            oldest_ms = time.time_ns() // 1_000_000 - embedded_retention_ms(options) + _DAY_MS
         waiting = 0
         worst: dict[Fault, Array] = {}
         for records, kept in joined(self._windows, spill):
             verdict = compare_store(
                 records,
                 kept,
-                store=0 if self._shared else number,
+                store=number,
                 written_until=written_until,
                 rejected=place_numbers(places[:, 0], places[:, 1]),
                 oldest_ms=oldest_ms,

@@ -22,6 +22,7 @@ from pipeline.cli import (
     schemas,
     scorecard,
     simulate,
+    stores,
     topics,
     up,
     worker,
@@ -43,6 +44,7 @@ _COMMANDS = (
     audit,
     doctor,
     topics,
+    stores,
     config,
     schemas,
 )

@@ -122,7 +122,7 @@ def _lag(settings: "Settings", reader: "TopicReader", timeout_s: float) -> Itera
 
     prefix = settings.kafka.group_prefix
     groups = [(f"{prefix}-aggregate", topics.METRICS_RAW)]
-    groups += [(f"{prefix}-sink-{store.name}", topics.METRICS_AGG) for store in settings.stores]
+    groups += [(f"{prefix}-sink-{store.name}", topics.METRICS_AGG) for store in settings.regional_stores]
     for group, topic in groups:
         partitions = reader.partitions(topic)
         committed = committed_offsets(settings.kafka, group, topic, partitions, timeout_s)

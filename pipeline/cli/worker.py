@@ -100,5 +100,5 @@ def _stages(settings: "Settings", metrics: "Metrics") -> "list[Stage]":
         from pipeline.stages.sink import SinkStage
         from pipeline.stores.factory import open_store
 
-        running.extend(SinkStage(settings, metrics, store, open_store(store)) for store in settings.stores)
+        running.extend(SinkStage(settings, metrics, store, open_store(store)) for store in settings.regional_stores)
     return running

@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from pipeline.runtime.settings_base import Section, SettingsError, is_secret
 from pipeline.runtime.settings_models import KafkaSettings, ParsingSettings, WorkerSettings
-from pipeline.runtime.settings_stores import StoreSettings
+from pipeline.runtime.settings_stores import StoreSettings, checked_together
 from pipeline.runtime.settings_windows import WindowRuleSettings, WindowsSettings, WindowTiming
 from pipeline.runtime.strict_yaml import TWICE, StrictLoader
 
@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     parsing: ParsingSettings = Field(ParsingSettings(), title="Parsing", description="How records are read.")
     windows: WindowsSettings = Field(WindowsSettings(), title="Windows", description="Size and closing of windows.")
     stores: tuple[StoreSettings, ...] = Field(
-        (), max_length=100, title="Stores", description="The databases that windows are written to."
+        (), max_length=100, title="Stores", description="The databases that are written to."
     )
     worker: WorkerSettings = Field(WorkerSettings(), title="Worker", description="What a worker process runs.")
 
@@ -75,12 +75,19 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     @model_validator(mode="after")
-    def _unique_store_names(self) -> Self:
-        names = [store.name for store in self.stores]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"stores must have different names, but {', '.join(twice)} is there twice")
+    def _stores_fit_together(self) -> Self:
+        checked_together(self.stores)
         return self
+
+    @property
+    def regional_stores(self) -> tuple[StoreSettings, ...]:
+        """The stores that windows are written to."""
+        return tuple(store for store in self.stores if store.role == "regional")
+
+    @property
+    def integrated_store(self) -> StoreSettings | None:
+        """The store of the compressed history, anomalies and alerts; none where there is none."""
+        return next((store for store in self.stores if store.role == "integrated"), None)
 
 
 class _Environment(EnvSettingsSource):

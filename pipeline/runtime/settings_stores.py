@@ -8,6 +8,10 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from pipeline.runtime.settings_base import PositiveDuration, Section, read_secret_file
 
+_DAY_MS = 86_400_000
+INTEGRATED_FEEDS = ("downsampled", "anomalies", "alerts")
+"""What the integrated store is given, each by a consumer group that ends so."""
+
 
 def _http_url(url: str) -> str:
     parts = urlsplit(url)
@@ -25,6 +29,9 @@ class StoreSettings(Section):
         pattern=r"^[a-z0-9-]{1,63}$", title="Name", description="Unique name; its consumer group ends with it."
     )
     kind: Literal["influxdb", "embedded"] = Field(title="Kind", description="InfluxDB 2, or a SQLite file of our own.")
+    role: Literal["regional", "integrated"] = Field(
+        "regional", title="Role", description="Windows of regions, or the compressed history and events of all."
+    )
     regions: tuple[str, ...] = Field(
         (), title="Regions", description="Globs of the regions it takes; empty: whatever no other store takes."
     )
@@ -48,6 +55,25 @@ class StoreSettings(Section):
         2, ge=1, le=64, title="Requests in flight", description="Requests that may wait for an answer at a time."
     )
     path: Path | None = Field(None, title="Path", description="The SQLite file of an embedded store.")
+    retention_days: float | None = Field(
+        None,
+        gt=0,
+        le=36_500,
+        allow_inf_nan=False,
+        title="Retention",
+        description="Days that it keeps; none: for ever, 7 days of windows in an embedded one.",
+    )
+
+    @property
+    def retention_ms(self) -> int | None:
+        """How long it keeps what it is given, as far as the settings say."""
+        return None if self.retention_days is None else round(self.retention_days * _DAY_MS)
+
+    @model_validator(mode="after")
+    def _fits_its_role(self) -> Self:
+        if self.role == "integrated" and self.regions:
+            raise ValueError("regions are for role regional: the integrated store takes the history of all")
+        return self
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
@@ -81,3 +107,20 @@ class StoreSettings(Section):
         if self.token_file is not None:
             return read_secret_file(self.token_file, where=f"stores.{self.name}.token_file")
         return None if self.token is None else self.token.get_secret_value()
+
+
+def checked_together(stores: tuple[StoreSettings, ...]) -> None:
+    """Raise ValueError if stores cannot stand beside each other: equal names, groups or files, two integrated ones."""
+    names = [store.name for store in stores]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"stores must have different names, but {', '.join(twice)} is there twice")
+    integrated = [store.name for store in stores if store.role == "integrated"]
+    if len(integrated) > 1:
+        raise ValueError(f"at most one store has role integrated, but {', '.join(integrated)} have it")
+    alike = {f"{name}-{feed}" for name in integrated for feed in INTEGRATED_FEEDS}.intersection(names)
+    if alike:
+        raise ValueError(f"a store named {alike.pop()} would share a consumer group of the store {integrated[0]}")
+    paths = [store.path for store in stores if store.path is not None]
+    if len(set(paths)) < len(paths):
+        raise ValueError("each embedded store needs a path of its own")

@@ -1,7 +1,7 @@
 """One store from its settings."""
 
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pipeline.stores.base import Store
 from pipeline.stores.embedded import EmbeddedStore
@@ -58,15 +58,18 @@ class StoreOptions(Protocol):
         """The file of an embedded store."""
         ...
 
+    @property
+    def retention_ms(self) -> int | None:
+        """How long it keeps what it is given, as far as the settings say."""
+        ...
+
     def read_token(self) -> str | None:
         """Return InfluxDB's token."""
         ...
 
 
-def open_store(
-    options: StoreOptions, *, read_only: bool = False, retention_ms: int | None = EMBEDDED_RETENTION_MS
-) -> Store:
-    """Return the store that the options describe, open.
+def open_store(options: StoreOptions, *, read_only: bool = False) -> Store:
+    """Return the store of windows that the options describe, open.
 
     Parameters
     ----------
@@ -74,8 +77,6 @@ def open_store(
         A store's section of the settings.
     read_only
         Whether an embedded store's file is only read; it must be there then.
-    retention_ms
-        How long an embedded store keeps windows; none: for ever. InfluxDB's bucket has its own rule.
 
     Raises
     ------
@@ -87,21 +88,37 @@ def open_store(
     if options.kind == "embedded":
         if options.path is None:
             raise ValueError("an embedded store needs a path")
-        return EmbeddedStore(options.path, retention_ms=retention_ms, read_only=read_only)
+        return EmbeddedStore(options.path, retention_ms=embedded_retention_ms(options), read_only=read_only)
+    from pipeline.stores.influxdb import InfluxStore  # noqa: PLC0415 - half a second that an embedded store never needs
+
+    return InfluxStore(
+        **influxdb_place(options), batch_lines=options.batch_lines, requests_in_flight=options.requests_in_flight
+    )
+
+
+def influxdb_place(options: StoreOptions) -> dict[str, Any]:
+    """Return what leads to a bucket of InfluxDB, as `InfluxConnection` takes it.
+
+    Raises
+    ------
+    ValueError
+        If it is another kind of store, or something is missing.
+    """
     if options.kind != "influxdb":
         raise ValueError(f"unknown kind of store {options.kind!r}: use influxdb or embedded")
     token = options.read_token()
     if options.url is None or options.org is None or options.bucket is None or token is None:
         raise ValueError("an InfluxDB store needs url, org, bucket and a token")
-    from pipeline.stores.influxdb import InfluxStore  # noqa: PLC0415 - half a second that an embedded store never needs
+    return {
+        "url": options.url,
+        "org": options.org,
+        "bucket": options.bucket,
+        "token": token,
+        "compress": options.gzip,
+        "timeout_s": options.timeout_s,
+    }
 
-    return InfluxStore(
-        url=options.url,
-        org=options.org,
-        bucket=options.bucket,
-        token=token,
-        compress=options.gzip,
-        batch_lines=options.batch_lines,
-        timeout_s=options.timeout_s,
-        requests_in_flight=options.requests_in_flight,
-    )
+
+def embedded_retention_ms(options: StoreOptions) -> int:
+    """Return how long an embedded store of windows keeps them."""
+    return EMBEDDED_RETENTION_MS if options.retention_ms is None else options.retention_ms

@@ -1,19 +1,11 @@
 """InfluxDB 2 as a store: ready-made line protocol through influxdb-client's synchronous API."""
 
-import gzip
 import re
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import NamedTuple
 
 import orjson
-from influxdb_client.client.flux_csv_parser import FluxCsvParserException, FluxQueryException
-from influxdb_client.client.influxdb_client import InfluxDBClient
-from influxdb_client.rest import ApiException
-from influxdb_client.service.write_service import WriteService
-from urllib3.exceptions import HTTPError
 
 from pipeline.core.influx_encoding import encode_window
 from pipeline.stores.base import (
@@ -23,20 +15,18 @@ from pipeline.stores.base import (
     Point,
     Rejected,
     StoredValue,
-    StoreUnavailable,
     WriteResult,
     always,
     check_query,
     check_range,
 )
 from pipeline.stores.flux import range_query, scan_query, top_query
-from pipeline.stores.influxdb_errors import Refusal, refusal_or_unavailable
+from pipeline.stores.influxdb_connection import InfluxConnection, tags_of, time_ms_of
+from pipeline.stores.influxdb_writing import Lines, LineWriter
 from pipeline.stores.revisions import NewestRevisions
 
 _REMEMBERED_WINDOWS = 100_000
-_FAST_GZIP_LEVEL = 1  # the client's own level 9 costs 94 µs a line of 1 kB
 _END_OF_SERIES = re.compile(rb"(?<!\\) ")
-_NO_TAGS = frozenset({"result", "table", "_time", "_start", "_stop", "_value", "_measurement", "_field"})
 
 
 class _Line(NamedTuple):
@@ -89,26 +79,17 @@ class InfluxStore:
         timeout_s: float = 10.0,
         requests_in_flight: int = 2,
     ) -> None:
-        if "@" in urlsplit(url).netloc:
-            raise ValueError("the URL of InfluxDB must not carry a user or password: give a token")
-        if not token or not token.isascii() or not token.isprintable():
-            raise ValueError("the token of InfluxDB is empty or holds characters that cannot stand in a header")
-        self._where = f"InfluxDB at {url}, bucket {bucket!r}"
-        self._org = org
         self._bucket = bucket
-        self._token = token
-        self._compress = compress
-        self._batch_lines = batch_lines
-        self._client = InfluxDBClient(
+        self._connection = InfluxConnection(
             url=url,
-            token=token,
             org=org,
-            timeout=round(timeout_s * 1000),
-            retries=False,
-            connection_pool_maxsize=requests_in_flight + 1,
+            bucket=bucket,
+            token=token,
+            compress=compress,
+            timeout_s=timeout_s,
+            connections=requests_in_flight + 1,
         )
-        self._writing = WriteService(self._client.api_client)  # type: ignore[no-untyped-call]  # it has no types
-        self._threads = ThreadPoolExecutor(requests_in_flight, thread_name_prefix="influxdb-write")
+        self._writer = LineWriter(self._connection, batch_lines=batch_lines, requests_in_flight=requests_in_flight)
         self._newest = NewestRevisions(_REMEMBERED_WINDOWS)
 
     def write(self, records: Sequence[bytes], is_mine: Callable[[], bool] = always) -> WriteResult:
@@ -139,7 +120,7 @@ class InfluxStore:
             superseded += other is not None
             lines[line.window] = line
         ready = list(lines.values())
-        refused = self._send_all(ready, is_mine)
+        refused = self._writer.write([Lines(line.position, line.line) for line in ready], is_mine)
         for line in ready:
             self._newest.remember(line.window, line.revision)
         return WriteResult(
@@ -179,10 +160,7 @@ class InfluxStore:
             tags=tags or {},
             max_points=max_points,
         )
-        points = [
-            Point(round(row["_time"].timestamp() * 1000), float(row["_value"]), _tags(row))
-            for row in self._query(query)
-        ]
+        points = [Point(time_ms_of(row), float(row["_value"]), tags_of(row)) for row in self._connection.rows(query)]
         return sorted(points, key=lambda point: (point.start_ms, sorted(point.tags.items())))
 
     def query_top(
@@ -210,91 +188,26 @@ class InfluxStore:
             n=n,
             by_tag=by_tag,
         )
-        points = [Point(start_ms, float(row["_value"]), _tags(row)) for row in self._query(query)]
+        points = [Point(start_ms, float(row["_value"]), tags_of(row)) for row in self._connection.rows(query)]
         return sorted(points, key=lambda point: (-point.value, sorted(point.tags.items())))
 
     def scan(self, start_ms: int, end_ms: int) -> Generator[StoredValue, None, None]:
         """Yield what the bucket has of a range: see `Store.scan`. A field that names no function is not ours."""
         check_range(start_ms, end_ms)
-        for row in self._rows(scan_query(self._bucket, start_ms=start_ms, end_ms=end_ms)):
+        for row in self._connection.rows(scan_query(self._bucket, start_ms=start_ms, end_ms=end_ms)):
             field, _, function = row["_field"].rpartition("_")
             if function in FUNCTIONS and isinstance(row["_value"], int | float):
-                time_ms = round(row["_time"].timestamp() * 1000)
-                yield StoredValue(row["_measurement"], _tags(row), time_ms, field, function, float(row["_value"]))
+                value = float(row["_value"])
+                yield StoredValue(row["_measurement"], tags_of(row), time_ms_of(row), field, function, value)
 
     def ping(self) -> None:
         """Return if InfluxDB answers and takes the token for this bucket; raise `StoreUnavailable` if not."""
-        self._post(b"# nothing\n")
+        self._connection.post(b"# nothing\n")
 
     def close(self) -> None:
         """Give up requests that have not started, wait for the others and close the connections."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
-        self._client.close()  # type: ignore[no-untyped-call]
-
-    def _send_all(self, lines: list[_Line], is_mine: Callable[[], bool]) -> list[Rejected]:
-        batches = [lines[at : at + self._batch_lines] for at in range(0, len(lines), self._batch_lines)]
-        if len(batches) == 1:
-            return self._send(batches[0], is_mine)
-        sent = [self._threads.submit(self._send, batch, is_mine) for batch in batches]
-        refused: list[Rejected] = []
-        failure: StoreUnavailable | None = None
-        for future in sent:
-            try:
-                refused += future.result()
-            except StoreUnavailable as error:
-                failure = failure or error
-        if failure is not None:
-            raise failure
-        return refused
-
-    def _send(self, lines: list[_Line], is_mine: Callable[[], bool]) -> list[Rejected]:
-        """Write one request's lines, halving it as long as it is refused; return the lines refused alone."""
-        refused: list[Rejected] = []
-        pending = [lines]
-        while pending:
-            part = pending.pop()
-            if not is_mine():
-                raise StoreUnavailable(
-                    f"{self._where}: another worker may have these windows by now, nothing is written"
-                )
-            refusal = self._post(b"\n".join([line.line for line in part]))
-            if refusal is None:
-                continue
-            if len(part) == 1:
-                refused.append(Rejected(part[0].position, refusal.message))
-            else:
-                half = len(part) // 2
-                pending += [part[half:], part[:half]]
-        return refused
-
-    def _post(self, body: bytes) -> Refusal | None:
-        """Send one body; return why its content was refused, or none if it was taken."""
-        encoding: dict[str, str] = {}
-        if self._compress:
-            body = gzip.compress(body, compresslevel=_FAST_GZIP_LEVEL, mtime=0)
-            encoding["content_encoding"] = "gzip"
-        try:
-            self._writing.post_write(  # type: ignore[no-untyped-call]
-                org=self._org, bucket=self._bucket, body=body, precision="ms", **encoding
-            )
-        except ApiException as error:
-            return refusal_or_unavailable(error, where=self._where, secret=self._token)
-        except (HTTPError, UnicodeDecodeError) as error:
-            raise StoreUnavailable(f"{self._where}: no answer: {error}") from error
-        return None
-
-    def _query(self, query: str) -> list[dict[str, Any]]:
-        return list(self._rows(query))
-
-    def _rows(self, query: str) -> Iterator[dict[str, Any]]:
-        try:
-            for record in self._client.query_api().query_stream(query):
-                yield record.values
-        except ApiException as error:
-            refusal = refusal_or_unavailable(error, where=self._where, secret=self._token)
-            raise StoreUnavailable(f"{self._where}: the query was refused: {refusal.message}") from error
-        except (HTTPError, UnicodeDecodeError, FluxCsvParserException, FluxQueryException) as error:
-            raise StoreUnavailable(f"{self._where}: the query failed: {error}") from error
+        self._writer.close()
+        self._connection.close()
 
 
 def _encoded(index: int, record: bytes) -> _Line:
@@ -305,7 +218,3 @@ def _encoded(index: int, record: bytes) -> _Line:
     end = _END_OF_SERIES.search(line)
     series = line if end is None else line[: end.start()]
     return _Line(index, series + line[line.rindex(b" ") :], window["revision"], line)
-
-
-def _tags(row: Mapping[str, Any]) -> dict[str, str]:
-    return {key: value for key, value in row.items() if key not in _NO_TAGS and value is not None}

@@ -252,6 +252,44 @@ def test_every_setting_has_a_title_and_a_description() -> None:
     assert lacking == []
 
 
+@pytest.mark.parametrize(
+    ("stores", "mistake"),
+    [
+        (
+            "{name: a, role: integrated, path: x}, {name: b, role: integrated, path: y}",
+            "at most one store has role integrated, but a, b have it",
+        ),
+        (
+            "{name: a, role: integrated, path: x}, {name: a-alerts, path: y}",
+            "a store named a-alerts would share a consumer group of the store a",
+        ),
+        ("{name: a, path: x}, {name: b, path: x}", "each embedded store needs a path of its own"),
+    ],
+)
+def test_stores_that_cannot_stand_beside_each_other_are_refused(stores: str, mistake: str, tmp_path: Path) -> None:
+    path = written(tmp_path, f"stores: [{stores.replace('{', '{kind: embedded, ')}]")
+
+    assert mistakes_in(path) == [f"{path}: {mistake}"]
+
+
+def test_an_integrated_store_has_no_regions(tmp_path: Path) -> None:
+    path = written(tmp_path, "stores: [{name: a, kind: embedded, path: x, role: integrated, regions: [eu]}]")
+
+    mistake = "regions are for role regional: the integrated store takes the history of all"
+    assert mistakes_in(path) == [f"{path}: stores[0]: {mistake}"]
+
+
+def test_stores_are_told_apart_by_their_roles(tmp_path: Path) -> None:
+    text = (
+        "{name: a, kind: embedded, path: x, retention_days: 0.5}, {name: b, kind: embedded, path: y, role: integrated}"
+    )
+    settings = load_settings(written(tmp_path, f"stores: [{text}]"))
+
+    assert [(store.name, store.retention_ms) for store in settings.regional_stores] == [("a", 43_200_000)]
+    assert settings.integrated_store is not None
+    assert (settings.integrated_store.name, settings.integrated_store.retention_ms) == ("b", None)
+
+
 def test_two_stores_of_one_name_are_refused(tmp_path: Path) -> None:
     path = written(tmp_path, "stores: [{name: a, kind: embedded, path: x}, {name: a, kind: embedded, path: y}]")
 

@@ -21,6 +21,7 @@ class Options:
     timeout_s: float = 10.0
     requests_in_flight: int = 2
     path: Path | None = None
+    retention_ms: int | None = None
     secret: str | None = field(default=None, repr=False)
 
     def read_token(self) -> str | None:

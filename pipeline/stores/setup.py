@@ -1,0 +1,111 @@
+"""Whether the databases are there and keep what they are given for as long as the settings say; and making them so."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pipeline.stores.factory import StoreOptions, influxdb_place, open_store
+
+_DAY_MS = 86_400_000
+
+
+class NamedOptions(StoreOptions, Protocol):
+    """A store's section of the settings."""
+
+    @property
+    def name(self) -> str:
+        """The store's name."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoreDifference:
+    """One thing that is not as the settings have it."""
+
+    store: str
+    setting: str
+    wanted: str
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSetup:
+    """What `apply` did, and what it left alone."""
+
+    done: tuple[str, ...] = ()
+    left: tuple[StoreDifference, ...] = ()
+
+
+def check(options: NamedOptions) -> list[StoreDifference]:
+    """Return how a store's database differs from the settings.
+
+    Parameters
+    ----------
+    options
+        The store's section of the settings. Without ``retention_days`` any retention will do.
+
+    Raises
+    ------
+    StoreUnavailable
+        If the database does not answer, or the file is no store.
+    ValueError
+        If something that the kind needs is missing.
+    """
+    if options.kind == "embedded":
+        path = _file_of(options)
+        if not path.exists():
+            return [StoreDifference(options.name, "file", str(path), "missing")]
+        open_store(options, read_only=True).close()
+        return []
+    from pipeline.stores.influxdb_bucket import InfluxBucket  # noqa: PLC0415 - slow, and only for InfluxDB
+
+    with InfluxBucket(influxdb_place(options)) as bucket:
+        return _differences(options, bucket.retention_ms())
+
+
+def apply(options: NamedOptions) -> StoreSetup:
+    """Make what is missing, and lengthen a retention that is too short; delete nothing.
+
+    Raises
+    ------
+    StoreUnavailable, ValueError
+        As `check`.
+    """
+    if options.kind == "embedded":
+        path = _file_of(options)
+        existed = path.exists()
+        open_store(options, read_only=existed).close()
+        return StoreSetup() if existed else StoreSetup((f"made the file {path}",))
+    from pipeline.stores.influxdb_bucket import InfluxBucket  # noqa: PLC0415 - slow, and only for InfluxDB
+
+    wanted_ms = options.retention_ms
+    with InfluxBucket(influxdb_place(options)) as bucket:
+        found_ms = bucket.retention_ms()
+        if found_ms is None:
+            bucket.create(wanted_ms or 0)
+            return StoreSetup((f"made the bucket {bucket.name}, kept {_kept(wanted_ms or 0)}",))
+        left = _differences(options, found_ms)
+        if left and wanted_ms is not None and 0 < found_ms < wanted_ms:
+            bucket.lengthen(wanted_ms)
+            change = f"raised the retention of bucket {bucket.name} from {_kept(found_ms)} to {_kept(wanted_ms)}"
+            return StoreSetup((change,))
+        return StoreSetup(left=tuple(left))
+
+
+def _differences(options: NamedOptions, found_ms: int | None) -> list[StoreDifference]:
+    if found_ms is None:
+        return [StoreDifference(options.name, "bucket", str(options.bucket), "missing")]
+    wanted_ms = options.retention_ms
+    if wanted_ms is None or wanted_ms == found_ms:
+        return []
+    return [StoreDifference(options.name, "retention", _kept(wanted_ms), _kept(found_ms))]
+
+
+def _file_of(options: NamedOptions) -> Path:
+    if options.path is None:
+        raise ValueError("an embedded store needs a path")
+    return options.path
+
+
+def _kept(retention_ms: int) -> str:
+    return "for ever" if retention_ms == 0 else f"{retention_ms / _DAY_MS:g} d"
