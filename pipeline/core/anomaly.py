@@ -67,6 +67,7 @@ class AnomalyBank:
     """
 
     def __init__(self, zones: Sequence[tzinfo] = (UTC,), rows: int = 16) -> None:
+        self._zones = list(zones)
         self._calendar = calendar(zones)
         self._bank = new_bank(rows)
         self._zone = np.zeros(rows, np.int64)
@@ -80,6 +81,13 @@ class AnomalyBank:
     def bytes_a_series(self) -> int:
         """What one series takes in memory."""
         return sum(column[:1].nbytes for column in (*self._bank, self._zone))
+
+    def add_zone(self, zone: tzinfo) -> int:
+        """Give the place of a time zone among those that series may have; one that is new is put at the end."""
+        if zone not in self._zones:
+            self._zones.append(zone)
+            self._calendar = calendar(self._zones)
+        return self._zones.index(zone)
 
     def grow(self, rows: int) -> None:
         """Make room for ``rows`` series, those that are there kept."""
@@ -107,8 +115,8 @@ class AnomalyBank:
         IndexError
             If there is no such zone.
         """
-        if not 0 <= zone < len(self._calendar.first) - 1:
-            raise IndexError(f"zone must be 0 to {len(self._calendar.first) - 2}, got {zone}")
+        if not 0 <= zone < len(self._zones):
+            raise IndexError(f"zone must be 0 to {len(self._zones) - 1}, got {zone}")
         self.grow(row + 1)
         clear(self._bank, row)
         self._zone[row] = zone
@@ -135,6 +143,34 @@ class AnomalyBank:
         if not judge(rows, time_ms, values, self._zone, self._calendar, self._bank, verdicts):
             raise ValueError(f"rows must be 0 to {self.rows - 1}, got {rows.min()} to {rows.max()}")
         return verdicts
+
+    def update_scored(self, rows: Array, scores: Array, time_ms: Array, values: Array) -> Verdicts:
+        """Judge the raw scores of other detectors, each by those before it.
+
+        Parameters
+        ----------
+        rows, time_ms, values
+            As in :meth:`update`.
+        scores : float64[n]
+            What another detector said of each sample: greater is stranger, below 0 as 0; not finite: no sample.
+
+        Raises
+        ------
+        ValueError
+            If the lengths differ, or a row is out of range.
+        """
+        rows, time_ms, values = _columns(rows, time_ms, values)
+        scores = np.ascontiguousarray(scores, np.float64)
+        if len(scores) != len(values):
+            raise ValueError(f"scores must be as many as values, got {len(scores)} and {len(values)}")
+        verdicts = _room(len(values))
+        if not judge_scored(rows, scores, time_ms, values, self._zone, self._calendar, self._bank, verdicts):
+            raise ValueError(f"rows must be 0 to {self.rows - 1}, got {rows.min()} to {rows.max()}")
+        return verdicts
+
+    def first_rows(self, count: int) -> Bank:
+        """Give the live state of the first rows: it goes on changing."""
+        return Bank(*(column[:count] for column in self._bank))
 
     def take(self, rows: Array) -> Bank:
         """Give a copy of the state of some series, for a checkpoint."""
@@ -168,25 +204,11 @@ class ScoreJudge:
     """
 
     def __init__(self, zone: tzinfo = UTC) -> None:
-        self._calendar = calendar((zone,))
-        self._bank = new_bank(1)
-        self._zone = np.zeros(1, np.int64)
+        self._bank = AnomalyBank((zone,), rows=1)
 
     def update(self, scores: Array, time_ms: Array, values: Array) -> Verdicts:
-        """Judge raw scores (greater is stranger, below 0 as 0; not finite: no sample) by those before them.
-
-        Raises
-        ------
-        ValueError
-            If the lengths differ.
-        """
-        _, time_ms, values = _columns(time_ms, time_ms, values)
-        scores = np.ascontiguousarray(scores, np.float64)
-        if len(scores) != len(values):
-            raise ValueError(f"scores must be as many as values, got {len(scores)} and {len(values)}")
-        verdicts = _room(len(values))
-        judge_scored(scores, time_ms, values, self._zone, self._calendar, self._bank, verdicts)
-        return verdicts
+        """Judge raw scores, as :meth:`AnomalyBank.update_scored` does."""
+        return self._bank.update_scored(np.zeros(len(values), np.int64), scores, time_ms, values)
 
 
 def _columns(rows: Array, time_ms: Array, values: Array) -> tuple[Array, Array, Array]:

@@ -80,20 +80,32 @@ def judge(
 
 @compiled
 def judge_scored(
-    scores: Array, time_ms: Array, values: Array, zones: Array, calendar: Calendar, bank: Bank, out: Verdicts
-) -> None:
-    """Judge samples of row 0 by the scores that another detector gave them."""
+    rows: Array,
+    scores: Array,
+    time_ms: Array,
+    values: Array,
+    zones: Array,
+    calendar: Calendar,
+    bank: Bank,
+    out: Verdicts,
+) -> bool:
+    """Judge samples by the scores that another detector gave them; False if there is no such row."""
+    for i in range(len(rows)):
+        if rows[i] < 0 or rows[i] >= len(zones):
+            return False
     for i in range(len(values)):
         _clear_verdict(i, out)
         if math.isfinite(values[i]) and math.isfinite(scores[i]):
-            hour, _ = local_hour(time_ms[i], zones[0], calendar)
-            usual = bank.number[0, SCALE + RESIDUAL]
+            row = rows[i]
+            hour, _ = local_hour(time_ms[i], zones[row], calendar)
+            usual = bank.number[row, SCALE + RESIDUAL]
             most = _MOST_TIMES_USUAL * usual if usual > 0 else GREATEST
-            strange = surprise(min(max(scores[i], 0.0), most), RESIDUAL, 0, bank)
-            mean = bank.number[0, MEAN]
-            bank.number[0, MEAN] = mean + max(1.0 / (bank.number[0, COUNT] + 1.0), 0.01) * (values[i] - mean)
+            strange = surprise(min(max(scores[i], 0.0), most), RESIDUAL, row, bank)
+            mean = bank.number[row, MEAN]
+            bank.number[row, MEAN] = mean + max(1.0 / (bank.number[row, COUNT] + 1.0), 0.01) * (values[i] - mean)
             reason = SPIKE if values[i] >= mean else DIP
-            _tell(strange, reason, min(max(values[i], -GREATEST), GREATEST), hour, 0, bank, i, out)
+            _tell(strange, reason, min(max(values[i], -GREATEST), GREATEST), hour, row, bank, i, out)
+    return True
 
 
 @compiled

@@ -111,6 +111,13 @@ class DetectionRules:
         self._rules: Sequence[DetectionRule] = sorted(
             (rule for rule in rules if rule.enabled), key=lambda rule: rule.id
         )
+        self._watched = {metric.measurement for metric in catalogue.metrics if metric.watched}
+
+    def may_watch(self, measurement: str, tags: Mapping[str, str]) -> bool:
+        """Tell whether any field of a measurement and tag set might be judged."""
+        return measurement in self._watched or any(
+            rule.detector != NOT_JUDGED and _is_for(rule, measurement, tags) for rule in self._rules
+        )
 
     def watch_of(self, measurement: str, name: str, tags: Mapping[str, str]) -> Watch | None:
         """Give how a series is judged; None for one that is not.
@@ -122,7 +129,10 @@ class DetectionRules:
         tags : mapping of str to str
             Its canonical tags.
         """
-        rule = next((each for each in self._rules if _matches(each, measurement, name, tags)), None)
+        rule = next(
+            (each for each in self._rules if fnmatchcase(name, each.where.field) and _is_for(each, measurement, tags)),
+            None,
+        )
         function = RATE if self._catalogue.kind_of(measurement, name) == "counter" else AVERAGE
         if rule is None:
             metric = self._catalogue.find(measurement, name)
@@ -138,12 +148,11 @@ class DetectionRules:
         )
 
 
-def _matches(rule: DetectionRule, measurement: str, name: str, tags: Mapping[str, str]) -> bool:
-    where = rule.where
+def _is_for(rule: DetectionRule, measurement: str, tags: Mapping[str, str]) -> bool:
+    """Tell whether a rule is for fields of a measurement and tag set."""
     return (
-        fnmatchcase(measurement, where.measurement)
-        and fnmatchcase(name, where.field)
-        and _all_match(where.tags, tags)
+        fnmatchcase(measurement, rule.where.measurement)
+        and _all_match(rule.where.tags, tags)
         and (not rule.targets or any(_is_of(target, tags) for target in rule.targets))
     )
 

@@ -20,6 +20,7 @@ __all__ = [
     "DETECTORS",
     "BankDetector",
     "DetectorError",
+    "Parameter",
     "Scorer",
     "check_detector",
     "judge_series",
