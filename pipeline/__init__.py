@@ -24,7 +24,9 @@ The map of the house. Imports go down this page and never up (an import-linter c
         scorecard.py         what detection would have told on a history
         series_plot.py       a series drawn with characters
         series_image.py      series drawn into a PNG
-        series_files.py      such files as columns of times and values
+        backtest.py          when policies would have fired on a history
+        backtest_files.py    files through the triggers
+        series_files.py      CSV files as columns of times and values
         query.py             windows back from a store
         dead_letters.py      list, show and replay dead letters
         policy.py            applies, lists and deletes policies
@@ -58,7 +60,10 @@ The map of the house. Imports go down this page and never up (an import-linter c
     pipeline/stages/  move: decode, one core call, send; one file a stage, in the order of the data
         aggregate.py         metrics.raw to windows on metrics.agg, with its checkpoints
         aggregate_metrics.py the sample balance of it
+        detect.py            metrics.agg to verdicts on anomalies, with its snapshots
+        detect_metrics.py    what it counts
         sink.py              metrics.agg to a store, with patience while it is down
+        raw_input.py         what is taken of metrics.raw by every stage that reads it
         region_route.py      which store a window goes to
         dead_letters.py      what every stage does with bytes it cannot use
 
@@ -119,6 +124,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         strict_yaml.py       YAML with no key twice
         settings_models.py   Kafka, parsing, worker
         settings_windows.py  windows
+        settings_detect.py   detection
         settings_stores.py   stores
         local_pipeline.py    broker, topics and worker as children
         embedded_broker.py   the broker in memory
@@ -191,6 +197,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         trigger_rules.py     the policies in force, as rows of rules
         trigger_series.py    the series that are known, by number
         trigger_alerts.py    the alerts there are, those of a series in a row
+        trigger_inputs.py    samples and windows by the triggers' series
         trigger_snapshot.py  all of it for a restart
         alert_records.py     events as records, with ids and a text
         scorecard.py         alerts a day, and what was found and how late

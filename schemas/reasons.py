@@ -37,6 +37,8 @@ class FilterReason(StrEnum):
     """A string field that the metric catalogue does not ask for."""
     NOT_FINITE = "not_finite"
     """NaN or infinity, also a number beyond the range of a double."""
+    OVERFLOW = "overflow"
+    """Finite, and so great that a sum over a chunk of down-sampling would not be; such values have windows."""
 
 
 class PolicyRefusal(StrEnum):

@@ -30,7 +30,8 @@ from pipeline.runtime.checkpoints import CheckpointStore
 from pipeline.runtime.producer import RecordProducer
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.topic_reader import TopicReader
-from pipeline.stages.aggregate import STAGE, parse_options, window_rules
+from pipeline.stages.aggregate import STAGE, window_rules
+from pipeline.stages.raw_input import parse_options
 from schemas.catalogue import load_catalogue
 
 CLOSE_TIMEOUT_S: Final = 5.0

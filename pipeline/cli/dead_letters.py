@@ -175,8 +175,8 @@ def _replay(
     config: Path | None, bootstrap: str | None, timeout_s: float, on_read: Callable[[str, int], None]
 ) -> "Replay":
     from pipeline.runtime.dead_letter_replay import Replay
-    from pipeline.stages.aggregate import parse_options
     from pipeline.stages.dead_letters import MAX_VALUE_BYTES
+    from pipeline.stages.raw_input import parse_options
 
     settings = settings_or_exit(config, bootstrap)
     return Replay(

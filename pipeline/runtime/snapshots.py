@@ -83,6 +83,8 @@ class SnapshotStore:
         Of the process.
     results
         What the stage produces its results with: those that a snapshot speaks for are acknowledged before it begins.
+    interval_s
+        Seconds between two snapshots of a partition; none: ``worker.snapshot_interval_s``.
     topic, blocks_topic
         The compacted topics.
 
@@ -100,6 +102,7 @@ class SnapshotStore:
         metrics: Metrics,
         *,
         results: RecordProducer,
+        interval_s: float | None = None,
         topic: str = CHECKPOINTS,
         blocks_topic: str = CHECKPOINT_BLOCKS,
     ) -> None:
@@ -109,7 +112,7 @@ class SnapshotStore:
         cache = None if directory is None else SnapshotCache(directory)
         self._stage = stage
         self._version = version
-        self._interval_s = settings.worker.snapshot_interval_s
+        self._interval_s = settings.worker.snapshot_interval_s if interval_s is None else interval_s
         self._results = results
         self._stall_seconds = metrics.snapshot_stall_seconds.labels(stage)
         self._shadow = ShadowBuffer()

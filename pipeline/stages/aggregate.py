@@ -12,10 +12,8 @@ import topics
 from pipeline.core.aggregator import Output, PartitionAggregator
 from pipeline.core.checkpoint import AggregateCheckpoint, CheckpointError
 from pipeline.core.identity import NO_RESOURCE
-from pipeline.core.parsed import TimestampUnit
-from pipeline.core.record import InputFormat
 from pipeline.core.record_batch import RecordColumns
-from pipeline.core.record_parser import ParseOptions, RecordBatch
+from pipeline.core.record_parser import RecordBatch
 from pipeline.core.rekeying import ORIGIN_HEADER, RESOURCE_HEADER, Origin, OriginLedger, split_by_resource
 from pipeline.core.series import WindowRule
 from pipeline.core.window_rules import MatchingRule, WindowRules
@@ -27,6 +25,7 @@ from pipeline.runtime.stage import StageContext
 from pipeline.runtime.topic_identity import topic_id
 from pipeline.stages.aggregate_metrics import AggregateMetrics
 from pipeline.stages.dead_letters import DeadLetters
+from pipeline.stages.raw_input import parse_options
 from schemas.catalogue import load_catalogue
 
 logger = logging.getLogger(__name__)
@@ -46,18 +45,6 @@ def window_rules(settings: Settings) -> WindowRules:
         rules=tuple(
             MatchingRule(WindowRule(*windows.timing_of(rule)), rule.measurement, rule.tags) for rule in windows.rules
         ),
-    )
-
-
-def parse_options(settings: Settings) -> ParseOptions:
-    """Give what the settings accept as input."""
-    parsing = settings.parsing
-    return ParseOptions(
-        input_format=InputFormat(parsing.format),
-        influx_unit=TimestampUnit(parsing.influx_timestamp_unit),
-        json_unit=TimestampUnit(parsing.json_timestamp_unit),
-        max_bytes=parsing.max_record_bytes,
-        future_limit_ms=parsing.future_limit_ms,
     )
 
 
