@@ -26,6 +26,8 @@ The map of the house. Imports go down this page and never up (an import-linter c
         series_image.py      series drawn into a PNG
         backtest.py          when policies would have fired on a history
         backtest_files.py    files through the triggers
+        backtest.py          when policies would have fired on a history
+        backtest_files.py    files through the triggers
         series_files.py      CSV files as columns of times and values
         query.py             windows back from a store
         dead_letters.py      list, show and replay dead letters
@@ -200,6 +202,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         trigger_inputs.py    samples and windows by the triggers' series
         trigger_snapshot.py  all of it for a restart
         alert_records.py     events as records, with ids and a text
+        trigger_inputs.py    samples and windows by the triggers' series
         scorecard.py         alerts a day, and what was found and how late
         detectors.py         detectors by name, with river's interface
         downsample.py        series in, chunks of kept points out

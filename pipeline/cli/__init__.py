@@ -12,6 +12,7 @@ from pipeline import __version__
 from pipeline.cli import (
     aggregate,
     audit,
+    backtest,
     config,
     dead_letters,
     detect,
@@ -39,6 +40,7 @@ _COMMANDS = (
     parse,
     detect,
     scorecard,
+    backtest,
     policy,
     dead_letters,
     audit,

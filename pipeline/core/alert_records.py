@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import orjson
 
-from pipeline.core.identity import resource_of
+from pipeline.core.identity import NO_RESOURCE, resource_of
 from pipeline.core.series import Array
 from pipeline.core.trigger_matching import SeriesName, source_of
 from pipeline.core.trigger_state import NEVER, NONE, REASONS, STATES, Events
@@ -109,7 +109,7 @@ def _text(
     value: float | None,
     threshold: float | None,
 ) -> str:
-    what = f"{policy.title or policy.id}: {name.measurement} {name.field} of {resource_of(name.tags)}"
+    what = f"{policy.title or policy.id}: {name.measurement} {name.field}{_whose(name)}"
     now = LEVELS[level - 1] if level else "OK"
     if reason in {AlertReason.WENT_SILENT, AlertReason.CAME_BACK}:
         silent = duration_text(round(1000 * (value or 0.0)))
@@ -119,6 +119,14 @@ def _text(
     function = "" if policy.on == "sample" else f"{source_of(policy).removeprefix('window:')} "
     side = "back beyond" if reason in _FALLS else policy.compare
     return f"{what} is {function}{value:.6g}, {side} {threshold:.6g}: {now} ({reason.value})"
+
+
+def _whose(name: SeriesName) -> str:
+    """Give whose a series is, or its tags where nobody's, for a text."""
+    resource = resource_of(name.tags)
+    if resource != NO_RESOURCE:
+        return f" of {resource}"
+    return "".join(f" {key}={value}" for key, value in name.tags.items())
 
 
 def _finite(value: float) -> float | None:
