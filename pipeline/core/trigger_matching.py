@@ -65,14 +65,7 @@ def mismatch(policy: TriggerPolicy, name: SeriesName) -> str | None:
 
 def matches(policy: TriggerPolicy, name: SeriesName) -> bool:
     """Tell whether a policy is about a series."""
-    where = policy.where
-    return (
-        source_of(policy) == name.source
-        and _fits(name.measurement, where.measurement)
-        and _fits(name.field, where.field)
-        and all(key in name.tags and _fits(name.tags[key], glob) for key, glob in where.tags.items())
-        and (not policy.targets or any(_is_of(target, name.tags) for target in policy.targets))
-    )
+    return mismatch(policy, name) is None
 
 
 class PolicyIndex:
