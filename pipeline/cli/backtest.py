@@ -147,9 +147,10 @@ def _read(history: "Backtest", path: Path, columns: "CsvColumns | None") -> int:
 
 def _summary(policy: "TriggerPolicy", names: "Sequence[SeriesName]", events: "Sequence[AlertEvent]") -> str:
     """Return what a policy came to: how often one would have been told, and why; or why it matches nothing."""
-    from pipeline.core.trigger_matching import mismatch
+    from pipeline.core.trigger_matching import Selector
 
-    refused = [mismatch(policy, name) for name in names] if policy.on in {"sample", "silence"} else []
+    selector = Selector(policy)
+    refused = [selector.mismatch(name) for name in names] if policy.on in {"sample", "silence"} else []
     if refused and all(refused):
         return f"{policy.id}: matches none of the series: {refused[0]}"
     mine = [event for event in events if event.policy == policy.id]

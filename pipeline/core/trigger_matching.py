@@ -4,18 +4,24 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import translate
 from functools import lru_cache
+from itertools import product
 from typing import Final, NamedTuple
 
 from schemas.selection import Target
 from schemas.trigger_policy import TriggerPolicy
 
-__all__ = ["SAMPLES", "PolicyIndex", "SeriesName", "matches", "mismatch", "source_of"]
+__all__ = ["SAMPLES", "PolicyIndex", "Selector", "SeriesName", "source_of"]
 
 SAMPLES: Final = "sample"
 """Where raw values come from; silence is judged by them too."""
 
 _WILD: Final = re.compile(r"[*?\[]")
-_Key = tuple[str, str]
+_ANY: Final = ""
+"""Stands for what a policy does not ask for literally; nothing is called so."""
+_NO_TAG: Final = ("", "")
+_Place = tuple[str, str, str, tuple[str, str]]
+"""Source, measurement, field, and a tag with its value."""
+_Globs = tuple[tuple[str, str], ...]
 
 
 class SeriesName(NamedTuple):
@@ -42,30 +48,60 @@ def source_of(policy: TriggerPolicy) -> str:
     return SAMPLES if policy.on == "silence" else policy.on
 
 
-def mismatch(policy: TriggerPolicy, name: SeriesName) -> str | None:
-    """Give the first thing about a series that a policy does not match, for a reader; None if it matches."""
-    where = policy.where
-    if source_of(policy) != name.source:
-        return f"on {source_of(policy)} is not {name.source}"
-    for key, glob, text in (
-        ("where.measurement", where.measurement, name.measurement),
-        ("where.field", where.field, name.field),
-    ):
-        if not _fits(text, glob):
-            return f"{key} {glob!r} does not match {text!r}"
-    for key, glob in where.tags.items():
-        if key not in name.tags:
-            return f"where.tags.{key} {glob!r}: the series has no such tag"
-        if not _fits(name.tags[key], glob):
-            return f"where.tags.{key} {glob!r} does not match {name.tags[key]!r}"
-    if policy.targets and not any(_is_of(target, name.tags) for target in policy.targets):
-        return "none of its targets"
-    return None
+class Selector:
+    """Tells which series a policy is about.
 
+    Parameters
+    ----------
+    policy
+        The policy.
+    """
 
-def matches(policy: TriggerPolicy, name: SeriesName) -> bool:
-    """Tell whether a policy is about a series."""
-    return mismatch(policy, name) is None
+    def __init__(self, policy: TriggerPolicy) -> None:
+        where = policy.where
+        self.policy_id = policy.id
+        self.source = source_of(policy)
+        self._measurement, self._field = where.measurement, where.field
+        self._tags: _Globs = tuple(where.tags.items())
+        self._targets = tuple(_asked(target) for target in policy.targets)
+
+    def matches(self, name: SeriesName) -> bool:
+        """Tell whether the policy is about a series."""
+        return (
+            self.source == name.source
+            and _fits(name.measurement, self._measurement)
+            and _fits(name.field, self._field)
+            and _all_fit(self._tags, name.tags)
+            and (not self._targets or any(_all_fit(target, name.tags) for target in self._targets))
+        )
+
+    def mismatch(self, name: SeriesName) -> str | None:
+        """Give the first thing about a series that the policy does not match, for a reader; None if it matches."""
+        if self.source != name.source:
+            return f"on {self.source} is not {name.source}"
+        if not _fits(name.measurement, self._measurement):
+            return f"where.measurement {self._measurement!r} does not match {name.measurement!r}"
+        if not _fits(name.field, self._field):
+            return f"where.field {self._field!r} does not match {name.field!r}"
+        for key, glob in self._tags:
+            if key not in name.tags:
+                return f"where.tags.{key} {glob!r}: the series has no such tag"
+            if not _fits(name.tags[key], glob):
+                return f"where.tags.{key} {glob!r} does not match {name.tags[key]!r}"
+        return None if self.matches(name) else "none of its targets"
+
+    def places(self) -> Iterator[list[_Place]]:
+        """Yield where it may stand in an index: all series that it is about lead to one of the places of a choice."""
+        head = self.source, _literal(self._measurement), _literal(self._field)
+        for key, glob in self._tags:
+            if _literal(glob):
+                yield [(*head, (key, glob))]
+        targets = [dict(target) for target in self._targets]
+        for key in targets[0] if targets else ():
+            globs = dict.fromkeys(target.get(key, "*") for target in targets)
+            if all(_literal(glob) for glob in globs):
+                yield [(*head, (key, glob)) for glob in globs]
+        yield [(*head, _NO_TAG)]
 
 
 class PolicyIndex:
@@ -73,77 +109,58 @@ class PolicyIndex:
 
     Notes
     -----
-    Each policy stands under the rarest text that a series must have to match it: a tag's or target's value, its field
-    or its measurement. Ten thousand policies for one machine each are one comparison for a series, not ten thousand.
+    Each policy stands under its measurement, its field, and the tag whose value the fewest others ask for.
+    Ten thousand policies for one machine each are one comparison for a series, not ten thousand.
     """
 
     def __init__(self) -> None:
-        self._places: dict[_Key, dict[str, TriggerPolicy]] = {}
-        self._keys_of: dict[str, list[_Key]] = {}
+        self._places: dict[_Place, dict[str, Selector]] = {}
+        self._places_of: dict[str, list[_Place]] = {}
 
-    def put(self, policy: TriggerPolicy) -> None:
+    def put(self, selector: Selector) -> None:
         """Add a policy, or replace the one of its id."""
-        self.drop(policy.id)
-        keys = min(_choices(policy), key=self._crowd)
-        self._keys_of[policy.id] = keys
-        for key in keys:
-            self._places.setdefault(key, {})[policy.id] = policy
+        self.drop(selector.policy_id)
+        places = min(selector.places(), key=self._crowd)
+        self._places_of[selector.policy_id] = places
+        for place in places:
+            self._places.setdefault(place, {})[selector.policy_id] = selector
 
     def drop(self, policy_id: str) -> None:
         """Take a policy out, if it is there."""
-        for key in self._keys_of.pop(policy_id, []):
-            place = self._places[key]
-            del place[policy_id]
-            if not place:
-                del self._places[key]
+        for place in self._places_of.pop(policy_id, []):
+            there = self._places[place]
+            del there[policy_id]
+            if not there:
+                del self._places[place]
 
     def matching(self, name: SeriesName) -> list[str]:
         """Give the ids of the policies that match a series, sorted."""
-        keys = (("", ""), ("measurement", name.measurement), ("field", name.field), *_tag_keys(name.tags.items()))
-        found = {
-            policy.id
-            for key in keys
-            if key in self._places
-            for policy in self._places[key].values()
-            if matches(policy, name)
-        }
+        tags = (_NO_TAG, *name.tags.items())
+        found: set[str] = set()
+        for measurement, field, tag in product((name.measurement, _ANY), (name.field, _ANY), tags):
+            there = self._places.get((name.source, measurement, field, tag), {})
+            found.update(selector.policy_id for selector in there.values() if selector.matches(name))
         return sorted(found)
 
-    def _crowd(self, keys: list[_Key]) -> int:
-        return max(len(self._places.get(key, ())) for key in keys)
+    def _crowd(self, places: list[_Place]) -> int:
+        return max(len(self._places.get(place, ())) for place in places)
 
 
-def _choices(policy: TriggerPolicy) -> Iterator[list[_Key]]:
-    """Yield the places that a policy may stand at, each of which all of its series lead to; the last always does."""
-    where = policy.where
-    yield from ([key] for key in _tag_keys(_literal(where.tags)))
-    targets = [dict(_literal(target.model_dump())) for target in policy.targets]
-    for name in targets[0] if targets else ():
-        if all(name in target for target in targets):
-            yield list(dict.fromkeys(_tag_keys((name, target[name]) for target in targets)))
-    yield from ([key] for key in _literal({"field": where.field}))
-    yield from ([key] for key in _literal({"measurement": where.measurement}))
-    yield [("", "")]
+def _asked(target: Target) -> _Globs:
+    """Give what a target says; what it leaves open holds for any series."""
+    return tuple((key, glob) for key, glob in target.model_dump().items() if glob != "*")
 
 
-def _literal(globs: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    return ((key, glob) for key, glob in globs.items() if not _WILD.search(glob))
+def _literal(glob: str) -> str:
+    return _ANY if _WILD.search(glob) else glob
 
 
-def _tag_keys(tags: Iterable[tuple[str, str]]) -> Iterator[_Key]:
-    """Yield the tags as keys that no measurement or field is taken for."""
-    return ((f"tags.{key}", value) for key, value in tags)
-
-
-def _is_of(target: Target, tags: Mapping[str, str]) -> bool:
-    """Tell whether all that a target says holds; what it leaves open holds for any series."""
-    return all(glob == "*" or (key in tags and _fits(tags[key], glob)) for key, glob in target)
+def _all_fit(globs: Iterable[tuple[str, str]], tags: Mapping[str, str]) -> bool:
+    return all(key in tags and _fits(tags[key], glob) for key, glob in globs)
 
 
 def _fits(text: str, glob: str) -> bool:
-    if glob == "*":
-        return True
-    return text == glob if not _WILD.search(glob) else _pattern(glob).match(text) is not None
+    return text == glob or glob == "*" or _pattern(glob).match(text) is not None
 
 
 @lru_cache(maxsize=32_768)

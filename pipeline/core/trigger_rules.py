@@ -67,6 +67,7 @@ class RuleTable:
             column = LEVELS.index(name) + 1
             rules.fire[row, column] = level.fire
             rules.reset[row, column] = np.nan if level.reset is None else level.reset
+        rules.easiest[row] = next((level.fire for level in policy.levels.given().values()), np.nan)
         rules.pending_ms[row] = policy.pending // _MILLISECOND
         rules.keep_ms[row] = policy.keep_firing // _MILLISECOND
         rules.repeat_ms[row] = policy.repeat // _MILLISECOND

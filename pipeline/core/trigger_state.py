@@ -58,6 +58,7 @@ class Rules(NamedTuple):
     compare: Array  # int8
     fire: Array  # float64[policies, LEVEL_COLUMNS]: NaN where there is no such level
     reset: Array  # float64[policies, LEVEL_COLUMNS]: NaN where there is none
+    easiest: Array  # float64: fire of the least serious level
     pending_ms: Array  # int64
     keep_ms: Array  # int64
     repeat_ms: Array  # int64: 0 for never
@@ -79,7 +80,6 @@ class Alerts(NamedTuple):
     turned_ms: Array  # int64[alerts, LEVEL_COLUMNS]: since when the condition is, or is not, of this level or more
     changes: Array  # int64: bits: whether the level changed at a sample, the newest lowest
     last_ms: Array  # int64: event time of the newest sample
-    last_value: Array  # float64
     last_offset: Array  # int64
     told_ms: Array  # int64: when it was told last
     repeats: Array  # int32
@@ -116,6 +116,7 @@ def new_rules() -> Rules:
         compare=np.zeros(0, np.int8),
         fire=np.zeros((0, LEVEL_COLUMNS)),
         reset=np.zeros((0, LEVEL_COLUMNS)),
+        easiest=np.zeros(0),
         flap_history=np.zeros(0, np.int32),
         flap_low=np.zeros(0),
         flap_high=np.zeros(0),
@@ -130,7 +131,6 @@ def new_alerts() -> Alerts:
     return Alerts(
         **{name: np.zeros(0, kind) for name, kind in (small | rows | long).items()},
         turned_ms=np.zeros((0, LEVEL_COLUMNS), np.int64),
-        last_value=np.zeros(0),
     )
 
 

@@ -4,15 +4,16 @@ import math
 
 import numpy as np
 
-from pipeline.core.compiled import compiled
+from pipeline.core.compiled import compiled, compiled_inline
 from pipeline.core.series import Array, Ints
-from pipeline.core.trigger_level import condition_level, deciding_threshold, firing_level, flaps, turn
+from pipeline.core.trigger_level import compares, condition_level, deciding_threshold, firing_level, flaps, turn
 from pipeline.core.trigger_state import (
     AT_ALERT,
     AT_SAMPLE,
     BEGAN,
     BEGAN_ENDED,
     CAME_BACK,
+    EQUAL,
     EVALUATIONS,
     EVENTS,
     FIRING,
@@ -34,6 +35,7 @@ from pipeline.core.trigger_state import (
     REPEAT_DUE,
     STILL_FIRING,
     SUPPRESSED,
+    UNEQUAL,
     WENT_SILENT,
     Alerts,
     Events,
@@ -82,7 +84,10 @@ def evaluate(
             if time_ms[i] < alerts.last_ms[alert]:
                 counts[LATE] += 1
             else:
-                _step(alert, i, time_ms[i], value[i], offset[i], rules, alerts, events)
+                if not _is_quiet(alert, time_ms[i], value[i], rules, alerts):
+                    _step(alert, i, time_ms[i], value[i], offset[i], rules, alerts, events)
+                alerts.last_ms[alert] = time_ms[i]
+                alerts.last_offset[alert] = offset[i]
             alert = alerts.following[alert]
         counts[AT_ALERT] = NONE
     return True
@@ -107,6 +112,19 @@ def expire(until_ms: int, rules: Rules, alerts: Alerts, used: int, events: Event
     return True
 
 
+@compiled_inline
+def _is_quiet(alert: int, time_ms: int, value: float, rules: Rules, alerts: Alerts) -> bool:
+    """Tell whether a sample leaves an alert as it is, which almost all do: nothing fires, nothing is silent."""
+    policy = alerts.policy[alert]
+    silence_ms = rules.silence_ms[policy]
+    state = alerts.state[alert]
+    if silence_ms > 0:
+        return state == OK and time_ms - silence_ms <= alerts.last_ms[alert]
+    compare = rules.compare[policy]
+    simple = compare != EQUAL and compare != UNEQUAL
+    return state == OK and alerts.changes[alert] == 0 and simple and not compares(value, compare, rules.easiest[policy])
+
+
 @compiled
 def _step(
     alert: int, i: int, time_ms: int, value: float, offset: int, rules: Rules, alerts: Alerts, events: Events
@@ -116,9 +134,6 @@ def _step(
         _hear(alert, i, time_ms, offset, policy, rules, alerts, events)
     else:
         _judge(alert, i, time_ms, value, offset, policy, rules, alerts, events)
-    alerts.last_ms[alert] = time_ms
-    alerts.last_value[alert] = value
-    alerts.last_offset[alert] = offset
 
 
 @compiled

@@ -7,7 +7,7 @@ import numpy as np
 from pipeline.core.alert_records import Origin, alert_event
 from pipeline.core.series import Array
 from pipeline.core.trigger_alerts import AlertTable
-from pipeline.core.trigger_matching import SAMPLES, PolicyIndex, SeriesName, matches, source_of
+from pipeline.core.trigger_matching import SAMPLES, PolicyIndex, Selector, SeriesName, source_of
 from pipeline.core.trigger_rules import RuleTable
 from pipeline.core.trigger_series import SeriesNumbers
 from pipeline.core.trigger_snapshot import TriggerState, read_state, state_of
@@ -125,10 +125,10 @@ class TriggerBank:
         if row is not None and _compared(self._rules.policy(row)) == _compared(policy):
             return self._edit(row, policy, at_ms)
         ended = [] if row is None else self._take_out(row, POLICY_CHANGED, at_ms)
-        row = self._rules.put(policy)
-        self._index.put(policy)
-        for number, name in self._series.of_source(source_of(policy)):
-            if matches(policy, name):
+        row, selector = self._rules.put(policy), Selector(policy)
+        self._index.put(selector)
+        for number, name in self._series.of_source(selector.source):
+            if selector.matches(name):
                 self._bind(number, row)
         return ended
 
@@ -138,15 +138,15 @@ class TriggerBank:
         return [] if row is None else self._take_out(row, POLICY_DELETED, at_ms)
 
     def _edit(self, row: int, policy: TriggerPolicy, at_ms: int) -> list[AlertEvent]:
-        before = self._rules.policy(row)
+        before, selector = self._rules.policy(row), Selector(policy)
         self._rules.put(policy)
-        self._index.put(policy)
+        self._index.put(selector)
         if (before.where, before.targets) == (policy.where, policy.targets):
             return []
         bound = {int(self._table.alerts.series[alert]): alert for alert in self._table.of(row)}
         parted: list[int] = []
-        for number, name in self._series.of_source(source_of(policy)):
-            wanted = matches(policy, name)
+        for number, name in self._series.of_source(selector.source):
+            wanted = selector.matches(name)
             if number in bound and not wanted:
                 parted.append(bound[number])
             elif wanted and number not in bound:
@@ -281,7 +281,7 @@ class TriggerBank:
         saved = read_state(state)
         rows = [self._rules.put(policy) for policy in saved.policies]
         for policy in saved.policies:
-            self._index.put(policy)
+            self._index.put(Selector(policy))
         numbers = [self.series(name) for name in saved.series]
         self._series.seen_ms[numbers] = saved.seen_ms
         pairs = zip(saved.of_series, saved.policy, strict=True)
