@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from schemas.alert import AlertEvent
 from schemas.anomaly import Anomaly
 from schemas.detection_rule import DetectionRule
+from schemas.downsampled import DownsampledChunk
 from schemas.records import AggregatedWindow, DeadLetter, Record
 from schemas.trigger_policy import TriggerPolicy
 
@@ -16,6 +17,7 @@ RECORDS: dict[str, type[Record]] = {
     "alert.json": AlertEvent,
     "anomaly.json": Anomaly,
     "dead_letter.json": DeadLetter,
+    "downsampled_chunk.json": DownsampledChunk,
 }
 """The models by the name of their file in ``schemas/json/``."""
 POLICIES: dict[str, type[BaseModel]] = {"detection_rule.json": DetectionRule, "trigger_policy.json": TriggerPolicy}

@@ -5,6 +5,7 @@ import numpy as np
 from pipeline.core.aggregator import PartitionAggregator
 from pipeline.core.anomaly import AnomalyBank, ScoreJudge
 from pipeline.core.audit_samples import ALWAYS, PartitionSamples
+from pipeline.core.downsample import DownsampleBank
 from pipeline.core.raw_samples import RawSamples
 from pipeline.core.record_parser import ParseOptions, batch_of
 from pipeline.core.triggers import SAMPLES, SeriesName, TriggerBank
@@ -17,7 +18,7 @@ _START_S = 1_600_000_000
 
 
 def warm() -> None:
-    """Run a few records through an aggregator (with a restart and silent resources), the audit, detectors and triggers.
+    """Run a few records through an aggregator (with a restart and silent resources) and whatever else is compiled.
 
     Compiling takes about half a minute the first time; the results are cached beside the modules (or in
     ``NUMBA_CACHE_DIR``), and loading them afterwards takes less than a second.
@@ -40,6 +41,9 @@ def warm() -> None:
     times = np.arange(3)
     AnomalyBank().update(np.zeros(3, np.int64), times, np.ones(3))
     ScoreJudge().update(np.ones(3), times, np.ones(3))
+    downsampled = DownsampleBank()
+    downsampled.add(np.zeros(3, np.int64), times, np.ones(3), times)
+    downsampled.flush(np.zeros(1, np.int64))
     samples = PartitionSamples(
         0, WindowRules(), ParseOptions(), start_ms=0, end_ms=now_ms, processed_until=0, now_ms=now_ms
     )

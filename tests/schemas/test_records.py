@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 import schemas.records
+from schemas.downsampled import DownsampledChunk
 from schemas.export import RECORDS, json_schemas
 from schemas.reasons import DeadLetterReason
 from schemas.records import AggregatedWindow, DeadLetter, Record
@@ -61,6 +62,34 @@ LETTER = DeadLetter(
 )
 
 
+CHUNK: dict[str, Any] = {
+    "measurement": "cpu",
+    "field": "usage_user",
+    "tags": {"node_id": "n1"},
+    "partition": 3,
+    "start_ms": 0,
+    "end_ms": 3_600_000,
+    "first_ms": 10_000,
+    "last_ms": 40_000,
+    "gap": False,
+    "kind": "gauge",
+    "series_class": "smooth",
+    "encoder": "lines",
+    "n_raw": 4,
+    "n_kept": 2,
+    "sigma": 0.25,
+    "max_error": 0.5,
+    "min": 1.0,
+    "max": 4.0,
+    "sum": 10.0,
+    "count": 4,
+    "first_offset": 11,
+    "last_offset": 17,
+    "revision": 18,
+    "points": [[10_000, 1.0, "s"], [40_000, 4.0, "l"]],
+}
+
+
 def schema_of(name: str) -> Draft202012Validator:
     return Draft202012Validator(json.loads(json_schemas()[name]))
 
@@ -71,6 +100,31 @@ def test_a_window_survives_json_unchanged_and_leaves_unknown_rates_out() -> None
     assert json.loads(window.to_json()) == WINDOW
     assert AggregatedWindow.model_validate_json(window.to_json()) == window
     schema_of("aggregated_window.json").validate(WINDOW)
+
+
+def test_a_chunk_survives_json_unchanged() -> None:
+    chunk = DownsampledChunk.model_validate_json(json.dumps(CHUNK))
+
+    assert json.loads(chunk.to_json()) == CHUNK
+    schema_of("downsampled_chunk.json").validate(CHUNK)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"end_ms": 40_000}, r"samples from 10000 to 40000 must be within \[0, 40000\)"),
+        ({"n_kept": 3}, "n_kept is 3, and there are 2 points"),
+        ({"points": [[10_000, 1.0, "s"], [10_000, 4.0, "l"]]}, "times must strictly increase"),
+        ({"points": [[10_000, 1.0, "s"], [50_000, 4.0, "l"]]}, "points must be within 10000 to 40000"),
+        ({"points": [[10_000, 1.0, "x"], [40_000, 4.0, "l"]]}, "Input should be 'l' or 's'"),
+        ({"min": 5.0}, "min 5.0 is above max 4.0"),
+        ({"first_offset": 18}, "first_offset 18 is above last_offset 17"),
+        ({"sigma": -1.0}, "greater than or equal to 0"),
+    ],
+)
+def test_a_chunk_that_contradicts_itself_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        DownsampledChunk.model_validate_json(json.dumps(CHUNK | change))
 
 
 @pytest.mark.parametrize(
@@ -139,5 +193,5 @@ def test_an_exported_schema_is_valid_and_describes_every_property(name: str) -> 
     schema = json.loads(json_schemas()[name])
 
     Draft202012Validator.check_schema(schema)
-    models = [schema, *(model for model in schema["$defs"].values() if "properties" in model)]
+    models = [schema, *(model for model in schema.get("$defs", {}).values() if "properties" in model)]
     assert [key for model in models for key, value in model["properties"].items() if "description" not in value] == []

@@ -1,0 +1,146 @@
+"""One chunk encoded: what it is like, its budget, its encoder, and what the next chunk needs to know."""
+
+from pipeline.core.compiled import compiled
+from pipeline.core.downsample_budget import least_points, most_points, settle
+from pipeline.core.downsample_levels import keep_levels, keep_runs
+from pipeline.core.downsample_lines import keep_increases, keep_lines
+from pipeline.core.downsample_pins import rare_extremes
+from pipeline.core.downsample_points import measure_errors
+from pipeline.core.downsample_profile import changes_of, choose_class, learn_profile
+from pipeline.core.downsample_signal import INCREASES_SIGNAL, VALUES_SIGNAL, learn_scale, sort_signal
+from pipeline.core.downsample_state import (
+    ANCHOR_MS,
+    ANCHOR_READING,
+    ANCHOR_VALUE,
+    BUDGET_LAMBDA,
+    CHUNKS,
+    CLASS_COUNTER,
+    CLASS_NOISY,
+    CLASS_SPIKY,
+    CLASS_STEP,
+    GRANT,
+    HELD,
+    INCREASES,
+    LAST_VALUE,
+    LEVELS,
+    LINE,
+    LINES,
+    MEAN,
+    OUT_CLASS,
+    OUT_ENCODER,
+    OUT_FIRST_MS,
+    OUT_LAST_MS,
+    OUT_MAX,
+    OUT_MIN,
+    OUT_POINTS_FROM,
+    OUT_POINTS_TO,
+    OUT_RAW,
+    OUT_SUM,
+    REFITTED_LINES,
+    SCALE,
+    STEP,
+    Emitted,
+    Rules,
+    Scratch,
+)
+from pipeline.core.series import Array
+
+
+@compiled
+def encode(
+    times: Array, values: Array, count: int, kind: int, gap: bool, number: Array, rules: Rules, out: Emitted, s: Scratch
+) -> None:
+    """Encode the next chunk of a series into ``out`` and learn it.
+
+    Parameters
+    ----------
+    times, values, count : int64[], float64[], int
+        The samples, at least one.
+    kind : int
+        AUTO, GAUGE, COUNTER or STATE.
+    gap : bool
+        Whether there is a gap before the chunk: nothing is drawn over it.
+    number : float64[NUMBERS]
+        What is known of the series; changed.
+    """
+    if gap:
+        number[ANCHOR_READING] = 0.0
+    at = out.used[0]
+    out.whole[at, OUT_POINTS_FROM] = out.used[1]
+    _describe(times, values, count, at, out)
+    for i in range(count):
+        s.signal[i] = values[i]
+    sort_signal(count, s)
+    learn_profile(values, count, number, s)
+    share = rules.ratio + number[GRANT]
+    base = count * share
+    changes = changes_of(values, count)
+    series_class = choose_class(kind, changes, base, rules.ratio, number)
+    most, least = most_points(base, number), least_points(base, series_class)
+    if series_class == CLASS_COUNTER:
+        _increases(values, count, number, s)
+        sort_signal(count, s)
+        learn_scale(count, INCREASES_SIGNAL, number, s)
+    else:
+        learn_scale(count, VALUES_SIGNAL, number, s)
+    worth = number[BUDGET_LAMBDA]
+    lossless = series_class == CLASS_STEP and changes + 1 <= most
+    if lossless:
+        encoder = HELD
+        keep_runs(times, values, count, out)
+    else:
+        extremes = rare_extremes(count, number, s)
+        if series_class == CLASS_COUNTER:
+            encoder = INCREASES
+            keep_increases(times, values, count, least, most, worth, extremes, number, out, s)
+        elif series_class in (CLASS_STEP, CLASS_NOISY):
+            encoder = LEVELS
+            _normalise(values, count, number, s)
+            keep_levels(times, values, count, least, most, worth, extremes, kind, number, out, s)
+        else:
+            refit = series_class == CLASS_SPIKY
+            encoder = REFITTED_LINES if refit else LINES
+            keep_lines(times, values, count, least, most, worth, extremes, refit, number, out, s)
+    out.whole[at, OUT_POINTS_TO] = out.used[1]
+    out.whole[at, OUT_CLASS] = series_class
+    out.whole[at, OUT_ENCODER] = encoder
+    measure_errors(times, values, count, number, at, out, s)
+    settle(out.used[1] - out.whole[at, OUT_POINTS_FROM], base, not lossless, number)
+    last = out.used[1] - 1
+    number[ANCHOR_MS], number[ANCHOR_VALUE] = out.time_ms[last], out.value[last]
+    number[ANCHOR_READING] = STEP if encoder in (HELD, LEVELS) else LINE
+    number[LAST_VALUE] = values[count - 1]
+    number[CHUNKS] += 1.0
+
+
+@compiled
+def _describe(times: Array, values: Array, count: int, at: int, out: Emitted) -> None:
+    """Note the exact minimum, maximum and sum of the samples."""
+    least, greatest, total = values[0], values[0], 0.0
+    for i in range(count):
+        least = min(least, values[i])
+        greatest = max(greatest, values[i])
+        total += values[i]
+    out.whole[at, OUT_RAW] = count
+    out.whole[at, OUT_FIRST_MS] = times[0]
+    out.whole[at, OUT_LAST_MS] = times[count - 1]
+    out.number[at, OUT_MIN] = least
+    out.number[at, OUT_MAX] = greatest
+    out.number[at, OUT_SUM] = total
+
+
+@compiled
+def _increases(values: Array, count: int, number: Array, s: Scratch) -> None:
+    """Set the signal to what the counter grew by up to each sample; after a reset it grew from zero."""
+    previous = number[LAST_VALUE] if number[ANCHOR_READING] != 0.0 else values[0]
+    for i in range(count):
+        s.signal[i] = values[i] - previous if values[i] >= previous else values[i]
+        previous = values[i]
+
+
+@compiled
+def _normalise(values: Array, count: int, number: Array, s: Scratch) -> None:
+    unit = number[SCALE] if number[SCALE] > 0.0 else 1.0
+    for i in range(count):
+        s.x[i] = float(i)
+        s.y[i] = (values[i] - number[MEAN]) / unit

@@ -1,0 +1,151 @@
+"""Bottom-up simplification: the point whose loss costs least goes first, until the rest is worth its room.
+
+Costs come from prefix sums, the cheapest point from a heap whose outdated entries are told by a stamp: n samples take
+O(n log n) (Keogh et al., "An online algorithm for segmenting time series", 2001, with pinned points and a budget).
+"""
+
+from pipeline.core.compiled import compiled
+from pipeline.core.downsample_state import Scratch
+
+VALUES, RATES, MEANS = range(3)
+"""What a segment is judged by: its values beside a line, its increases beside a steady rate, its values' mean."""
+
+
+@compiled
+def prepare_sums(count: int, judged_by: int, s: Scratch) -> None:
+    """Set the prefix sums of ``count`` nodes; for increases, ``signal[i]`` is that from node i - 1 to i."""
+    sums = s.sums
+    for k in range(5):
+        sums[k, 0] = 0.0
+    for i in range(count):
+        if judged_by == RATES:
+            x = s.x[i] - s.x[i - 1] if i > 0 else 0.0
+            y = s.signal[i] if i > 0 else 0.0
+        else:
+            x = s.x[i]
+            y = s.y[i]
+        sums[0, i + 1] = sums[0, i] + x
+        sums[1, i + 1] = sums[1, i] + x * x
+        sums[2, i + 1] = sums[2, i] + y
+        sums[3, i + 1] = sums[3, i] + y * y
+        sums[4, i + 1] = sums[4, i] + x * y
+
+
+@compiled
+def error_between(left: int, right: int, judged_by: int, s: Scratch) -> float:
+    """Give the squared error when nothing is kept between two nodes."""
+    sums = s.sums
+    if judged_by == RATES:
+        dx = sums[0, right + 1] - sums[0, left + 1]
+        dy = sums[2, right + 1] - sums[2, left + 1]
+        slope = dy / dx
+        xx = sums[1, right + 1] - sums[1, left + 1]
+        yy = sums[3, right + 1] - sums[3, left + 1]
+        xy = sums[4, right + 1] - sums[4, left + 1]
+        return max(yy - 2.0 * slope * xy + slope * slope * xx, 0.0)
+    count = right - left - 1
+    if count <= 0:
+        return 0.0
+    slope = (s.y[right] - s.y[left]) / (s.x[right] - s.x[left])
+    base = s.y[left] - slope * s.x[left]
+    x = sums[0, right] - sums[0, left + 1]
+    xx = sums[1, right] - sums[1, left + 1]
+    y = sums[2, right] - sums[2, left + 1]
+    yy = sums[3, right] - sums[3, left + 1]
+    xy = sums[4, right] - sums[4, left + 1]
+    error = yy - 2.0 * (base * y + slope * xy) + count * base * base + 2.0 * base * slope * x + slope * slope * xx
+    return max(error, 0.0)
+
+
+@compiled
+def _cost(node: int, judged_by: int, s: Scratch) -> float:
+    left, right = s.before[node], s.after[node]
+    if judged_by == MEANS:
+        # the segment [left, node) and [node, right) become one
+        n1, n2 = node - left, right - node
+        m1 = (s.sums[2, node] - s.sums[2, left]) / n1
+        m2 = (s.sums[2, right] - s.sums[2, node]) / n2
+        return n1 * n2 / (n1 + n2) * (m1 - m2) * (m1 - m2)
+    joined = error_between(left, right, judged_by, s)
+    return joined - error_between(left, node, judged_by, s) - error_between(node, right, judged_by, s)
+
+
+@compiled
+def _push(size: int, cost: float, node: int, stamp: int, s: Scratch) -> int:
+    i = size
+    while i > 0:
+        parent = (i - 1) >> 1
+        if s.heap_cost[parent] <= cost:
+            break
+        s.heap_cost[i] = s.heap_cost[parent]
+        s.heap_node[i] = s.heap_node[parent]
+        s.heap_stamp[i] = s.heap_stamp[parent]
+        i = parent
+    s.heap_cost[i] = cost
+    s.heap_node[i] = node
+    s.heap_stamp[i] = stamp
+    return size + 1
+
+
+@compiled
+def _pop(size: int, s: Scratch) -> int:
+    """Take the top off; the caller has read it."""
+    size -= 1
+    cost, node, stamp = s.heap_cost[size], s.heap_node[size], s.heap_stamp[size]
+    i = 0
+    while True:
+        child = 2 * i + 1
+        if child >= size:
+            break
+        if child + 1 < size and s.heap_cost[child + 1] < s.heap_cost[child]:
+            child += 1
+        if s.heap_cost[child] >= cost:
+            break
+        s.heap_cost[i] = s.heap_cost[child]
+        s.heap_node[i] = s.heap_node[child]
+        s.heap_stamp[i] = s.heap_stamp[child]
+        i = child
+    s.heap_cost[i] = cost
+    s.heap_node[i] = node
+    s.heap_stamp[i] = stamp
+    return size
+
+
+@compiled
+def simplify(count: int, judged_by: int, least: int, most: int, worth: float, s: Scratch) -> int:
+    """Remove nodes of ``count``, cheapest first, and give how many are left.
+
+    A node goes while more than ``most`` are left or it is worth less than ``worth``, but not below ``least``; the
+    pinned ones never do, and neither do the first and the last (of lines and rates; for means, the first).
+    Afterwards ``after[node]`` leads from each node that is left to the next one, and is -1 for a node that is gone.
+    """
+    prepare_sums(count, judged_by, s)
+    for i in range(count):
+        s.before[i] = i - 1
+        s.after[i] = i + 1
+        s.stamp[i] = 0
+    size = 0
+    last = count if judged_by == MEANS else count - 1
+    for i in range(1, last):
+        if not s.pinned[i]:
+            size = _push(size, _cost(i, judged_by, s), i, 0, s)
+    left = count
+    while size > 0 and left > least:
+        cost, node = s.heap_cost[0], s.heap_node[0]
+        fresh = s.after[node] >= 0 and s.heap_stamp[0] == s.stamp[node]
+        if fresh and left <= most and cost > worth:
+            break
+        size = _pop(size, s)
+        if not fresh:
+            continue
+        before, after = s.before[node], s.after[node]
+        s.after[before] = after
+        if after < count:
+            s.before[after] = before
+        s.after[node] = -1
+        left -= 1
+        for neighbour in (before, after):
+            if 0 < neighbour < last and not s.pinned[neighbour]:
+                s.stamp[neighbour] += 1
+                size = _push(size, _cost(neighbour, judged_by, s), neighbour, s.stamp[neighbour], s)
+    return left
