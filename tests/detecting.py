@@ -1,5 +1,6 @@
 """Windows of metrics.agg for tests of detection, and what a detector makes of them."""
 
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -76,3 +77,27 @@ def judged(detector: PartitionDetector, values: Sequence[bytes | None], *, batch
     for first in range(0, len(records), batch):
         out += detector.add(records[first : first + batch]).values
     return out
+
+
+def stream(windows: int = 900, *, prefix: str = "") -> list[bytes | None]:
+    """Give windows of three hosts and two measurements, with spikes, repetitions, gaps, late and bad records."""
+    r = random.Random(7)
+    values: list[bytes | None] = []
+    levels = {host: noise(number, windows) for number, host in enumerate("abc")}
+    for number in range(windows):
+        for host, level in levels.items():
+            if host == "c" and 300 < number < 420:
+                continue
+            spike = 50.0 if host == "b" and number in {700, 701, 850} else 0.0
+            base = float(level[number])
+            cpu = {"usage_active": base + spike, "usage_iowait": base / 9 + spike, "usage_steal": base / 20 + spike}
+            values.append(window(number, cpu, host=prefix + host))
+            values.append(
+                window(number, {"load1": base / 10 + spike, "uptime": number}, measurement="system", host=prefix + host)
+            )
+            values.append(window(number, {"x": 1}, measurement="unknown", host=prefix + host))
+            if r.random() < 0.05:
+                values.append(window(number - r.choice([0, 1, 2]), {"usage_active": 99}, host=prefix + host))
+        if r.random() < 0.02:
+            values.append(r.choice([None, b"{", b"[1]", b'{"measurement":"cpu","tags":{},"start_ms":"x","end_ms":1}']))
+    return values

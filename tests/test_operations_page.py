@@ -8,6 +8,7 @@ from pydantic.fields import FieldInfo
 
 from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.settings import (
+    DetectSettings,
     KafkaSettings,
     ParsingSettings,
     StoreSettings,
@@ -23,6 +24,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "windows": WindowsSettings,
     "windows.rules[]": WindowRuleSettings,
     "stores[]": StoreSettings,
+    "detect": DetectSettings,
     "worker": WorkerSettings,
 }
 

@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 def worker(
     stages: Annotated[
-        str | None, typer.Option(metavar="NAME,…", help="Stages to run: aggregate, sink. Default: the settings'.")
+        str | None, typer.Option(metavar="NAME,…", help="Of aggregate, detect, sink. Default: the settings'.")
     ] = None,
     config: ConfigOption = None,
     bootstrap: BootstrapOption = None,
@@ -37,7 +37,7 @@ def worker(
     settings = settings_or_exit(config, bootstrap)
     settings = _with_options(settings, stages, web_port)
     if "sink" in settings.worker.stages and not settings.stores:
-        typer.echo("stage sink needs a store: add one under `stores`, or run --stages aggregate", err=True)
+        typer.echo("stage sink needs a store: add one under `stores`, or run --stages aggregate,detect", err=True)
         raise typer.Exit(1)
 
     from pipeline.runtime.metrics import Metrics
@@ -63,6 +63,8 @@ def _require_topics(settings: "Settings") -> None:
     needed = {topics.METRICS_AGG, topics.DEAD_LETTERS}
     if "aggregate" in settings.worker.stages:
         needed |= {topics.METRICS_RAW, topics.CHECKPOINTS}
+    if "detect" in settings.worker.stages:
+        needed |= {topics.ANOMALIES, topics.POLICIES, topics.CHECKPOINTS, topics.CHECKPOINT_BLOCKS}
     try:
         missing = needed - set(TopicAdmin(settings.kafka.librdkafka(), timeout_s=_ADMIN_TIMEOUT_S).read(needed))
     except BrokerError as error:
@@ -96,6 +98,10 @@ def _stages(settings: "Settings", metrics: "Metrics") -> "list[Stage]":
         from pipeline.stages.aggregate import AggregateStage
 
         running.append(AggregateStage(settings, metrics))
+    if "detect" in settings.worker.stages:
+        from pipeline.stages.detect import DetectStage
+
+        running.append(DetectStage(settings, metrics))
     if "sink" in settings.worker.stages:
         from pipeline.stages.sink import SinkStage
         from pipeline.stores.factory import open_store

@@ -11,7 +11,10 @@ from pipeline.core.anomaly_calendar import calendar
 from pipeline.core.anomaly_state import Bank, clear, new_bank
 from pipeline.core.series import Array
 
-__all__ = ["AnomalyBank", "Level", "Reason", "ScoreJudge", "Verdicts"]
+__all__ = ["BANK", "AnomalyBank", "Level", "Reason", "ScoreJudge", "Verdicts"]
+
+BANK = "bank"
+"""The name of this detector among others."""
 
 
 class Level(IntEnum):

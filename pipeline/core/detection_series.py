@@ -8,9 +8,8 @@ from typing import Any, Final
 
 import orjson
 
-from pipeline.core.anomaly import AnomalyBank
+from pipeline.core.anomaly import BANK, AnomalyBank
 from pipeline.core.detection_rules import DetectionRules, Watch
-from pipeline.core.detectors import BANK
 from pipeline.core.host_anomaly import HostAnomalies
 from pipeline.core.identity import resource_of
 from pipeline.core.named_detector import NamedDetector

@@ -7,12 +7,11 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from pipeline.core.anomaly import Level
+from pipeline.core.anomaly import BANK, Level
 from pipeline.core.anomaly_state import Bank
 from pipeline.core.detection import DetectionSettings, PartitionDetector, Run
 from pipeline.core.detection_rules import DetectionRules, Watch
 from pipeline.core.detection_series import NO_ROW, Group, Host, Series, SeriesTable, parse_head
-from pipeline.core.detectors import BANK
 from pipeline.core.host_anomaly import HostAnomalies, Told
 from pipeline.core.named_detector import NamedDetector
 from pipeline.core.snapshot import Snapshot

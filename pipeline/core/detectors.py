@@ -1,4 +1,7 @@
-"""Detectors by name, with river's interface: the bank's for one series, and those of river that may be named."""
+"""Detectors by name, with river's interface: the bank's for one series, and those of river that may be named.
+
+river takes a second to load: what every worker imports loads this module only where a detector of river's is named.
+"""
 
 import math
 from collections.abc import Callable, Hashable, Mapping
@@ -11,7 +14,7 @@ from river import linear_model, preprocessing
 from river import time_series as river_time_series
 from river.base.anomaly_detector import AnomalyDetector
 
-from pipeline.core.anomaly import AnomalyBank, ScoreJudge
+from pipeline.core.anomaly import BANK, AnomalyBank, ScoreJudge
 from pipeline.core.anomaly_bank import GREATEST, Verdicts
 from pipeline.core.series import Array
 
@@ -20,14 +23,12 @@ __all__ = [
     "DETECTORS",
     "BankDetector",
     "DetectorError",
-    "Parameter",
     "Scorer",
     "check_detector",
     "judge_series",
     "make_detector",
 ]
 
-BANK = "bank"
 _LEARNT_FROM = 10
 """Samples before a forecaster or a detector of a target is asked: on one or two, a spread of 0 makes scores of 1e10."""
 _LEAST_TAIL = 1e-16

@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pipeline.core.anomaly_bank import GREATEST
-from pipeline.core.detectors import Parameter, make_detector
+from schemas.detection_rule import Parameter
+
+if TYPE_CHECKING:
+    from pipeline.core.detectors import Scorer
 
 KNOWN: Final = 500
 """A detector knows so many samples at least, and fewer than twice as many."""
@@ -44,8 +47,8 @@ class NamedDetector:
     def __init__(self, name: str, parameters: Iterable[tuple[str, Parameter]], samples: Iterable[float] = ()) -> None:
         self._name = name
         self._parameters = dict(parameters)
-        self._current = make_detector(name, self._parameters)
-        self._next = make_detector(name, self._parameters)
+        self._current = self._new()
+        self._next = self._new()
         self.samples: list[float] = []
         """What it has learnt, the oldest first."""
         for sample in samples:
@@ -67,5 +70,10 @@ class NamedDetector:
         self.samples.append(value)
         if len(self.samples) == 2 * KNOWN:
             self._current = self._next
-            self._next = make_detector(self._name, self._parameters)
+            self._next = self._new()
             del self.samples[:KNOWN]
+
+    def _new(self) -> "Scorer":
+        from pipeline.core.detectors import make_detector  # noqa: PLC0415  it loads river
+
+        return make_detector(self._name, self._parameters)

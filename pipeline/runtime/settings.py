@@ -15,12 +15,14 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pipeline.runtime.settings_base import Section, SettingsError, is_secret
+from pipeline.runtime.settings_detect import DetectSettings
 from pipeline.runtime.settings_models import KafkaSettings, ParsingSettings, WorkerSettings
 from pipeline.runtime.settings_stores import StoreSettings, checked_together
 from pipeline.runtime.settings_windows import WindowRuleSettings, WindowsSettings, WindowTiming
 from pipeline.runtime.strict_yaml import TWICE, StrictLoader
 
 __all__ = [
+    "DetectSettings",
     "KafkaSettings",
     "ParsingSettings",
     "Settings",
@@ -60,6 +62,7 @@ class Settings(BaseSettings):
     stores: tuple[StoreSettings, ...] = Field(
         (), max_length=100, title="Stores", description="The databases that are written to."
     )
+    detect: DetectSettings = Field(DetectSettings(), title="Detection", description="How windows are judged.")
     worker: WorkerSettings = Field(WorkerSettings(), title="Worker", description="What a worker process runs.")
 
     @classmethod

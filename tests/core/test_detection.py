@@ -1,6 +1,5 @@
 """A partition's detection: what comes out follows from the windows in their order, and from nothing else."""
 
-import random
 from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
@@ -12,34 +11,10 @@ from pipeline.core.detection_state import DetectionStateError, restored, snapsho
 from pipeline.core.detectors import BANK, judge_series
 from pipeline.core.snapshot import Snapshot, pieces_of
 from schemas.reasons import Unjudged
-from tests.detecting import MINUTE_MS, START_MS, anomalies, detector_of, judged, noise, rules_of, window
+from tests.detecting import MINUTE_MS, START_MS, anomalies, detector_of, judged, noise, rules_of, stream, window
 
 HOUR_MS = 3_600_000
 RIVER = {"id": "river", "where": {"field": "usage_steal"}, "detector": "HalfSpaceTrees", "parameters": {"n_trees": 3}}
-
-
-def stream(windows: int = 900) -> list[bytes | None]:
-    """Give windows of three hosts and two measurements, with spikes, repetitions, gaps, late and bad records."""
-    r = random.Random(7)
-    values: list[bytes | None] = []
-    levels = {host: noise(number, windows) for number, host in enumerate("abc")}
-    for number in range(windows):
-        for host, level in levels.items():
-            if host == "c" and 300 < number < 420:
-                continue
-            spike = 50.0 if host == "b" and number in {700, 701, 850} else 0.0
-            base = float(level[number])
-            cpu = {"usage_active": base + spike, "usage_iowait": base / 9 + spike, "usage_steal": base / 20 + spike}
-            values.append(window(number, cpu, host=host))
-            values.append(
-                window(number, {"load1": base / 10 + spike, "uptime": number}, measurement="system", host=host)
-            )
-            values.append(window(number, {"x": 1}, measurement="unknown", host=host))
-            if r.random() < 0.05:
-                values.append(window(number - r.choice([0, 1, 2]), {"usage_active": 99}, host=host))
-        if r.random() < 0.02:
-            values.append(r.choice([None, b"{", b"[1]", b'{"measurement":"cpu","tags":{},"start_ms":"x","end_ms":1}']))
-    return values
 
 
 def test_a_spike_is_told_with_what_was_expected() -> None:

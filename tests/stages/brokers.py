@@ -18,6 +18,15 @@ from topics.plan import TopicState, plan, wanted_topics
 Broker = KafkaBroker | EmbeddedBroker
 
 USED = (topics.METRICS_RAW, topics.METRICS_AGG, topics.DEAD_LETTERS, topics.CHECKPOINTS)
+DETECTION = (
+    topics.METRICS_AGG,
+    topics.ANOMALIES,
+    topics.POLICIES,
+    topics.DEAD_LETTERS,
+    topics.CHECKPOINTS,
+    topics.CHECKPOINT_BLOCKS,
+)
+"""What the stage detect needs."""
 TIMEOUT_S = 30.0
 
 
