@@ -80,6 +80,17 @@ The map of the house. Imports go down this page and never up (an import-linter c
         message.py           one record for metrics.raw
         kafka_output.py      from a source to Kafka, at a pace
 
+    pipeline/channels/  tell: one message or one run of a script at a time
+        base.py              what every channel can do
+        factory.py           one channel from its document, its secrets hidden
+        smtp.py              e-mail
+        apprise_channel.py   chat, SMS, push through apprise
+        webhook.py           a JSON document with POST
+        http_status.py       what an HTTP status means for a message
+        wording.py           alerts as a message
+        templates.py         templates filled, within bounds
+        scripts.py           a script run, within bounds
+
     pipeline/stores/  keep windows and give them back
         base.py              what every store can do
         factory.py           one store from its settings
@@ -235,6 +246,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         channel.py           where somebody is told
         script.py            what may be run, and its guards
         silence.py           when nobody is told
+        action.py            what the stage act writes, as a model
         mistakes.py          what is wrong with such a document
         downsampled.py       a chunk of down-sampled history
         reasons.py           why something was not used: closed sets

@@ -4,15 +4,21 @@ import json
 
 from pydantic import BaseModel
 
+from schemas.action import Action
 from schemas.alert import AlertEvent
 from schemas.anomaly import Anomaly
+from schemas.channel import Channel
 from schemas.detection_rule import DetectionRule
 from schemas.downsampled import DownsampledChunk
 from schemas.records import AggregatedWindow, DeadLetter, Record
+from schemas.scenario import Scenario
+from schemas.script import Approval, Script
+from schemas.silence import Acknowledgement, Inhibition, Maintenance, Silence
 from schemas.trigger_policy import TriggerPolicy
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 RECORDS: dict[str, type[Record]] = {
+    "action.json": Action,
     "aggregated_window.json": AggregatedWindow,
     "alert.json": AlertEvent,
     "anomaly.json": Anomaly,
@@ -20,7 +26,18 @@ RECORDS: dict[str, type[Record]] = {
     "downsampled_chunk.json": DownsampledChunk,
 }
 """The models by the name of their file in ``schemas/json/``."""
-POLICIES: dict[str, type[BaseModel]] = {"detection_rule.json": DetectionRule, "trigger_policy.json": TriggerPolicy}
+POLICIES: dict[str, type[BaseModel]] = {
+    "acknowledgement.json": Acknowledgement,
+    "approval.json": Approval,
+    "channel.json": Channel,
+    "detection_rule.json": DetectionRule,
+    "inhibition.json": Inhibition,
+    "maintenance.json": Maintenance,
+    "scenario.json": Scenario,
+    "script.json": Script,
+    "silence.json": Silence,
+    "trigger_policy.json": TriggerPolicy,
+}
 """Those of policies, as they are written in files and on ``policies``."""
 
 

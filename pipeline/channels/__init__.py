@@ -1,0 +1,1 @@
+"""Tells people and runs scripts: one message or one run at a time, and what came of it."""

@@ -1,0 +1,137 @@
+"""Alerts as a message: by the channel's own templates, or the usual words where it has none or they do not work."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from pipeline.channels.base import Message
+from pipeline.channels.templates import RenderError, TemplateRefused, check_template, render
+from schemas.alert import AlertEvent
+from schemas.channel import Channel
+from schemas.trigger_policy import LEVELS, LevelName
+
+__all__ = ["VARIABLES", "Announcement", "check_templates", "compose"]
+
+LONGEST_SUBJECT: Final = 200
+SUBJECT: Final = (
+    "[{{ level|upper }}] {{ resource }}: {{ policy }}{% if count > 1 %} and {{ count - 1 }} more{% endif %}"
+)
+TEXT: Final = """\
+{% for alert in alerts %}{{ alert.text }}
+  {{ alert.time }} {{ alert.state }} ({{ alert.reason }})
+{% endfor %}ref {{ key }}"""
+_OF_ALERT: Final = (
+    "alert_id", "field", "measurement", "policy", "previous_level", "reason", "state", "tags", "text", "threshold",
+    "time", "value",
+)  # fmt: skip
+VARIABLES: Final = frozenset(("alerts", "count", "is_repeated", "key", "level", "resource", *_OF_ALERT))
+"""What a template may use: of the first alert what ``alerts`` has of each, and of all together the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What somebody is to be told: alerts of one resource.
+
+    Parameters
+    ----------
+    key
+        The idempotency key.
+    alerts
+        At least one; the newest event of each.
+    is_repeated
+        Whether it was told before, and lasts.
+    recipients
+        Addresses instead of the channel's own.
+    """
+
+    key: str
+    alerts: tuple[AlertEvent, ...]
+    is_repeated: bool = False
+    recipients: tuple[str, ...] = ()
+
+    @property
+    def level(self) -> LevelName | None:
+        """The most serious level; None when all are over."""
+        present = [alert.level for alert in self.alerts if alert.level is not None]
+        return max(present, key=LEVELS.index, default=None)
+
+
+def compose(announcement: Announcement, channel: Channel) -> tuple[Message, str]:
+    """Return the message for a channel, and what is to be said about it: why a template was not used, or nothing.
+
+    A template that does not work keeps nobody from being told.
+    """
+    template = channel.template
+    values = _values(announcement)
+    notes: list[str] = []
+    subject = _filled("subject", template.subject, values, notes) or render(SUBJECT, values)
+    text = _filled("text", template.text, values, notes)
+    html = _filled("html", template.html, values, notes, is_html=True)
+    document = _document(text if channel.webhook is not None else None, values, notes)
+    message = Message(
+        key=announcement.key,
+        subject=" ".join(subject.split())[:LONGEST_SUBJECT],
+        text=text or render(TEXT, values),
+        html=html,
+        document=document,
+        level=announcement.level,
+        recipients=announcement.recipients,
+    )
+    return message, "; ".join(notes)
+
+
+def check_templates(channel: Channel) -> list[str]:
+    """Return a line for each template of a channel that may not be used: which one, where and why."""
+    mistakes = []
+    for name, source in channel.template:
+        if source is not None:
+            try:
+                check_template(source, VARIABLES)
+            except TemplateRefused as error:
+                mistakes.append(f"template.{name}: {error}")
+    return mistakes
+
+
+def _filled(
+    name: str, source: str | None, values: Mapping[str, Any], notes: list[str], *, is_html: bool = False
+) -> str | None:
+    """Return a template filled; None where there is none, or it does not work."""
+    if source is None:
+        return None
+    try:
+        return render(source, values, is_html=is_html)
+    except (TemplateRefused, RenderError) as error:
+        notes.append(f"template.{name} was not used: {error}")
+        return None
+
+
+def _document(text: str | None, values: Mapping[str, Any], notes: list[str]) -> bytes:
+    """Return the JSON document for programs: what a webhook's template came to, or the usual one."""
+    if text is not None:
+        try:
+            return json.dumps(json.loads(text)).encode()
+        except (ValueError, RecursionError):
+            notes.append("template.text was not used: it came to no JSON")
+    usual = {name: values[name] for name in ("key", "resource", "level", "is_repeated", "alerts")}
+    return json.dumps({"version": 1, **usual}).encode()
+
+
+def _values(announcement: Announcement) -> dict[str, Any]:
+    alerts = [_alert(alert) for alert in announcement.alerts]
+    return {
+        **{name: alerts[0][name] for name in _OF_ALERT},
+        "key": announcement.key,
+        "resource": announcement.alerts[0].resource,
+        "level": announcement.level or "ok",
+        "count": len(alerts),
+        "is_repeated": announcement.is_repeated,
+        "alerts": alerts,
+    }
+
+
+def _alert(event: AlertEvent) -> dict[str, Any]:
+    found = event.model_dump(mode="json", include={*_OF_ALERT, "level", "id", "sequence", "time_ms"})
+    moment = datetime.fromtimestamp(event.time_ms / 1000, UTC)
+    return {**found, "level": event.level or "ok", "time": moment.isoformat(timespec="milliseconds")}
