@@ -213,6 +213,9 @@ The map of the house. Imports go down this page and never up (an import-linter c
         trigger_inputs.py    samples and windows by the triggers' series
         trigger_snapshot.py  all of it for a restart
         alert_records.py     events as records, with ids and a text
+        alerts.py            the alerts that are open, from their events
+        quiet.py             of which of them nobody is told now
+        actions.py           what is done about them, step by step
         trigger_inputs.py    samples and windows by the triggers' series
         scorecard.py         alerts a day, and what was found and how late
         detectors.py         detectors by name, with river's interface

@@ -82,14 +82,14 @@ def test_policies_for_a_machine_each_are_not_all_asked_for_a_series(
 ) -> None:
     index = PolicyIndex()
     for number in range(1000):
-        where = {"measurement": "cpu", "field": field}
+        where = {"measurement": "cpu", "field": field, "tags": {"cpu": "cpu-total"}}
         index.put(Selector(policy(id=f"p{number}", where=where, targets=[{"node_id": f"vm-{number}"}])))
     asked = []
     really = Selector.matches
     monkeypatch.setattr(Selector, "matches", lambda self, name: asked.append(self.policy_id) or really(self, name))
 
     assert index.matching(SERIES) == ["p1"]
-    assert asked == ["p1"]
+    assert set(asked) <= {"p0", "p1"}
 
 
 def test_a_glob_that_could_go_on_forever_does_not() -> None:

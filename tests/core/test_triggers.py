@@ -254,9 +254,14 @@ def test_a_policy_that_comes_later_finds_the_series_that_are_there() -> None:
 
 def test_each_policy_has_an_alert_of_its_own_and_they_come_by_their_ids() -> None:
     names = ["b", "a", "c"]
-    bank = bank_of(*({"id": name} for name in names))
+    bank = bank_of(*({"id": name} for name in names[:2]))
+    bank.series(CPU)
+    bank.put_policy(trigger_policy({"id": "c", "levels": LEVELS}), at_ms=0)
+    bank.put_policy(trigger_policy({"id": "0", "levels": LEVELS}), at_ms=0)
+    bank.delete_policy("0", at_ms=0)
+    bank.put_policy(trigger_policy({"id": "aa", "levels": LEVELS}), at_ms=0)
 
-    assert [event.policy for event in run(bank, [85, 0])] == ["a", "b", "c", "a", "b", "c"]
+    assert [event.policy for event in run(bank, [85, 0])] == ["a", "aa", "b", "c"] * 2
 
 
 def test_a_series_that_is_gone_is_forgotten_unless_an_alert_of_it_is_open() -> None:

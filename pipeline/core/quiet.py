@@ -1,0 +1,138 @@
+"""Of which open alerts nobody is told now: silences, maintenance, inhibition, acknowledgement, flapping."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from fnmatch import fnmatchcase
+from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+from pipeline.core.alerts import OpenAlert
+from schemas.action import ActionReason
+from schemas.alert import AlertEvent, AlertState
+from schemas.silence import Acknowledgement, AlertMatcher, Inhibition, Maintenance, Silence
+
+__all__ = ["Quiet", "QuietRules", "is_under_way", "matches"]
+
+_WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_DAY: Final = timedelta(days=1)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+
+class Quiet(NamedTuple):
+    """Why nobody is told of an alert now."""
+
+    reason: ActionReason
+    by: str
+    """The id of the silence, maintenance window, acknowledgement or inhibition; of one that flaps its own."""
+
+
+class QuietRules(NamedTuple):
+    """All that keeps alerts quiet."""
+
+    silences: Sequence[Silence] = ()
+    maintenance: Sequence[Maintenance] = ()
+    inhibitions: Sequence[Inhibition] = ()
+    acknowledgements: Mapping[str, Acknowledgement] = {}
+    """By the alert's id."""
+
+    def of_all(self, alerts: Iterable[OpenAlert], now_ms: int) -> dict[str, Quiet]:
+        """Give what keeps open alerts quiet, by their ids; those of which one is told are left out."""
+        there = list(alerts)
+        inhibited = self._inhibited(there)
+        found: dict[str, Quiet] = {}
+        for alert in there:
+            quiet = self._looked_after(alert) or self.of_event(alert.event, now_ms) or inhibited.get(alert.alert_id)
+            if quiet is not None:
+                found[alert.alert_id] = quiet
+        return found
+
+    def of_event(self, event: AlertEvent, now_ms: int) -> Quiet | None:
+        """Give the silence or maintenance window that an event falls into, None without one."""
+        for silence in self.silences:
+            if silence.starts_ms <= now_ms < silence.ends_ms and matches(silence.alerts, event):
+                return Quiet(ActionReason.SILENCED, silence.id)
+        for window in self.maintenance:
+            if is_under_way(window, now_ms) and matches(window.alerts, event):
+                return Quiet(ActionReason.MAINTENANCE, window.id)
+        return None
+
+    def _looked_after(self, alert: OpenAlert) -> Quiet | None:
+        if alert.event.state is AlertState.SUPPRESSED:
+            return Quiet(ActionReason.FLAPPING, alert.alert_id)
+        known = self.acknowledgements.get(alert.alert_id)
+        if known is not None and known.sequence >= alert.opened_sequence:
+            return Quiet(ActionReason.ACKNOWLEDGED, known.id)
+        return None
+
+    def _inhibited(self, alerts: Sequence[OpenAlert]) -> dict[str, Quiet]:
+        """Give the alerts that others keep quiet: firing ones with equal tags, themselves not among them."""
+        found: dict[str, Quiet] = {}
+        for rule in self.inhibitions:
+            if not rule.enabled:
+                continue
+            sources: dict[tuple[str | None, ...], list[str]] = {}
+            for alert in alerts:
+                if alert.event.state is not AlertState.SUPPRESSED and matches(rule.source, alert.event):
+                    sources.setdefault(_tags(rule, alert.event), []).append(alert.alert_id)
+            for alert in alerts:
+                others = [source for source in sources.get(_tags(rule, alert.event), ()) if source != alert.alert_id]
+                if others and alert.alert_id not in found and matches(rule.targets, alert.event):
+                    found[alert.alert_id] = Quiet(ActionReason.INHIBITED, rule.id)
+        return found
+
+
+def matches(matcher: AlertMatcher, event: AlertEvent) -> bool:
+    """Tell whether all that a matcher says holds for an alert.
+
+    The level is the event's; of one that says the alert is over, the level that it had.
+    """
+    where, level = matcher.where, event.level or event.previous_level
+    return (
+        (not matcher.policies or any(fnmatchcase(event.policy, glob) for glob in matcher.policies))
+        and (not matcher.levels or level in matcher.levels)
+        and fnmatchcase(event.measurement, where.measurement)
+        and fnmatchcase(event.field, where.field)
+        and _all_fit(where.tags, event.tags)
+        and (
+            not matcher.targets or any(_all_fit(_asked(target.model_dump()), event.tags) for target in matcher.targets)
+        )
+    )
+
+
+def is_under_way(window: Maintenance, now_ms: int) -> bool:
+    """Tell whether one of a window's occurrences covers a moment.
+
+    Notes
+    -----
+    A start that the clock of the zone leaves out, or has twice, is the one before the clock is changed.
+    """
+    if not window.enabled:
+        return False
+    zone = ZoneInfo(window.zone)
+    now = datetime.fromtimestamp(now_ms / 1000, UTC)
+    day = now.astimezone(zone).date()
+    for _ in range(window.duration // _DAY + 2):
+        start = _start(window, day, zone)
+        in_time = (window.first is None or window.first <= start) and (window.last is None or start < window.last)
+        on_day = not window.days or _WEEKDAYS[day.weekday()] in window.days
+        if on_day and in_time and start <= now and (now - start) // _MILLISECOND < window.duration // _MILLISECOND:
+            return True
+        day -= _DAY
+    return False
+
+
+def _start(window: Maintenance, day: date, zone: ZoneInfo) -> datetime:
+    hour, minute = divmod(window.start_minute, 60)
+    return datetime.combine(day, time(hour, minute), zone).astimezone(UTC)
+
+
+def _tags(rule: Inhibition, event: AlertEvent) -> tuple[str | None, ...]:
+    return tuple(event.tags.get(key) for key in rule.equal)
+
+
+def _asked(target: Mapping[str, str]) -> dict[str, str]:
+    return {key: glob for key, glob in target.items() if glob != "*"}
+
+
+def _all_fit(globs: Mapping[str, str], tags: Mapping[str, str]) -> bool:
+    return all(key in tags and fnmatchcase(tags[key], glob) for key, glob in globs.items())
