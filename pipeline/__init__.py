@@ -64,7 +64,8 @@ The map of the house. Imports go down this page and never up (an import-linter c
         aggregate_metrics.py the sample balance of it
         detect.py            metrics.agg to verdicts on anomalies, with its snapshots
         detect_metrics.py    what it counts
-        sink.py              metrics.agg to a store, with patience while it is down
+        sink.py              a topic to a store, with patience while it is down
+        sink_feeds.py        which topics go to which stores
         raw_input.py         what is taken of metrics.raw by every stage that reads it
         region_route.py      which store a window goes to
         dead_letters.py      what every stage does with bytes it cannot use
@@ -91,19 +92,26 @@ The map of the house. Imports go down this page and never up (an import-linter c
         templates.py         templates filled, within bounds
         scripts.py           a script run, within bounds
 
-    pipeline/stores/  keep windows and give them back
+    pipeline/stores/  keep windows, history and events, and give them back
         base.py              what every store can do
         factory.py           one store from its settings
+        integrated.py        the store of history and events from its settings
         setup.py             whether databases are there, and making them
-        influxdb.py          InfluxDB 2
+        influxdb.py          windows in InfluxDB 2
+        influxdb_history.py  chunks in it: a newer revision replaces all points
+        influxdb_lines.py    records that become one line each
         influxdb_connection.py  requests to one bucket
         influxdb_writing.py  lines in requests of many
         influxdb_bucket.py   the bucket itself
         influxdb_errors.py   what its error answers mean
         flux.py              its queries
         revisions.py         which revisions it was given lately
-        embedded.py          one SQLite file
+        newest_chunks.py     which chunk of each series
+        embedded.py          windows in a SQLite file
         embedded_schema.py   its tables and statements
+        embedded_history.py  chunks and events in a SQLite file
+        history_schema.py    its tables and statements
+        embedded_file.py     a file that one process writes and others read
 
     pipeline/runtime/  carries
         worker.py            a worker process from start to a clean end
@@ -184,7 +192,11 @@ The map of the house. Imports go down this page and never up (an import-linter c
         audit_verdict.py     what they do count, beside it
         audit_values.py      values as hashes that add up
         influx_encoding.py   a window as a line for InfluxDB
-        influx_escaping.py   the names in it
+        influx_history.py    a chunk of history as lines
+        influx_events.py     an anomaly or alert as a line
+        influx_values.py     values in them, tags beside ours
+        influx_escaping.py   the names in them
+        typed_records.py     a record as its model, or why it is none
         rendezvous.py        which of several databases has a series
         anomaly.py           the detectors of many series, a batch at a time
         anomaly_bank.py      their step: a sample in, what is told of it out

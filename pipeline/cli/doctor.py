@@ -80,14 +80,13 @@ def _findings(settings: "Settings", recent: int, timeout_s: float) -> Iterator[F
 def _stores(settings: "Settings") -> Iterator[Finding]:
     from pipeline.runtime.settings import SettingsError
     from pipeline.stores import StoreUnavailable
-    from pipeline.stores.factory import open_store
+    from pipeline.stores.setup import ping
 
     if not settings.stores:
         yield Finding("stores", WARN, "none in the settings: stage sink has nowhere to write to")
     for store in settings.stores:
         try:
-            with closing(open_store(store, read_only=True)) as opened:
-                opened.ping()
+            ping(store)
         except (StoreUnavailable, SettingsError, ValueError) as error:
             yield Finding(f"store {store.name}", FAIL, str(error))
         else:
@@ -119,10 +118,11 @@ def _topics(settings: "Settings", timeout_s: float) -> Iterator[Finding]:
 def _lag(settings: "Settings", reader: "TopicReader", timeout_s: float) -> Iterator[Finding]:
     import topics
     from pipeline.runtime.topic_reader import committed_offsets
+    from pipeline.stages.sink_feeds import sink_feeds
 
     prefix = settings.kafka.group_prefix
     groups = [(f"{prefix}-aggregate", topics.METRICS_RAW)]
-    groups += [(f"{prefix}-sink-{store.name}", topics.METRICS_AGG) for store in settings.regional_stores]
+    groups += [(f"{prefix}-{feed.name}", feed.topic) for feed in sink_feeds(settings)]
     for group, topic in groups:
         partitions = reader.partitions(topic)
         committed = committed_offsets(settings.kafka, group, topic, partitions, timeout_s)

@@ -65,6 +65,10 @@ def _require_topics(settings: "Settings") -> None:
         needed |= {topics.METRICS_RAW, topics.CHECKPOINTS}
     if "detect" in settings.worker.stages:
         needed |= {topics.ANOMALIES, topics.POLICIES, topics.CHECKPOINTS, topics.CHECKPOINT_BLOCKS}
+    if "sink" in settings.worker.stages:
+        from pipeline.stages.sink_feeds import sink_feeds
+
+        needed |= {feed.topic for feed in sink_feeds(settings)}
     try:
         missing = needed - set(TopicAdmin(settings.kafka.librdkafka(), timeout_s=_ADMIN_TIMEOUT_S).read(needed))
     except BrokerError as error:
@@ -104,7 +108,7 @@ def _stages(settings: "Settings", metrics: "Metrics") -> "list[Stage]":
         running.append(DetectStage(settings, metrics))
     if "sink" in settings.worker.stages:
         from pipeline.stages.sink import SinkStage
-        from pipeline.stores.factory import open_store
+        from pipeline.stages.sink_feeds import sink_feeds
 
-        running.extend(SinkStage(settings, metrics, store, open_store(store)) for store in settings.regional_stores)
+        running.extend(SinkStage(settings, metrics, feed, feed.open()) for feed in sink_feeds(settings))
     return running

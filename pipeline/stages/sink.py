@@ -1,4 +1,4 @@
-"""``metrics.agg`` → a store: one stage and consumer group a store, batches written, and patience while it is down."""
+"""A topic → a store: one stage and consumer group for each such pair, batches, and patience while the store is down."""
 
 import asyncio
 import logging
@@ -18,21 +18,20 @@ from tenacity import (
     wait_random_exponential,
 )
 
-import topics
 from pipeline.core.record_batch import RecordColumns
 from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.producer import FlushTimeoutError, RecordProducer
-from pipeline.runtime.settings import Settings, StoreSettings
+from pipeline.runtime.settings import Settings
 from pipeline.runtime.stage import StageContext
 from pipeline.runtime.topic_reader import TopicReader, TopicReadError, committed_offsets
 from pipeline.stages.dead_letters import DeadLetters
-from pipeline.stages.region_route import Destination, RegionRoute
-from pipeline.stores import Store, StoreUnavailable, WriteResult
+from pipeline.stages.region_route import Destination
+from pipeline.stages.sink_feeds import SinkFeed
+from pipeline.stores import RecordStore, StoreUnavailable, WriteResult
 from schemas.reasons import DeadLetterReason
 
 logger = logging.getLogger(__name__)
 
-STAGE = "sink"
 BATCH_AGE_S = 0.5
 """How long a record waits for others to be written with."""
 ATTEMPTS, ATTEMPTS_S = 4, 8.0
@@ -49,30 +48,29 @@ CLOSE_TIMEOUT_S = 5.0
 
 
 class SinkStage:
-    """Writes the windows of a store's regions to it.
+    """Writes the records of a topic that are for a store to it.
 
     Parameters
     ----------
     settings, metrics
         Of the process.
-    store_settings
-        The store's section of the settings.
+    feed
+        Which topic and which store.
     store
-        The open store.
+        What keeps the topic's records there, open.
     """
 
-    source_topic = topics.METRICS_AGG
-
-    def __init__(self, settings: Settings, metrics: Metrics, store_settings: StoreSettings, store: Store) -> None:
-        self.name = f"{STAGE}-{store_settings.name}"
+    def __init__(self, settings: Settings, metrics: Metrics, feed: SinkFeed, store: RecordStore) -> None:
+        self.name = feed.name
+        self.source_topic = feed.topic
         self.group = f"{settings.kafka.group_prefix}-{self.name}"
         self._kafka = settings.kafka
         self._metrics = metrics
         self._store = store
-        self._store_name = store_settings.name
-        self._route = RegionRoute(store_settings, settings.stores)
+        self._store_name = feed.store.name
+        self._destination = feed.destination
         # a batch keeps all requests of the store busy
-        self._batch_records = store_settings.batch_lines * store_settings.requests_in_flight
+        self._batch_records = feed.store.batch_lines * feed.store.requests_in_flight
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=self.name)
         self._producer = RecordProducer(settings.kafka)
         self._dead_letters = DeadLetters(self.name, self.source_topic, self._producer, metrics)
@@ -134,7 +132,7 @@ class SinkStage:
             value = columns.value(i)
             if value is None:
                 continue
-            match self._route.destination(value):
+            match self._destination(value):
                 case Destination.MINE:
                     self._values.append(value)
                     self._places.append((columns.partition, int(columns.offset[i])))
@@ -177,7 +175,7 @@ class SinkStage:
     def _mine_of(self, columns: RecordColumns, count: int) -> list[bytes]:
         """Give the first ``count`` records of a fetch, those for this store."""
         values = (columns.value(i) for i in range(count))
-        return [each for each in values if each is not None and self._route.destination(each) is Destination.MINE]
+        return [each for each in values if each is not None and self._destination(each) is Destination.MINE]
 
     def _forget(self) -> None:
         self._values.clear()
@@ -212,7 +210,7 @@ class SinkStage:
         except StoreUnavailable as error:
             self._pause(error)
         else:
-            logger.warning("store %s takes windows again", self._store_name)
+            logger.warning("store %s takes records again", self._store_name)
             self._try_again_s = None
             self._pause_s = PAUSE_S
             self._release()
@@ -253,7 +251,7 @@ class SinkStage:
             self._metrics.rejected_points.labels(self.name, reason.value).inc()
 
     def _observe_age(self, value: bytes) -> None:
-        """Note how long after its end a window was written: one for a batch, the newest."""
+        """Note how long after its end a window or chunk was written: one for a batch, the newest."""
         try:
             end_ms = int(orjson.loads(value)["end_ms"])
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):

@@ -76,17 +76,17 @@ class StoredValue:
     value: float
 
 
-class Store(Protocol):
-    """Keeps windows, and answers what was kept.
+class RecordStore(Protocol):
+    """Keeps the records of one topic.
 
     Notes
     -----
-    Writing is idempotent: a window is identified by its measurement, tags and start; of two records of one window the
-    greater revision stays. A store is called from one thread at a time unless its class says otherwise.
+    Writing is idempotent: of two records of one identity (of a window: its measurement, tags and start) the greater
+    revision stays. A store is called from one thread at a time unless its class says otherwise.
     """
 
     def write(self, records: Sequence[bytes], is_mine: Callable[[], bool] = always) -> WriteResult:
-        """Keep records of ``metrics.agg`` (JSON bytes), all of them that can be kept, or raise.
+        """Keep records of the topic (JSON bytes), all of them that can be kept, or raise.
 
         Parameters
         ----------
@@ -109,8 +109,20 @@ class Store(Protocol):
         ...
 
     def remember(self, records: Sequence[bytes]) -> None:
-        """Note records that were written before this store was opened: older ones of their windows are superseded."""
+        """Note records that were written before this store was opened: older ones of theirs are superseded."""
         ...
+
+    def ping(self) -> None:
+        """Return if the store answers and takes the credentials; raise `StoreUnavailable` if not."""
+        ...
+
+    def close(self) -> None:
+        """Release connections and files; a second call does nothing."""
+        ...
+
+
+class Store(RecordStore, Protocol):
+    """Keeps windows, the records of ``metrics.agg``, and answers what was kept."""
 
     def query_range(
         self,
@@ -201,14 +213,6 @@ class Store(Protocol):
         StoreUnavailable
             If the store does not answer.
         """
-        ...
-
-    def ping(self) -> None:
-        """Return if the store answers and takes the credentials; raise `StoreUnavailable` if not."""
-        ...
-
-    def close(self) -> None:
-        """Release connections and files; a second call does nothing."""
         ...
 
 

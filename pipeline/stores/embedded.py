@@ -2,8 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,19 +17,15 @@ from pipeline.stores.base import (
     Point,
     Rejected,
     StoredValue,
-    StoreUnavailable,
     WriteResult,
     always,
     check_query,
     check_range,
 )
+from pipeline.stores.embedded_file import UNFIT, SqliteFile
 
-_BUSY_TIMEOUT_S = 5.0
 _CACHED_SERIES = 500_000
-_LONGEST_LOG_BYTES = 64 * 1024 * 1024  # what the write-ahead log is cut back to after a large transaction
 _PRUNES_PER_RETENTION = 20
-# What SQLite raises for a value that its column cannot take.
-_UNFIT = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError, OverflowError)
 
 _Row = tuple[Any, ...]
 
@@ -74,25 +69,12 @@ class EmbeddedStore:
         read_only: bool = False,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
-        self._path = path
         self._retention_ms = retention_ms
         self._clock_ms = clock_ms
         self._next_prune_ms = 0
         self._metrics: dict[tuple[str, str], int] = {}
         self._series: dict[bytes, tuple[int, int]] = {}
-        self._writer: sqlite3.Connection | None = None
-        if read_only:
-            self.ping()
-            return
-        with self._explained("open"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            writer = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-            try:
-                self._prepare(writer)
-            except BaseException:
-                writer.close()
-                raise
-        self._writer = writer
+        self._file = SqliteFile(path, version=schema.VERSION, tables=schema.TABLES, read_only=read_only)
 
     keeps_revisions = True
 
@@ -101,20 +83,15 @@ class EmbeddedStore:
 
     def write(self, records: Sequence[bytes], is_mine: Callable[[], bool] = always) -> WriteResult:  # noqa: ARG002
         """Write records of ``metrics.agg``: see `Store.write`. One transaction: after an error nothing is written."""
-        writer = self._open_writer()
         rejected: list[Rejected] = []
-        with self._explained("write to"):
-            writer.execute("BEGIN IMMEDIATE")
-            try:
+        try:
+            with self._file.transaction():
                 windows = self._windows(records, rejected)
                 superseded = self._upsert(windows, rejected)
-                writer.execute("COMMIT")
-            except BaseException:
-                self._forget()  # ids that were given in the transaction are void
-                with suppress(sqlite3.Error):
-                    writer.execute("ROLLBACK")
-                raise
-            self._prune()
+        except BaseException:
+            self._forget()  # ids that were given in the transaction are void
+            raise
+        self._prune()
         rejected.sort(key=lambda one: one.index)
         return WriteResult(len(records) - len(rejected) - superseded, superseded, tuple(rejected))
 
@@ -132,7 +109,7 @@ class EmbeddedStore:
         """Return one function of a field for each window of a range: see `Store.query_range`."""
         check_query(function, start_ms=start_ms, end_ms=end_ms, limit=max_points, most=MAX_POINTS)
         wanted = tags or {}
-        with self._reader() as reader:
+        with self._file.reader() as reader:
             metric = _metric_id(reader, measurement, field)
             given = (metric, start_ms, end_ms, *chain.from_iterable(wanted.items()), max_points)
             rows = reader.execute(schema.range_statement(function, tags=len(wanted)), given).fetchall()
@@ -154,7 +131,7 @@ class EmbeddedStore:
         check_query(function, start_ms=start_ms, end_ms=end_ms, limit=n, most=MAX_TOP)
         wanted = tags or {}
         statement = schema.top_statement(function, tags=len(wanted), by_tag=by_tag is not None)
-        with self._reader() as reader:
+        with self._file.reader() as reader:
             metric = _metric_id(reader, measurement, field)
             given = (metric, start_ms, end_ms, *chain.from_iterable(wanted.items()))
             if by_tag is not None:
@@ -166,7 +143,7 @@ class EmbeddedStore:
         """Yield what is kept of a range: see `Store.scan`."""
         check_range(start_ms, end_ms)
         tags_of: dict[str, dict[str, str]] = {}
-        with self._reader() as reader:
+        with self._file.reader() as reader:
             for text, measurement, field, time_ms, *values in reader.execute(schema.SCAN, (start_ms, end_ms)):
                 tags = tags_of.get(text)
                 if tags is None:
@@ -179,31 +156,11 @@ class EmbeddedStore:
 
     def ping(self) -> None:
         """Return if the file is there and is a store of this version; raise `StoreUnavailable` if not."""
-        with self._reader() as reader:
-            reader.execute("SELECT 1 FROM windows LIMIT 1")
+        self._file.ping()
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-
-    def _prepare(self, writer: sqlite3.Connection) -> None:
-        writer.execute("PRAGMA journal_mode = WAL")
-        writer.execute("PRAGMA synchronous = NORMAL")
-        writer.execute(f"PRAGMA journal_size_limit = {_LONGEST_LOG_BYTES}")
-        (version,) = writer.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            writer.executescript(f"BEGIN IMMEDIATE; {schema.TABLES} PRAGMA user_version = {schema.VERSION}; COMMIT;")
-        else:
-            self._check_version(version)
-
-    def _check_version(self, version: int) -> None:
-        if version != schema.VERSION:
-            raise StoreUnavailable(
-                f"{self._path} is no embedded store of version {schema.VERSION} (it says {version}): "
-                "move it away to start a new one"
-            )
+        self._file.close()
 
     def _windows(self, records: Sequence[bytes], rejected: list[Rejected]) -> list[_Window]:
         windows = []
@@ -233,24 +190,24 @@ class EmbeddedStore:
 
     def _upsert(self, windows: list[_Window], rejected: list[Rejected]) -> int:
         """Write the windows; add those that SQLite cannot take to ``rejected``; return how many were superseded."""
-        writer = self._open_writer()
+        writer = self._file.writer()
         rows = list(chain.from_iterable([window.rows for window in windows]))
         writer.execute("SAVEPOINT batch")
         try:
             changed = writer.executemany(schema.UPSERT_WINDOW, rows).rowcount if rows else 0
-        except _UNFIT:
+        except UNFIT:
             writer.execute("ROLLBACK TO batch")
             return self._upsert_one_by_one(windows, rejected)
         return 0 if changed == len(rows) else sum(self._is_superseded(window) for window in windows)
 
     def _upsert_one_by_one(self, windows: list[_Window], rejected: list[Rejected]) -> int:
-        writer = self._open_writer()
+        writer = self._file.writer()
         superseded = 0
         for window in windows:
             writer.execute("SAVEPOINT one")
             try:
                 writer.executemany(schema.UPSERT_WINDOW, window.rows)
-            except _UNFIT as error:
+            except UNFIT as error:
                 writer.execute("ROLLBACK TO one")
                 rejected.append(Rejected(window.position, f"a value does not fit: {error}"))
             else:
@@ -259,11 +216,11 @@ class EmbeddedStore:
         return superseded
 
     def _is_superseded(self, window: _Window) -> bool:
-        kept = self._open_writer().execute(schema.REVISION_OF_WINDOW, window.rows[0][:3]).fetchone()
+        kept = self._file.writer().execute(schema.REVISION_OF_WINDOW, window.rows[0][:3]).fetchone()
         return kept is not None and kept[0] > window.revision
 
     def _add_metric(self, measurement: str, field: str) -> int:
-        found = self._open_writer().execute(schema.FIND_OR_ADD_METRIC, (measurement, field)).fetchone()
+        found = self._file.writer().execute(schema.FIND_OR_ADD_METRIC, (measurement, field)).fetchone()
         self._metrics[measurement, field] = int(found[0])
         return int(found[0])
 
@@ -278,7 +235,7 @@ class EmbeddedStore:
             raise ValueError("tags are not an object of strings")
         if len(self._series) >= _CACHED_SERIES:
             self._series.clear()
-        found = self._open_writer().execute(schema.FIND_OR_ADD_SERIES, (key.decode(), start_ms)).fetchone()
+        found = self._file.writer().execute(schema.FIND_OR_ADD_SERIES, (key.decode(), start_ms)).fetchone()
         self._series[key] = (int(found[0]), start_ms)
         return int(found[0])
 
@@ -289,8 +246,11 @@ class EmbeddedStore:
         now_ms = self._clock_ms()
         step_ms = max(self._retention_ms // _PRUNES_PER_RETENTION, 1)
         self._next_prune_ms = now_ms + step_ms
-        oldest_ms = now_ms - self._retention_ms
-        writer = self._open_writer()
+        with self._file.explained("write to"):
+            self._delete_before(now_ms - self._retention_ms, step_ms)
+
+    def _delete_before(self, oldest_ms: int, step_ms: int) -> None:
+        writer = self._file.writer()
         for (metric,) in writer.execute("SELECT metric_id FROM metrics").fetchall():
             writer.execute(schema.DELETE_OLD_WINDOWS, (metric, oldest_ms))
         # last_start_ms may lag by one step: a series goes only when its newest window is surely gone
@@ -300,33 +260,6 @@ class EmbeddedStore:
     def _forget(self) -> None:
         self._metrics.clear()
         self._series.clear()
-
-    def _open_writer(self) -> sqlite3.Connection:
-        if self._writer is None:
-            raise StoreUnavailable(f"the embedded store {self._path} is closed, or was opened only to read")
-        return self._writer
-
-    @contextmanager
-    def _reader(self) -> Iterator[sqlite3.Connection]:
-        with self._explained("read"):
-            address = f"{self._path.absolute().as_uri()}?mode=ro"
-            reader = sqlite3.connect(address, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
-            try:
-                (version,) = reader.execute("PRAGMA user_version").fetchone()
-                self._check_version(version)
-                yield reader
-            finally:
-                reader.close()
-
-    @contextmanager
-    def _explained(self, what: str) -> Iterator[None]:
-        """Turn SQLite's and the system's errors into `StoreUnavailable`, with the file's name."""
-        try:
-            yield
-        except (sqlite3.DatabaseError, OSError) as error:
-            if isinstance(error, _UNFIT):
-                raise  # a mistake of ours
-            raise StoreUnavailable(f"cannot {what} the embedded store {self._path}: {error}") from error
 
 
 def _metric_id(reader: sqlite3.Connection, measurement: str, field: str) -> int:

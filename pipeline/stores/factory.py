@@ -86,14 +86,19 @@ def open_store(options: StoreOptions, *, read_only: bool = False) -> Store:
         If the file of an embedded store cannot be opened. InfluxDB is first asked when it is used.
     """
     if options.kind == "embedded":
-        if options.path is None:
-            raise ValueError("an embedded store needs a path")
-        return EmbeddedStore(options.path, retention_ms=embedded_retention_ms(options), read_only=read_only)
+        return EmbeddedStore(path_of(options), retention_ms=embedded_retention_ms(options), read_only=read_only)
     from pipeline.stores.influxdb import InfluxStore  # noqa: PLC0415 - half a second that an embedded store never needs
 
     return InfluxStore(
         **influxdb_place(options), batch_lines=options.batch_lines, requests_in_flight=options.requests_in_flight
     )
+
+
+def path_of(options: StoreOptions) -> Path:
+    """Return the file of an embedded store; ValueError if none is given."""
+    if options.path is None:
+        raise ValueError("an embedded store needs a path")
+    return options.path
 
 
 def influxdb_place(options: StoreOptions) -> dict[str, Any]:

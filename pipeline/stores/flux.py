@@ -1,6 +1,7 @@
 """Flux queries as text. Every name that comes from outside is a string literal made by `string_literal`."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _LATEST_MS = 9_223_372_036_854  # what fits in 64-bit nanoseconds
@@ -74,6 +75,19 @@ def top_query(
 def scan_query(bucket: str, *, start_ms: int, end_ms: int) -> str:
     """Return the query for all that a bucket has of a range."""
     return f'{_range(bucket, start_ms=start_ms, end_ms=end_ms)}  |> drop(columns: ["_start", "_stop"])\n'
+
+
+def stored_chunks_query(bucket: str, series: Sequence[str], *, start_ms: int, end_ms: int) -> str:
+    """Return the query for start, span and revision of the chunks of some series (hexadecimal digits) in a range."""
+    if not all(re.fullmatch("[0-9a-f]+", each) for each in series):
+        raise ValueError("series must be named by hexadecimal digits")
+    return (
+        f"{_range(bucket, start_ms=start_ms, end_ms=end_ms)}"
+        '  |> filter(fn: (r) => r._field == "revision" or r._field == "span_ms")\n'
+        f"  |> filter(fn: (r) => r.sid =~ /^({'|'.join(series)})$/)\n"
+        '  |> keep(columns: ["sid", "_time", "_field", "_value"])\n'
+        '  |> pivot(rowKey: ["sid", "_time"], columnKey: ["_field"], valueColumn: "_value")\n'
+    )
 
 
 def _source(

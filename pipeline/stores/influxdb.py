@@ -2,8 +2,6 @@
 
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import suppress
-from typing import NamedTuple
 
 import orjson
 
@@ -13,7 +11,6 @@ from pipeline.stores.base import (
     MAX_POINTS,
     MAX_TOP,
     Point,
-    Rejected,
     StoredValue,
     WriteResult,
     always,
@@ -22,18 +19,9 @@ from pipeline.stores.base import (
 )
 from pipeline.stores.flux import range_query, scan_query, top_query
 from pipeline.stores.influxdb_connection import InfluxConnection, tags_of, time_ms_of
-from pipeline.stores.influxdb_writing import Lines, LineWriter
-from pipeline.stores.revisions import NewestRevisions
+from pipeline.stores.influxdb_lines import RevisedLine, RevisedLines
 
-_REMEMBERED_WINDOWS = 100_000
 _END_OF_SERIES = re.compile(rb"(?<!\\) ")
-
-
-class _Line(NamedTuple):
-    position: int
-    window: bytes
-    revision: int
-    line: bytes
 
 
 class InfluxStore:
@@ -89,11 +77,12 @@ class InfluxStore:
             timeout_s=timeout_s,
             connections=requests_in_flight + 1,
         )
-        self._writer = LineWriter(self._connection, batch_lines=batch_lines, requests_in_flight=requests_in_flight)
-        self._newest = NewestRevisions(_REMEMBERED_WINDOWS)
+        self._lines = RevisedLines(
+            self._connection, _encoded, batch_lines=batch_lines, requests_in_flight=requests_in_flight
+        )
 
     def write(self, records: Sequence[bytes], is_mine: Callable[[], bool] = always) -> WriteResult:
-        """Write records of ``metrics.agg``: see `Store.write`.
+        """Write records of ``metrics.agg``: see `RecordStore.write`.
 
         Notes
         -----
@@ -101,42 +90,13 @@ class InfluxStore:
         halved until the refused lines stand alone. A refusal that is not InfluxDB's own (a proxy's page, say), a token
         that is not taken and a missing bucket are the operator's to mend: `StoreUnavailable`.
         """
-        rejected: list[Rejected] = []
-        lines: dict[bytes, _Line] = {}
-        superseded = 0
-        for index, record in enumerate(records):
-            try:
-                line = _encoded(index, record)
-            except ValueError as error:
-                rejected.append(Rejected(index, str(error)))
-                continue
-            other = lines.get(line.window)
-            if other is not None and other.revision > line.revision:
-                superseded += 1
-                continue
-            if self._newest.is_superseded(line.window, line.revision):
-                superseded += 1
-                continue
-            superseded += other is not None
-            lines[line.window] = line
-        ready = list(lines.values())
-        refused = self._writer.write([Lines(line.position, line.line) for line in ready], is_mine)
-        for line in ready:
-            self._newest.remember(line.window, line.revision)
-        return WriteResult(
-            written=len(ready) - len(refused),
-            superseded=superseded,
-            rejected=tuple(sorted(rejected + refused, key=lambda one: one.index)),
-        )
+        return self._lines.write(records, is_mine)
 
     keeps_revisions = False
 
     def remember(self, records: Sequence[bytes]) -> None:
-        """Note the revisions of records that were written before: see `Store.remember`."""
-        for index, record in enumerate(records):
-            with suppress(ValueError):  # it was refused when it was written
-                line = _encoded(index, record)
-                self._newest.remember(line.window, line.revision)
+        """Note the revisions of records that were written before: see `RecordStore.remember`."""
+        self._lines.remember(records)
 
     def query_range(
         self,
@@ -202,19 +162,18 @@ class InfluxStore:
 
     def ping(self) -> None:
         """Return if InfluxDB answers and takes the token for this bucket; raise `StoreUnavailable` if not."""
-        self._connection.post(b"# nothing\n")
+        self._lines.ping()
 
     def close(self) -> None:
         """Give up requests that have not started, wait for the others and close the connections."""
-        self._writer.close()
-        self._connection.close()
+        self._lines.close()
 
 
-def _encoded(index: int, record: bytes) -> _Line:
+def _encoded(record: bytes) -> RevisedLine:
     window = orjson.loads(record)
     if not isinstance(window, dict) or type(window.get("revision")) is not int:
         raise ValueError("not a record of metrics.agg: no integer revision")
     line = encode_window(window)
     end = _END_OF_SERIES.search(line)
     series = line if end is None else line[: end.start()]
-    return _Line(index, series + line[line.rindex(b" ") :], window["revision"], line)
+    return RevisedLine(series + line[line.rindex(b" ") :], window["revision"], line)

@@ -1,10 +1,11 @@
 """Whether the databases are there and keep what they are given for as long as the settings say; and making them so."""
 
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
-from pipeline.stores.factory import StoreOptions, influxdb_place, open_store
+from pipeline.stores.embedded_history import open_history_file
+from pipeline.stores.factory import StoreOptions, influxdb_place, open_store, path_of
 
 _DAY_MS = 86_400_000
 
@@ -15,6 +16,11 @@ class NamedOptions(StoreOptions, Protocol):
     @property
     def name(self) -> str:
         """The store's name."""
+        ...
+
+    @property
+    def role(self) -> str:
+        """``regional`` or ``integrated``."""
         ...
 
 
@@ -52,10 +58,10 @@ def check(options: NamedOptions) -> list[StoreDifference]:
         If something that the kind needs is missing.
     """
     if options.kind == "embedded":
-        path = _file_of(options)
+        path = path_of(options)
         if not path.exists():
             return [StoreDifference(options.name, "file", str(path), "missing")]
-        open_store(options, read_only=True).close()
+        _open_embedded(options, read_only=True)
         return []
     from pipeline.stores.influxdb_bucket import InfluxBucket  # noqa: PLC0415 - slow, and only for InfluxDB
 
@@ -72,9 +78,9 @@ def apply(options: NamedOptions) -> StoreSetup:
         As `check`.
     """
     if options.kind == "embedded":
-        path = _file_of(options)
+        path = path_of(options)
         existed = path.exists()
-        open_store(options, read_only=existed).close()
+        _open_embedded(options, read_only=existed)
         return StoreSetup() if existed else StoreSetup((f"made the file {path}",))
     from pipeline.stores.influxdb_bucket import InfluxBucket  # noqa: PLC0415 - slow, and only for InfluxDB
 
@@ -92,6 +98,21 @@ def apply(options: NamedOptions) -> StoreSetup:
         return StoreSetup(left=tuple(left))
 
 
+def ping(options: NamedOptions) -> None:
+    """Return if a store's database answers and takes the credentials.
+
+    Raises
+    ------
+    StoreUnavailable, ValueError
+        As `check`.
+    """
+    if options.kind == "embedded":
+        _open_embedded(options, read_only=True)
+        return
+    with closing(open_store(options)) as store:  # whatever its role: the bucket is asked
+        store.ping()
+
+
 def _differences(options: NamedOptions, found_ms: int | None) -> list[StoreDifference]:
     if found_ms is None:
         return [StoreDifference(options.name, "bucket", str(options.bucket), "missing")]
@@ -101,10 +122,12 @@ def _differences(options: NamedOptions, found_ms: int | None) -> list[StoreDiffe
     return [StoreDifference(options.name, "retention", _kept(wanted_ms), _kept(found_ms))]
 
 
-def _file_of(options: NamedOptions) -> Path:
-    if options.path is None:
-        raise ValueError("an embedded store needs a path")
-    return options.path
+def _open_embedded(options: NamedOptions, *, read_only: bool) -> None:
+    """Open a file, making it if it is not there, and close it."""
+    if options.role == "integrated":
+        open_history_file(path_of(options), read_only=read_only).close()
+    else:
+        open_store(options, read_only=read_only).close()
 
 
 def _kept(retention_ms: int) -> str:

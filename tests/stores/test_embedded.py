@@ -175,11 +175,11 @@ def test_a_full_disk_is_unavailable_and_leaves_what_was_there(tmp_path: Path) ->
     path = tmp_path / "windows.db"
     store = EmbeddedStore(path)
     store.write(batch(0))
-    (pages,) = store._open_writer().execute("PRAGMA page_count").fetchone()
-    store._open_writer().execute(f"PRAGMA max_page_count = {pages}")  # as full as a disk can be
+    (pages,) = store._file.writer().execute("PRAGMA page_count").fetchone()
+    store._file.writer().execute(f"PRAGMA max_page_count = {pages}")  # as full as a disk can be
     with pytest.raises(StoreUnavailable, match=r"cannot write to the embedded store .*: database or disk is full"):
         store.write([record for n in range(1, 40) for record in batch(n)])
-    store._open_writer().execute("PRAGMA max_page_count = 1000000")
+    store._file.writer().execute("PRAGMA max_page_count = 1000000")
     assert len(store.query_range("cpu", "x", "avg", **HOUR)) == 100
     assert store.write(batch(1)) == WriteResult(written=100)
     store.close()
@@ -195,7 +195,7 @@ def test_a_store_reads_while_its_own_process_writes(tmp_path: Path) -> None:
     store = EmbeddedStore(tmp_path / "windows.db")
     store.write(batch(0))
     wait_until(lambda: store.query_top("cpu", "x", "avg", **HOUR), timeout_s=5, what="a first batch")
-    store._open_writer().execute("BEGIN IMMEDIATE")
+    store._file.writer().execute("BEGIN IMMEDIATE")
     assert len(store.query_range("cpu", "x", "avg", **HOUR)) == 100
-    store._open_writer().execute("ROLLBACK")
+    store._file.writer().execute("ROLLBACK")
     store.close()

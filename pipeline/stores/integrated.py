@@ -1,0 +1,63 @@
+"""The integrated store from its settings: what keeps chunks, anomalies and alerts."""
+
+from typing import TYPE_CHECKING
+
+import topics
+from pipeline.core.influx_events import ENCODERS
+from pipeline.stores.base import RecordStore
+from pipeline.stores.embedded_history import EmbeddedChunks, EmbeddedEvents
+from pipeline.stores.factory import StoreOptions, influxdb_place, path_of
+
+if TYPE_CHECKING:
+    from pipeline.stores.influxdb_connection import InfluxConnection
+    from pipeline.stores.influxdb_lines import RevisedLine, RevisedLines
+
+
+def open_integrated(options: StoreOptions, topic: str) -> RecordStore:
+    """Return what keeps the records of one topic, open.
+
+    Parameters
+    ----------
+    options
+        The store's section of the settings.
+    topic
+        ``metrics.downsampled``, ``anomalies`` or ``alerts``.
+
+    Raises
+    ------
+    ValueError
+        For another topic, or if something that the kind needs is missing.
+    StoreUnavailable
+        If the file of an embedded store cannot be opened. InfluxDB is first asked when it is used.
+    """
+    if topic != topics.METRICS_DOWNSAMPLED and topic not in ENCODERS:
+        raise ValueError(f"the integrated store takes no records of {topic}")
+    if options.kind == "embedded":
+        path, retention_ms = path_of(options), options.retention_ms
+        if topic == topics.METRICS_DOWNSAMPLED:
+            return EmbeddedChunks(path, retention_ms=retention_ms)
+        return EmbeddedEvents(path, topic, retention_ms=retention_ms)
+    # half a second that an embedded store never needs
+    from pipeline.stores.influxdb_connection import InfluxConnection  # noqa: PLC0415
+    from pipeline.stores.influxdb_history import InfluxHistory  # noqa: PLC0415
+
+    in_flight = options.requests_in_flight
+    connection = InfluxConnection(**influxdb_place(options), connections=in_flight + 1)
+    if topic == topics.METRICS_DOWNSAMPLED:
+        return InfluxHistory(connection, batch_lines=options.batch_lines, requests_in_flight=in_flight)
+    return influx_events(connection, topic, batch_lines=options.batch_lines, requests_in_flight=in_flight)
+
+
+def influx_events(
+    connection: "InfluxConnection", topic: str, *, batch_lines: int, requests_in_flight: int
+) -> "RevisedLines":
+    """Return what keeps ``anomalies`` or ``alerts`` in InfluxDB, a line each."""
+    from pipeline.stores.influxdb_lines import RevisedLine, RevisedLines  # noqa: PLC0415 - as above
+
+    encode = ENCODERS[topic]
+
+    def encoded(record: bytes) -> "RevisedLine":
+        line = encode(record)
+        return RevisedLine(line.identity, line.revision, line.text)
+
+    return RevisedLines(connection, encoded, batch_lines=batch_lines, requests_in_flight=requests_in_flight)
