@@ -17,6 +17,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         recent_windows.py    what its store has lately got
         local_source.py      what feeds it: a fleet or this machine
         worker.py            the stages against a real Kafka
+        control.py           the HTTP API, and its keys
         simulate.py          a fleet that sends to a real Kafka
         aggregate.py         the worker's windows over a file
         parse.py             what is read in a file, metric by metric
@@ -58,6 +59,43 @@ The map of the house. Imports go down this page and never up (an import-linter c
         spill.py             rows on disk: joined in bounded memory
         naming.py            offenders by name
         report.py            what was found
+
+    pipeline/control/  serves: the HTTP API and the database behind it
+        service.py           the service from start to a clean end
+        app.py               the API put together
+        document_routes.py   routes of policies, scenarios, channels and the rest
+        alert_routes.py      routes of alerts
+        action_routes.py     routes of actions and approvals
+        backtest_routes.py   the route of backtests
+        health_routes.py     alive, ready, metrics
+        answers.py           entity tags, and which problems may come
+        problems.py          what is said when something is wrong
+        paging.py            lists in pages
+        body_limit.py        bodies that are too large
+        access.py            who asks, and whether they may
+        principal.py         roles and tenants
+        api_keys.py          API keys
+        oidc.py              bearer tokens of an issuer
+        jwks.py              its public keys
+        families.py          the kinds of documents
+        tenancy.py           whose a document is, and what it may reach
+        channel_secrets.py   secrets given once, sealed, never shown
+        documents.py         documents in the database
+        alerts.py            alerts, and what is said of them
+        actions.py           what was done about them
+        backtest.py          a policy tried on samples
+        outbox.py            changes to the topic policies, in order
+        followers.py         alerts and actions from their topics
+        leadership.py        which of several instances does both
+        background.py        such work in threads
+        database.py          SQLite or PostgreSQL
+        tables.py            its tables
+
+    pipeline/control/migrations/  how the tables came to be
+        env.py               what Alembic runs
+
+    pipeline/control/migrations/versions/  one file a step
+        v0001_first_tables.py  all of the first version
 
     pipeline/stages/  move: decode, one core call, send; one file a stage, in the order of the data
         aggregate.py         metrics.raw to windows on metrics.agg, with its checkpoints
@@ -145,6 +183,8 @@ The map of the house. Imports go down this page and never up (an import-linter c
         strict_yaml.py       YAML with no key twice
         settings_models.py   Kafka, parsing, worker
         settings_windows.py  windows
+        settings_control.py  the control service
+        sealing.py           secrets encrypted at rest
         settings_detect.py   detection
         settings_stores.py   stores
         local_pipeline.py    broker, topics and worker as children

@@ -8,6 +8,7 @@ from pydantic.fields import FieldInfo
 
 from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.settings import (
+    ControlSettings,
     DetectSettings,
     KafkaSettings,
     ParsingSettings,
@@ -26,6 +27,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "stores[]": StoreSettings,
     "detect": DetectSettings,
     "worker": WorkerSettings,
+    "control": ControlSettings,
 }
 
 

@@ -14,6 +14,7 @@ from pipeline.cli import (
     audit,
     backtest,
     config,
+    control,
     dead_letters,
     detect,
     doctor,

@@ -91,6 +91,10 @@ class Metrics:
         self.policies = gauge("policies", "Policies in force.", ("stage", "kind"))
         self.refused_policies = counter("refused_policies", "Records of policies that changed nothing.", of_reason)
 
+        self.outbox_records = gauge("outbox_records", "Changes of policies that wait to be published.", ())
+        self.published_policies = counter("published_policies", "Changes of policies that Kafka has.", ())
+        self.followed_records = counter("followed_records", "Records taken over.", ("topic", "outcome"))
+
         self.snapshot_bytes = gauge("snapshot_bytes", "State in the newest snapshot written.", ("stage",))
         self.snapshot_written_bytes = counter("snapshot_written_bytes", "Blocks written: what changed.", ("stage",))
         self.snapshot_seconds = self._histogram("snapshot_seconds", "Until a snapshot was whole.", SNAPSHOT_SECONDS)

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pipeline.runtime.settings_base import Section, SettingsError, is_secret
+from pipeline.runtime.settings_control import ControlSettings
 from pipeline.runtime.settings_detect import DetectSettings
 from pipeline.runtime.settings_models import KafkaSettings, ParsingSettings, WorkerSettings
 from pipeline.runtime.settings_stores import StoreSettings, checked_together
@@ -22,6 +23,7 @@ from pipeline.runtime.settings_windows import WindowRuleSettings, WindowsSetting
 from pipeline.runtime.strict_yaml import TWICE, StrictLoader
 
 __all__ = [
+    "ControlSettings",
     "DetectSettings",
     "KafkaSettings",
     "ParsingSettings",
@@ -64,6 +66,7 @@ class Settings(BaseSettings):
     )
     detect: DetectSettings = Field(DetectSettings(), title="Detection", description="How windows are judged.")
     worker: WorkerSettings = Field(WorkerSettings(), title="Worker", description="What a worker process runs.")
+    control: ControlSettings = Field(ControlSettings(), title="Control", description="The control service.")
 
     @classmethod
     def settings_customise_sources(

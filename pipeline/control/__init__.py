@@ -1,0 +1,1 @@
+"""Serves: the HTTP API over policies, scenarios, channels, silences and alerts, and the database behind it."""

@@ -1,0 +1,73 @@
+"""When a policy would have fired on samples that a request brings: the evaluator of the live stage."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import orjson
+
+from pipeline.core.aggregator import Output, PartitionAggregator
+from pipeline.core.parsed import TimestampUnit
+from pipeline.core.raw_samples import RawSamples
+from pipeline.core.record_parser import ParseOptions, batch_of
+from pipeline.core.series import WindowRule
+from pipeline.core.trigger_inputs import WINDOW, RawInput, WindowInput
+from pipeline.core.triggers import TriggerBank
+from pipeline.core.window_rules import WindowRules
+from schemas.alert import AlertEvent
+from schemas.catalogue import load_catalogue
+from schemas.trigger_policy import TriggerPolicy
+
+__all__ = ["Point", "Series", "backtest"]
+
+NO_CLOCK_MS: Final = 0
+NEVER_AHEAD: Final = 1 << 61
+GRACE_MS: Final = 10_000
+
+Point = tuple[int, float]
+"""A sample: event time in milliseconds, and its value."""
+Series = tuple[str, str, dict[str, str], Sequence[Point]]
+"""Measurement, field, tags and samples."""
+
+
+def backtest(policy: TriggerPolicy, series: Sequence[Series], every_ms: int) -> list[AlertEvent]:
+    """Return what would have been told, by time.
+
+    Parameters
+    ----------
+    policy
+        Taken as if it were enabled.
+    series
+        What happened; samples of each in the order of their arrival.
+    every_ms
+        The size of windows, for policies on windows.
+    """
+    bank = TriggerBank()
+    bank.put_policy(policy.model_copy(update={"enabled": True}), at_ms=0)
+    windows = WindowInput(bank)
+    options = ParseOptions(influx_unit=TimestampUnit.MS, json_unit=TimestampUnit.MS, future_limit_ms=NEVER_AHEAD)
+    counters = load_catalogue().counters
+    rules = WindowRules(WindowRule(every_ms, GRACE_MS, every_ms))
+    records = [
+        orjson.dumps({"name": measurement, "fields": {field: value}, "tags": tags, "timestamp": time_ms})
+        for measurement, field, tags, points in series
+        for time_ms, value in points
+    ]
+    events: list[AlertEvent] = []
+    if not records:
+        return events
+
+    def close(output: Output) -> None:
+        offsets = [int(orjson.loads(value)["revision"]) for value in output.values]
+        events.extend(windows.evaluate(output.values, offsets))
+
+    batch = batch_of(records, 0)
+    raw, raw_input = RawSamples(options), RawInput(bank)
+    latest_ms = max(time_ms for *_, points in series for time_ms, _ in points)
+    for samples in raw.read(batch, 0, len(records), NO_CLOCK_MS):
+        events += raw_input.evaluate(samples, raw.names)
+    if any(source.startswith(WINDOW) for source in bank.sources):
+        aggregator = PartitionAggregator(0, rules, lambda *source: source in counters, options)
+        close(aggregator.add(batch, 0, len(records), NO_CLOCK_MS))
+        close(aggregator.finish())
+    events += bank.expire(latest_ms)
+    return sorted(events, key=lambda event: event.time_ms)

@@ -1,0 +1,165 @@
+"""Secrets of channels on their way through the API: given once, sealed, and never shown."""
+
+import copy
+from collections.abc import Iterator
+from typing import Annotated, Any, Final, Self
+
+from pydantic import ConfigDict, Field, SecretStr, model_validator
+
+from pipeline.runtime.sealing import SecretBox
+from schemas.channel import Apprise, Channel, Secret, Smtp, Webhook
+
+__all__ = ["GivenChannel", "KeptSecretError", "files_of", "seal_secrets", "without_secrets"]
+
+KEPT: Final = {"kept": True}
+"""What stands for a secret that is there, in answers; and in a new version, for the one that is there."""
+
+
+class GivenSecret(Secret):
+    """A secret: its value, or kept for the one that is there, or a file of the worker's."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"value": "…"}, {"kept": True}, {"file": "slack-url"}]})
+
+    sealed: None = Field(None, description="Not taken here: give the value.")
+    value: Annotated[SecretStr, Field(min_length=1, max_length=10_000)] | None = Field(
+        None, description="The secret, to be encrypted; no answer has it.", json_schema_extra={"writeOnly": True}
+    )
+    kept: bool = Field(default=False, strict=True, description="The secret that is there already.")
+
+    @model_validator(mode="after")
+    def _kept_somewhere(self) -> Self:
+        if (self.file is not None) + (self.value is not None) + self.kept != 1:
+            raise ValueError("needs exactly one of value, kept, file")
+        return self
+
+
+class GivenSmtp(Smtp):
+    """E-mail through a mail server."""
+
+    password: GivenSecret | None = Field(None, description="The user's password.")
+
+
+class GivenApprise(Apprise):
+    """Chat, SMS, push and the rest through the apprise library."""
+
+    url: GivenSecret = Field(description="Apprise's URL of the service, as slack://… or ntfys://…")
+
+
+class GivenWebhook(Webhook):
+    """A JSON document sent with POST."""
+
+    url: GivenSecret = Field(description="Where it is sent, with http:// or https://.")
+    headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,100}$")], GivenSecret] = Field(  # type: ignore[assignment]  # read alone
+        default={}, max_length=20, description="Headers to send along, as Authorization."
+    )
+
+
+class GivenChannel(Channel):
+    """A channel; its secrets are write-only."""
+
+    smtp: GivenSmtp | None = Field(None, description="E-mail through a mail server.")
+    apprise: GivenApprise | None = Field(None, description="Chat, SMS, push and the rest through apprise.")
+    webhook: GivenWebhook | None = Field(None, description="A JSON document sent with POST.")
+
+
+class KeptSecretError(ValueError):
+    """A secret cannot be kept.
+
+    Parameters
+    ----------
+    field
+        Which, as ``smtp.password``.
+    why
+        Why not.
+    """
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(f"{field}: {why}")
+        self.field = field
+        self.why = why
+
+
+def seal_secrets(channel: GivenChannel, before: dict[str, Any] | None, box: SecretBox) -> dict[str, Any]:
+    """Return a channel as it is stored and published: every secret sealed.
+
+    Parameters
+    ----------
+    channel
+        As it was given.
+    before
+        What is stored of it; none for a new one.
+    box
+        What seals.
+
+    Raises
+    ------
+    KeptSecretError
+        If a secret is to be kept that is not there, or that would be sent somewhere else than before.
+    """
+    document = channel.model_dump(mode="json", exclude_unset=True)
+    # whoever may edit a channel does not know its secrets, and must not have them sent to a server of their own
+    is_moved = before is None or _destination(document) != _destination(before)
+    for path, given in _secrets_in(document):
+        field = ".".join(path)
+        secret = _secret_at(channel, path)
+        if secret.value is not None:
+            sealed: dict[str, Any] = {"sealed": box.seal(secret.value.get_secret_value())}
+        elif secret.kept:
+            sealed = _kept(before, path, field, is_moved=is_moved)
+        else:
+            continue
+        given.clear()
+        given.update(sealed)
+    return document
+
+
+def without_secrets(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a stored channel as it may be shown."""
+    shown = copy.deepcopy(document)
+    for _, secret in _secrets_in(shown):
+        if "file" not in secret:
+            secret.clear()
+            secret.update(KEPT)
+    return shown
+
+
+def files_of(channel: GivenChannel) -> list[str]:
+    """Return which secrets of a channel are files of the worker's, as ``smtp.password``."""
+    document = channel.model_dump(mode="json", exclude_unset=True)
+    return [".".join(path) for path, secret in _secrets_in(document) if secret.get("file") is not None]
+
+
+def _secrets_in(document: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    """Yield where a channel's secrets stand, and what stands there."""
+    for path in (("smtp", "password"), ("apprise", "url"), ("webhook", "url")):
+        found = (document.get(path[0]) or {}).get(path[1])
+        if found is not None:
+            yield path, found
+    for name, found in ((document.get("webhook") or {}).get("headers") or {}).items():
+        yield ("webhook", "headers", name), found
+
+
+def _secret_at(channel: GivenChannel, path: tuple[str, ...]) -> GivenSecret:
+    found: Any = channel
+    for part in path:
+        found = found[part] if isinstance(found, dict) else getattr(found, part)
+    if not isinstance(found, GivenSecret):
+        raise TypeError(f"{'.'.join(path)} is no secret")
+    return found
+
+
+def _kept(before: dict[str, Any] | None, path: tuple[str, ...], field: str, *, is_moved: bool) -> dict[str, Any]:
+    stored = next((secret for place, secret in _secrets_in(before or {}) if place == path), None)
+    if stored is None:
+        raise KeptSecretError(field, "there is none that could be kept: give its value")
+    if is_moved:
+        raise KeptSecretError(field, "must be given again, since where it is sent to is another")
+    return dict(stored)
+
+
+def _destination(document: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what decides who gets to see the secrets, of a channel as it was given or as it is stored."""
+    smtp = document.get("smtp") or {}
+    url = (document.get("webhook") or {}).get("url") or {}
+    place = url.get("file") or ("new" if "value" in url else "as it was")
+    return (*(smtp.get(name) for name in ("host", "port", "security", "username")), place)

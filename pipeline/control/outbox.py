@@ -1,0 +1,87 @@
+"""Publishes what waits in the outbox to the topic ``policies``: in order, at least once."""
+
+from typing import Any, Final
+
+from sqlalchemy import delete, func, select
+
+from pipeline.control.database import Database
+from pipeline.control.leadership import Leadership
+from pipeline.control.tables import OUTBOX
+from pipeline.runtime.metrics import Metrics
+from pipeline.runtime.producer import DeliveryError, RecordProducer
+from topics import POLICIES
+
+MOST_AT_ONCE: Final = 500
+FLUSH_TIMEOUT_S: Final = 10.0
+IDLE_S: Final = 0.5
+"""Until the outbox is looked at again unasked: for what another instance put there."""
+
+
+class Publisher:
+    """Sends the outbox to Kafka.
+
+    A row is deleted when Kafka has acknowledged it: after a crash in between it is sent again, with what followed it,
+    so that the newest value of each key is the last one on the topic too.
+
+    Parameters
+    ----------
+    database
+        Where the outbox is.
+    producer
+        The way to Kafka.
+    leadership
+        Whether this instance publishes.
+    metrics
+        Where it is counted.
+    """
+
+    def __init__(self, database: Database, producer: RecordProducer, leadership: Leadership, metrics: Metrics) -> None:
+        self._database = database
+        self._producer = producer
+        self._leadership = leadership
+        self._metrics = metrics
+        self._sent: list[Any] = []
+
+    def step(self) -> float:
+        """Publish what waits; return how many seconds there is nothing to do.
+
+        Raises
+        ------
+        FlushTimeoutError, DeliveryError, OperationalError
+            If Kafka or the database is away: nothing is lost, call again.
+        """
+        if not self._leadership.is_held():
+            return IDLE_S
+        if not self._sent:
+            self._send()
+        if not self._sent:
+            return IDLE_S
+        try:
+            self._producer.flush(FLUSH_TIMEOUT_S)
+        except DeliveryError:
+            self._sent = []  # refused: sent again; while it is only slow it stays on its way
+            raise
+        self._forget()
+        return 0.0
+
+    def close(self) -> None:
+        """Let go of Kafka."""
+        self._producer.close(FLUSH_TIMEOUT_S)
+
+    def _send(self) -> None:
+        query = select(OUTBOX).order_by(OUTBOX.c.number).limit(MOST_AT_ONCE)
+        with self._database.reading() as connection:
+            waiting = connection.execute(select(func.count()).select_from(OUTBOX)).scalar_one()
+            rows = connection.execute(query).mappings().all()
+        self._metrics.outbox_records.set(waiting)
+        for row in rows:
+            value = None if row["value"] is None else row["value"].encode()
+            self._producer.produce(POLICIES, key=row["key"].encode(), value=value)
+        self._sent = list(rows)
+
+    def _forget(self) -> None:
+        numbers = [row["number"] for row in self._sent]
+        with self._database.writing() as connection:
+            connection.execute(delete(OUTBOX).where(OUTBOX.c.number.in_(numbers)))
+        self._metrics.published_policies.inc(len(numbers))
+        self._sent = []

@@ -1,0 +1,61 @@
+"""The API of tests: over SQLite and over a real PostgreSQL, without Kafka."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import delete
+
+from pipeline.control.database import Database
+from pipeline.control.tables import METADATA
+from pipeline.runtime.settings_control import ControlSettings
+from tests.conftest import made_or_skipped
+from tests.control.api import Api
+from tests.real.postgresql import PostgreSQL
+
+ON_POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.real)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A running PostgreSQL; a test makes its own database, and kills only a server of its own."""
+    server = made_or_skipped(PostgreSQL)
+    try:
+        yield server.start()
+    finally:
+        server.remove()
+
+
+def control_settings(request: pytest.FixtureRequest, folder: Path) -> ControlSettings:
+    """Return settings with an empty database, of the kind that a fixture is asked for."""
+    if request.param == "sqlite":
+        return ControlSettings(database_file=folder / "control.db")
+    server: PostgreSQL = request.getfixturevalue("postgresql")
+    return ControlSettings(database_secret=server.create_database(), secrets_key_file=folder / "control.key")
+
+
+@pytest.fixture(params=["sqlite", ON_POSTGRESQL])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> ControlSettings:
+    """Settings with an empty database of this test alone."""
+    return control_settings(request, tmp_path)
+
+
+@pytest.fixture(scope="session", params=["sqlite", ON_POSTGRESQL])
+def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """One API for all tests: to make one takes a second."""
+    folder = tmp_path_factory.mktemp("control")
+    database = Database(control_settings(request, folder))
+    database.migrate()
+    running = Api(database, folder)
+    yield running
+    running.close()
+    database.close()
+
+
+@pytest.fixture
+def api(served: Api) -> Api:
+    """The API, served on the loopback address, with nothing in it."""
+    with served.database.writing() as connection:
+        for table in reversed(METADATA.sorted_tables):
+            connection.execute(delete(table))
+    return served
