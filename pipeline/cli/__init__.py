@@ -35,6 +35,7 @@ __all__ = ["app", "main"]
 _COMMANDS = (
     up,
     worker,
+    control,
     simulate,
     query,
     aggregate,
