@@ -22,6 +22,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         aggregate.py         the worker's windows over a file
         parse.py             what is read in a file, metric by metric
         detect.py            the anomalies of series in CSV files
+        downsample.py        the kept points of a series in a CSV file
         scorecard.py         what detection would have told on a history
         series_plot.py       a series drawn with characters
         series_image.py      series drawn into a PNG
@@ -272,6 +273,8 @@ The map of the house. Imports go down this page and never up (an import-linter c
         scorecard.py         alerts a day, and what was found and how late
         detectors.py         detectors by name, with river's interface
         downsample.py        series in, chunks of kept points out
+        downsample_chunk.py  a chunk as a value
+        downsample_whole.py  a series that is all there, as from a file
         downsample_state.py  what it knows of them, in columns
         downsample_series.py  its step: a sample in, chunks cut, late ones revised
         downsample_encode.py  one chunk encoded

@@ -1,14 +1,13 @@
 """Adaptive down-sampling: about a tenth of the points of a series, with its shape, peaks, steps and totals."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.core import downsample_state as columns
 from pipeline.core.downsample_budget import FLEET
+from pipeline.core.downsample_chunk import Chunk, Encoder, Kind, SeriesClass, chunk_from
 from pipeline.core.downsample_decode import decode
 from pipeline.core.downsample_series import add_samples, flush_rows
 from pipeline.core.downsample_state import (
@@ -16,7 +15,6 @@ from pipeline.core.downsample_state import (
     LINE,
     OPEN_COUNT,
     STEP,
-    Emitted,
     Rules,
     clear,
     new_emitted,
@@ -42,103 +40,6 @@ __all__ = [
 
 _CHUNKS_AT_ONCE = 256
 _POINTS_AT_ONCE = 16_384
-
-
-class Kind(IntEnum):
-    """What is known of a series beforehand."""
-
-    AUTO = 0
-    GAUGE = 1
-    COUNTER = 2
-    STATE = 3
-
-
-class SeriesClass(IntEnum):
-    """What a chunk turned out to be like."""
-
-    COUNTER = 0
-    STEP = 1
-    NOISY = 2
-    SPIKY = 3
-    SMOOTH = 4
-
-
-class Encoder(IntEnum):
-    """How a chunk's points were chosen."""
-
-    HELD = 0
-    """Every change: lossless."""
-    LEVELS = 1
-    """Piecewise-constant: means, rare extremes kept."""
-    LINES = 2
-    """Straight lines between samples."""
-    REFITTED_LINES = 3
-    """The same, the knots fitted by least squares, rare extremes kept."""
-    INCREASES = 4
-    """A counter's samples, between which it grows steadily."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Chunk:
-    """The kept points of one series between two times, and what the samples were.
-
-    Parameters
-    ----------
-    row
-        The series' row in its bank.
-    start_ms, end_ms
-        Bounds of the chunk: the samples' times are in [start_ms, end_ms). A later emission for the same ``start_ms``
-        and a greater ``revision`` replaces this one, whatever its points' times.
-    first_ms, last_ms
-        Times of the first and the last sample. The last kept point holds until ``last_ms``.
-    gap
-        Whether samples are missing before this chunk: the value between the one before and it is unknown.
-    kind, series_class, encoder
-        What was known, what it is like, how it was encoded.
-    n_raw, n_kept
-        Samples and kept points.
-    n_before
-        Samples that the chunk had when it was given out before; 0 the first time.
-    sigma, max_error
-        Root of the mean squared residual of the decoded chunk, and its greatest absolute value; the value's unit.
-    min, max, sum
-        Of the samples, exactly.
-    first_offset, last_offset
-        All samples came at these offsets or between them.
-    revision
-        The greater one is right.
-    times_ms, values, interp
-        int64[n_kept], float64[n_kept], uint8[n_kept] (``l`` or ``s``): the kept points, times strictly increasing.
-    """
-
-    row: int
-    start_ms: int
-    end_ms: int
-    first_ms: int
-    last_ms: int
-    gap: bool
-    kind: Kind
-    series_class: SeriesClass
-    encoder: Encoder
-    n_raw: int
-    n_kept: int
-    n_before: int
-    sigma: float
-    max_error: float
-    min: float
-    max: float
-    sum: float
-    first_offset: int
-    last_offset: int
-    revision: int
-    times_ms: Array
-    values: Array
-    interp: Array
-
-    @property
-    def count(self) -> int:
-        """How many samples ``sum`` is of."""
-        return self.n_raw
 
 
 class Counts(NamedTuple):
@@ -343,7 +244,7 @@ class DownsampleBank:
         """Give the emitted chunks, and make their room free."""
         out = self._out
         for at in range(int(out.used[0])):
-            yield _chunk(out, at, Kind(self._series.whole[out.whole[at, columns.OUT_ROW], columns.KIND]))
+            yield chunk_from(out, at, Kind(self._series.whole[out.whole[at, columns.OUT_ROW], columns.KIND]))
         out.used[:] = 0
 
 
@@ -364,33 +265,3 @@ def checked(rules: Rules) -> Rules:
     if rules.grace_ms < 0 or rules.correction_ms < 0:
         raise ValueError(f"grace_ms and correction_ms must be at least 0, got {rules.grace_ms}, {rules.correction_ms}")
     return rules
-
-
-def _chunk(out: Emitted, at: int, kind: Kind) -> Chunk:
-    whole, number = out.whole[at].tolist(), out.number[at].tolist()
-    points = slice(whole[columns.OUT_POINTS_FROM], whole[columns.OUT_POINTS_TO])
-    return Chunk(
-        row=whole[columns.OUT_ROW],
-        start_ms=whole[columns.OUT_START_MS],
-        end_ms=whole[columns.OUT_END_MS],
-        first_ms=whole[columns.OUT_FIRST_MS],
-        last_ms=whole[columns.OUT_LAST_MS],
-        gap=bool(whole[columns.OUT_GAP]),
-        kind=kind,
-        series_class=SeriesClass(whole[columns.OUT_CLASS]),
-        encoder=Encoder(whole[columns.OUT_ENCODER]),
-        n_raw=whole[columns.OUT_RAW],
-        n_kept=points.stop - points.start,
-        n_before=whole[columns.OUT_BEFORE],
-        sigma=number[columns.OUT_SIGMA],
-        max_error=number[columns.OUT_MAX_ERROR],
-        min=number[columns.OUT_MIN],
-        max=number[columns.OUT_MAX],
-        sum=number[columns.OUT_SUM],
-        first_offset=whole[columns.OUT_FIRST_OFFSET],
-        last_offset=whole[columns.OUT_LAST_OFFSET],
-        revision=whole[columns.OUT_REVISION],
-        times_ms=out.time_ms[points].copy(),
-        values=out.value[points].copy(),
-        interp=out.interp[points].copy(),
-    )

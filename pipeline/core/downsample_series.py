@@ -130,23 +130,23 @@ def _add(
         whole[WATERMARK_MS] = t
         if whole[KEPT_COUNT] and t >= whole[KEPT_END_MS] + rules.correction_ms:
             _release(row, series, rules, out, s)
-    if t >= _open_from(whole):
+    if t >= _open_from(whole, rules):
         if whole[KEPT_COUNT] + whole[OPEN_COUNT] == series.time_ms.shape[1]:
             _make_room(row, series, fleet, rules, out, s)
         _insert_open(row, t, value, offset, series)
         _settle_samples(row, False, series, fleet, rules, out, s)
-    elif whole[KEPT_COUNT] and t >= whole[KEPT_START_MS]:
+    elif whole[KEPT_COUNT] and whole[KEPT_START_MS] <= t < whole[KEPT_END_MS]:
         _insert_kept(row, t, value, offset, series)
     else:
         whole[LATE] += 1
 
 
 @compiled
-def _open_from(whole: Array) -> int:
-    """Give from when on samples belong to the open chunk."""
-    if whole[LAST_END_MS] == NEVER and whole[SETTLED] > 0:
-        return whole[OPEN_START_MS]
-    return whole[LAST_END_MS]
+def _open_from(whole: Array, rules: Rules) -> int:
+    """Give from when on samples belong to the open chunk; behind a gap it may begin earlier than it does so far."""
+    if whole[SETTLED] == 0:
+        return whole[LAST_END_MS]
+    return max(whole[OPEN_START_MS] // rules.chunk_ms * rules.chunk_ms, whole[LAST_END_MS])
 
 
 @compiled
@@ -176,6 +176,8 @@ def _insert_open(row: int, t: int, value: float, offset: int, series: Series) ->
         whole[NEXT_FIRST_OFFSET] = offset
     whole[OPEN_FIRST_OFFSET] = min(whole[OPEN_FIRST_OFFSET], offset)
     whole[OPEN_LAST_OFFSET] = max(whole[OPEN_LAST_OFFSET], offset)
+    if whole[SETTLED] and t < whole[OPEN_START_MS]:
+        whole[OPEN_START_MS] = t
     place = _place(row, start, start + whole[OPEN_COUNT], t, series)
     if _is_at(row, place, start + whole[OPEN_COUNT], t, series):
         series.value[row, place] = value
