@@ -101,6 +101,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
     pipeline/stages/  move: decode, one core call, send; one file a stage, in the order of the data
         aggregate.py         metrics.raw to windows on metrics.agg, with its checkpoints
         aggregate_metrics.py the sample balance of it
+        downsample.py        metrics.raw to chunks of kept points, with its snapshots
         detect.py            metrics.agg to verdicts on anomalies, with its snapshots
         detect_metrics.py    what it counts
         sink.py              a topic to a store, with patience while it is down
@@ -186,6 +187,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         settings_windows.py  windows
         settings_control.py  the control service
         sealing.py           secrets encrypted at rest
+        settings_downsample.py  down-sampling
         settings_detect.py   detection
         settings_stores.py   stores
         local_pipeline.py    broker, topics and worker as children
@@ -272,6 +274,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         trigger_inputs.py    samples and windows by the triggers' series
         scorecard.py         alerts a day, and what was found and how late
         detectors.py         detectors by name, with river's interface
+        downsampler.py       one partition: records in, records of chunks out
         downsample.py        series in, chunks of kept points out
         downsample_chunk.py  a chunk as a value
         downsample_whole.py  a series that is all there, as from a file

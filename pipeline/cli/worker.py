@@ -21,7 +21,8 @@ def register(app: typer.Typer) -> None:
 
 def worker(
     stages: Annotated[
-        str | None, typer.Option(metavar="NAME,…", help="Of aggregate, detect, sink. Default: the settings'.")
+        str | None,
+        typer.Option(metavar="NAME,…", help="Of aggregate, downsample, detect, sink. Default: the settings'."),
     ] = None,
     config: ConfigOption = None,
     bootstrap: BootstrapOption = None,
@@ -63,6 +64,8 @@ def _require_topics(settings: "Settings") -> None:
     needed = {topics.METRICS_AGG, topics.DEAD_LETTERS}
     if "aggregate" in settings.worker.stages:
         needed |= {topics.METRICS_RAW, topics.CHECKPOINTS}
+    if "downsample" in settings.worker.stages:
+        needed |= {topics.METRICS_RAW, topics.METRICS_DOWNSAMPLED, topics.CHECKPOINTS, topics.CHECKPOINT_BLOCKS}
     if "detect" in settings.worker.stages:
         needed |= {topics.ANOMALIES, topics.POLICIES, topics.CHECKPOINTS, topics.CHECKPOINT_BLOCKS}
     if "sink" in settings.worker.stages:
@@ -102,6 +105,10 @@ def _stages(settings: "Settings", metrics: "Metrics") -> "list[Stage]":
         from pipeline.stages.aggregate import AggregateStage
 
         running.append(AggregateStage(settings, metrics))
+    if "downsample" in settings.worker.stages:
+        from pipeline.stages.downsample import DownsampleStage
+
+        running.append(DownsampleStage(settings, metrics))
     if "detect" in settings.worker.stages:
         from pipeline.stages.detect import DetectStage
 

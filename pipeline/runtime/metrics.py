@@ -95,6 +95,14 @@ class Metrics:
         self.published_policies = counter("published_policies", "Changes of policies that Kafka has.", ())
         self.followed_records = counter("followed_records", "Records taken over.", ("topic", "outcome"))
 
+        self.downsampled_samples = counter(
+            "downsampled_samples", "Samples in chunks that were given out.", of_partition
+        )
+        self.replaced_samples = counter("replaced_samples", "Samples whose time another one has.", of_partition)
+        self.downsampled_chunks = counter("downsampled_chunks", "Chunks given out, revised ones again.", of_partition)
+        self.revised_chunks = counter("revised_chunks", "Chunks given out again after late samples.", of_partition)
+        self.kept_points = counter("kept_points", "Points in the chunks that were given out.", of_partition)
+
         self.snapshot_bytes = gauge("snapshot_bytes", "State in the newest snapshot written.", ("stage",))
         self.snapshot_written_bytes = counter("snapshot_written_bytes", "Blocks written: what changed.", ("stage",))
         self.snapshot_seconds = self._histogram("snapshot_seconds", "Until a snapshot was whole.", SNAPSHOT_SECONDS)

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from pipeline.runtime.settings_base import Section, SettingsError, is_secret
 from pipeline.runtime.settings_control import ControlSettings
 from pipeline.runtime.settings_detect import DetectSettings
+from pipeline.runtime.settings_downsample import DownsampleSettings
 from pipeline.runtime.settings_models import KafkaSettings, ParsingSettings, WorkerSettings
 from pipeline.runtime.settings_stores import StoreSettings, checked_together
 from pipeline.runtime.settings_windows import WindowRuleSettings, WindowsSettings, WindowTiming
@@ -61,6 +62,9 @@ class Settings(BaseSettings):
     kafka: KafkaSettings = Field(KafkaSettings(), title="Kafka", description="How to reach Kafka.")
     parsing: ParsingSettings = Field(ParsingSettings(), title="Parsing", description="How records are read.")
     windows: WindowsSettings = Field(WindowsSettings(), title="Windows", description="Size and closing of windows.")
+    downsample: DownsampleSettings = Field(
+        DownsampleSettings(), title="Down-sampling", description="What is kept of the compressed history."
+    )
     stores: tuple[StoreSettings, ...] = Field(
         (), max_length=100, title="Stores", description="The databases that are written to."
     )

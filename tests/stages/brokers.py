@@ -27,6 +27,15 @@ DETECTION = (
     topics.CHECKPOINT_BLOCKS,
 )
 """What the stage detect needs."""
+HISTORY = (
+    topics.METRICS_RAW,
+    topics.METRICS_AGG,
+    topics.METRICS_DOWNSAMPLED,
+    topics.DEAD_LETTERS,
+    topics.CHECKPOINTS,
+    topics.CHECKPOINT_BLOCKS,
+)
+"""What the stage downsample needs, and the windows beside it."""
 TIMEOUT_S = 30.0
 
 
