@@ -229,7 +229,8 @@ def _last_line(state: PipelineState) -> str:
         return "What was sent is being finished; Ctrl-C again leaves at once."
     letters = state.counts.dead_letters
     lost = f"{letters:,} dead letters. " if letters else ""
-    return f"{lost}{state.counts.series:,} series, {state.sent:,} messages sent. Ctrl-C ends it."
+    told = f"{state.counts.anomalies:,} anomalies. " if state.counts.anomalies else ""
+    return f"{lost}{told}{state.counts.series:,} series, {state.sent:,} messages sent. Ctrl-C ends it."
 
 
 def _rate(value: float) -> str:

@@ -123,6 +123,9 @@ class PipelineState:
             "dead_letters": counts.dead_letters,
             "series": counts.series,
             "incidents": self.incident_count,
+            "judged": counts.judged,
+            "anomalies": counts.anomalies,
+            "host_incidents": counts.host_incidents,
             "broker_memory_bytes": self.broker_memory_bytes,
             "rates": {
                 "records_per_s": round(rates.records, 1),

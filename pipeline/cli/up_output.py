@@ -65,6 +65,7 @@ class Summary:
         ]
         if counts.dead_letters:
             lines.append(f"          {counts.dead_letters:,} dead letters")
+        lines.append(f"anomalies {anomalies_text(counts)}")
         if self.state.incident_count:
             lines.append(f"incidents {self.state.incident_count:,}, listed in {self.truth_path}")
         if counts.open_samples:
@@ -173,7 +174,7 @@ class LineOutput(_Periodic):
         sys.stdout.write(
             f"{state.uptime_s:.0f} s {state.phase}: in {rates.records:.0f} records/s {rates.samples:.0f} samples/s; "
             f"{counts.windows} windows closed, {counts.written} written; "
-            f"lag {counts.aggregate_lag + counts.sink_lag}; {balance_text(counts)}\n"
+            f"lag {counts.aggregate_lag + counts.sink_lag}; {counts.anomalies} anomalies; {balance_text(counts)}\n"
         )
 
 
@@ -198,6 +199,11 @@ class JsonOutput(_Periodic):
             "directory": state.directory,
         }
         sys.stdout.write(json.dumps(about | state.as_document()) + "\n")
+
+
+def anomalies_text(counts: "WorkerCounts") -> str:
+    """Return what detection has found; nothing can be found before a series has had 100 windows."""
+    return f"{counts.anomalies:,} told of {counts.judged:,} values judged, {counts.host_incidents:,} changes of hosts"
 
 
 def balance_text(counts: "WorkerCounts") -> str:

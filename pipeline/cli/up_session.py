@@ -133,7 +133,7 @@ class Session:
         while time.monotonic() < deadline_s and not self._leave.is_set():
             self._observe()
             counts = self._state.counts
-            is_done = counts.records >= delivery.delivered and counts.is_all_written
+            is_done = counts.records >= delivery.delivered and counts.is_all_written and counts.is_all_judged
             if is_done and (not await_windows or counts.open_samples == 0):
                 return
             self._leave.wait(SHOW_EVERY_S / 2)

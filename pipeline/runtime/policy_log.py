@@ -18,7 +18,8 @@ logger = logging.getLogger(__name__)
 
 LARGEST_POLICY_BYTES: Final = 256 * 1024
 READ_RECORDS: Final = 500
-READ_WAIT_S: Final = 0.5
+READ_WAIT_S: Final = 0.1
+FETCH_WAIT_MS: Final = 100
 PARTITION: Final = 0
 """The topic has one, so that policies have an order."""
 
@@ -103,6 +104,7 @@ class PolicyLog:
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": FETCH_WAIT_MS,
                 "fetch.message.max.bytes": 16 * 1024 * 1024,
             }
         )

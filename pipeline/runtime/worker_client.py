@@ -45,6 +45,14 @@ class WorkerCounts:
     sink_lag: int = 0
     """Records of metrics.agg that wait."""
     series: int = 0
+    watched: int = 0
+    """Records of metrics.agg that detection read."""
+    judged: int = 0
+    """Values that it judged."""
+    anomalies: int = 0
+    """Values that it told, at any level."""
+    host_incidents: int = 0
+    """Records of incidents of hosts: beginnings, growths and ends."""
 
     @property
     def fields_in(self) -> int:
@@ -63,8 +71,13 @@ class WorkerCounts:
             self.written + self.superseded + self.rejected >= self.sunk
         )
 
+    @property
+    def is_all_judged(self) -> bool:
+        """Whether detection is done with every window that was emitted."""
+        return self.watched >= self.windows + self.corrections
 
-# Name of each count: the metric's name, and what the stage's name begins with.
+
+# Name of each count: the metric's name, with the label `kind` where it has one, and what the stage's name begins with.
 _SOURCES: Final = {
     "records": ("cinnamon_input_records_total", "aggregate"),
     "samples": ("cinnamon_input_samples_total", "aggregate"),
@@ -83,6 +96,10 @@ _SOURCES: Final = {
     "aggregate_lag": ("cinnamon_lag_records", "aggregate"),
     "sink_lag": ("cinnamon_lag_records", "sink"),
     "series": ("cinnamon_series", "aggregate"),
+    "watched": ("cinnamon_input_records_total", "detect"),
+    "judged": ("cinnamon_judged_samples_total", "detect"),
+    "anomalies": ("cinnamon_anomalies_total{anomaly}", "detect"),
+    "host_incidents": ("cinnamon_anomalies_total{host}", "detect"),
 }
 
 
@@ -162,5 +179,6 @@ def _stage_samples(text: str) -> Iterator[tuple[str, str, float]]:
     wanted = {metric for metric, _ in _SOURCES.values()}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            if sample.name in wanted:
-                yield sample.name, sample.labels.get("stage", ""), sample.value
+            name = f"{sample.name}{{{sample.labels['kind']}}}" if "kind" in sample.labels else sample.name
+            if name in wanted:
+                yield name, sample.labels.get("stage", ""), sample.value

@@ -162,3 +162,8 @@ def test_rates_are_averages_over_the_span() -> None:
     assert rates == Rates(records=100.0, samples=8.0, windows=2.0, points=1.0)
     later = meter.add(111.0, WorkerCounts(records=1_100, samples=80, windows=20, written=10))
     assert later.records == 10.0
+
+
+def test_anomalies_are_told_in_the_last_line() -> None:
+    lines = drawn(PipelineState(**{**fields(EMPTY), "counts": WorkerCounts(anomalies=1_234)}))
+    assert lines[-1].startswith("1,234 anomalies. 0 series, 0 messages sent.")

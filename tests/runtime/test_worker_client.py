@@ -25,6 +25,12 @@ def test_counts_are_summed_over_partitions_and_told_apart_by_stage() -> None:
         agg = ("sink-local", "metrics.agg", partition)
         metrics.input_records.labels(*agg).inc(11 * number)
         metrics.lag_records.labels(*agg).set(4)
+        detect = ("detect", "metrics.agg", partition)
+        metrics.input_records.labels(*detect).inc(11 * number)
+        metrics.judged_samples.labels(*detect).inc(70 * number)
+    told = {("anomaly", "info"): 4, ("anomaly", "warn"): 2, ("sample", "none"): 9, ("host", "warn"): 1}
+    for (kind, level), count in told.items():
+        metrics.anomalies.labels("detect", kind, level).inc(count)
     metrics.filtered_samples.labels("aggregate", "metrics.raw", "0", "STRING").inc(7)
     metrics.dead_lettered_records.labels("aggregate", "metrics.raw", "0", "PARSE_SYNTAX").inc(2)
     metrics.dead_lettered_records.labels("sink-local", "metrics.agg", "1", "STORE_REJECTED").inc(1)
@@ -52,10 +58,15 @@ def test_counts_are_summed_over_partitions_and_told_apart_by_stage() -> None:
         aggregate_lag=3,
         sink_lag=8,
         series=10,
+        watched=33,
+        judged=210,
+        anomalies=6,
+        host_incidents=1,
     )
     assert counts.missing_samples == 0
     assert counts.fields_in == 3007
     assert counts.is_all_written
+    assert counts.is_all_judged
 
 
 def test_what_is_not_shown_yet_is_nothing() -> None:
@@ -66,6 +77,11 @@ def test_a_window_that_the_sink_has_not_read_or_written_is_not_all_written() -> 
     assert not WorkerCounts(windows=2, sunk=1, written=1).is_all_written
     assert not WorkerCounts(windows=2, sunk=2, written=1).is_all_written
     assert WorkerCounts(windows=2, sunk=2, written=1, superseded=1).is_all_written
+
+
+def test_a_window_that_detection_has_not_read_is_not_all_judged() -> None:
+    assert not WorkerCounts(windows=2, corrections=1, watched=2).is_all_judged
+    assert WorkerCounts(windows=2, corrections=1, watched=3).is_all_judged
 
 
 def test_where_nobody_listens_the_worker_is_not_ready_and_has_no_counts() -> None:
