@@ -15,7 +15,7 @@ from pipeline.core.raw_samples import RawSamples, Samples
 from pipeline.core.raw_samples import SeriesName as RawName
 from pipeline.core.record_parser import ParseOptions, RefusedPart, batch_of
 from pipeline.core.text_records import text_records
-from pipeline.core.trigger_inputs import WINDOW, RawInput, WindowInput
+from pipeline.core.trigger_inputs import WINDOW, RawInput, RecordInput
 from pipeline.core.triggers import SAMPLES, SeriesName, TriggerBank
 from pipeline.core.window_rules import WindowRules
 from schemas.catalogue import load_catalogue
@@ -65,7 +65,7 @@ class Backtest:
     def __init__(self, bank: TriggerBank, rules: WindowRules) -> None:
         self._bank = bank
         self._rules = rules
-        self._windows = WindowInput(bank)
+        self._windows = RecordInput(bank, WINDOW)
         self._has_windows = any(source.startswith(WINDOW) for source in bank.sources)
         self._events: list[AlertEvent] = []
         self._latest_ms: int | None = None
@@ -137,8 +137,10 @@ class Backtest:
         return PartitionAggregator(0, self._rules, lambda *source: source in counters, options)
 
     def _close(self, output: Output) -> None:
-        offsets = [int(orjson.loads(value)["revision"]) for value in output.values]
-        self._events += self._windows.evaluate(output.values, offsets)
+        windows = (
+            [(int(orjson.loads(value)["revision"]), value) for value in output.values] if self._has_windows else ()
+        )
+        self._events += self._windows.evaluate(windows)
 
 
 def _chunks(path: Path) -> Iterator[list[tuple[int, bytes]]]:

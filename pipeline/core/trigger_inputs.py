@@ -1,6 +1,7 @@
-"""What a bank of triggers is given: samples of ``metrics.raw`` and records of ``metrics.agg``, by the bank's series."""
+"""What a bank of triggers is given: samples of ``metrics.raw``, and records of ``metrics.agg`` and ``anomalies``."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import orjson
@@ -12,12 +13,16 @@ from pipeline.core.series import Array, grown
 from pipeline.core.triggers import SAMPLES, SeriesName, TriggerBank
 from schemas.alert import AlertEvent
 
-__all__ = ["UNKNOWN", "WINDOW", "RawInput", "WindowInput"]
+__all__ = ["ANOMALY", "WINDOW", "RawInput", "RecordInput", "RefusedRecord"]
 
-UNKNOWN = -1
-"""A series that the bank was not asked about yet."""
-WINDOW = "window:"
+WINDOW: Final = "window:"
 """What the sources of windows begin with."""
+ANOMALY: Final = "anomaly"
+"""The source of anomalies."""
+_UNKNOWN: Final = -1
+"""A series that the bank is to be asked about."""
+_JUDGED: Final = frozenset(("anomaly", "sample"))
+"""The kinds of records of ``anomalies`` that are about a series."""
 
 
 class RawInput:
@@ -33,78 +38,115 @@ class RawInput:
         self._bank = bank
         self._numbers: Array = np.zeros(0, np.int64)
         self._known = 0
+        self._some_unknown = False
 
     def evaluate(self, samples: Samples, names: Sequence[RawName]) -> list[AlertEvent]:
-        """Evaluate samples whose series are places in ``names``; give what there is to tell."""
-        self._learn(names)
+        """Evaluate samples whose series are places in ``names``, which only grows; give what there is to tell."""
+        self._numbers = grown(self._numbers, len(names))
+        for place in range(self._known, len(names)):
+            self._ask(place, names)
+        self._known = len(names)
+        if self._some_unknown:
+            places = np.unique(samples.series)
+            for place in places[self._numbers[places] == _UNKNOWN].tolist():
+                self._ask(place, names)
         return self._bank.evaluate(self._numbers[samples.series], samples.time_ms, samples.value, samples.offset)
 
     def forget(self, numbers: Sequence[int]) -> None:
-        """Ask the bank anew about series that it has forgotten."""
-        for place in np.flatnonzero(np.isin(self._numbers[: self._known], list(numbers))):
-            self._numbers[place] = UNKNOWN
+        """Ask the bank anew about series that it has forgotten, when they come again."""
+        gone = np.isin(self._numbers[: self._known], list(numbers))
+        self._numbers[: self._known][gone] = _UNKNOWN
+        self._some_unknown = self._some_unknown or bool(gone.any())
 
-    def _learn(self, names: Sequence[RawName]) -> None:
-        if len(names) == self._known:
-            return
-        self._numbers = grown(self._numbers, len(names))
-        for place in range(self._known, len(names)):
-            self._numbers[place] = self._bank.series(SeriesName(SAMPLES, *names[place]))
-        self._known = len(names)
+    def _ask(self, place: int, names: Sequence[RawName]) -> None:
+        self._numbers[place] = self._bank.series(SeriesName(SAMPLES, *names[place]))
 
 
-class WindowInput:
-    """Evaluates the functions of windows that policies ask for.
+class _Value(NamedTuple):
+    """What a record says of a series."""
+
+    name: SeriesName
+    start_ms: int
+    end_ms: int
+    value: float
+
+
+class RefusedRecord(NamedTuple):
+    """A record that cannot be read."""
+
+    offset: int
+    message: str
+    value: bytes
+
+
+class RecordInput:
+    """Evaluates records in JSON that hold values of windows.
 
     Parameters
     ----------
     bank
         Evaluates them.
+    source
+        `WINDOW` or `ANOMALY`: what the records are.
+
+    Attributes
+    ----------
+    refused : list of RefusedRecord
+        What could not be read, until the caller takes it.
     """
 
-    def __init__(self, bank: TriggerBank) -> None:
+    def __init__(self, bank: TriggerBank, source: str) -> None:
         self._bank = bank
+        self._source = source
+        self._read = _READERS[source]
+        self.refused: list[RefusedRecord] = []
 
-    def evaluate(self, values: Sequence[bytes], offsets: Sequence[int]) -> list[AlertEvent]:
-        """Evaluate records of ``metrics.agg``; give what there is to tell.
-
-        Parameters
-        ----------
-        values
-            The records, JSON (`schemas.records.AggregatedWindow`).
-        offsets
-            Their offsets.
-
-        Raises
-        ------
-        ValueError
-            If one is no such record.
-        """
-        sources = sorted(source for source in self._bank.sources if source.startswith(WINDOW))
+    def evaluate(self, records: Iterable[tuple[int, bytes]]) -> list[AlertEvent]:
+        """Evaluate records with their offsets; give what there is to tell. What no policy is about is not read."""
+        sources = sorted(source for source in self._bank.sources if source.startswith(self._source))
         if not sources:
             return []
-        rows: list[tuple[int, int, float, int, int]] = []
-        for value, offset in zip(values, offsets, strict=True):
-            rows += self._rows(value, offset, sources)
-        series, ends, numbers, at, starts = zip(*rows, strict=True) if rows else ((),) * 5
+        offsets: list[int] = []
+        found: list[_Value] = []
+        for offset, record in records:
+            try:
+                values = list(self._read(orjson.loads(record), sources))
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                self.refused.append(RefusedRecord(offset, f"not what it should be: {error!r}"[:500], record))
+                continue
+            found += values
+            offsets += [offset] * len(values)
         return self._bank.evaluate(
-            np.array(series, np.int64),
-            np.array(ends, np.int64),
-            np.array(numbers, np.float64),
-            np.array(at, np.int64),
-            np.array(starts, np.int64),
+            np.array([self._bank.series(value.name) for value in found], np.int64),
+            np.array([value.end_ms for value in found], np.int64),
+            np.array([value.value for value in found], np.float64),
+            np.array(offsets, np.int64),
+            np.array([value.start_ms for value in found], np.int64),
         )
 
-    def _rows(self, value: bytes, offset: int, sources: Sequence[str]) -> list[tuple[int, int, float, int, int]]:
-        try:
-            window = orjson.loads(value)
-            measurement, tags = window["measurement"], canonical_tags(window["tags"])
-            start_ms, end_ms = window["start_ms"], window["end_ms"]
-            return [
-                (self._bank.series(SeriesName(source, measurement, field, tags)), end_ms, found, offset, start_ms)
-                for field, values in window["fields"].items()
-                for source in sources
-                if (found := values.get(source.removeprefix(WINDOW))) is not None
-            ]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"the record at offset {offset} is no window: {error!r}") from error
+
+def _window_values(document: Any, sources: Sequence[str]) -> Iterator[_Value]:
+    """Yield the functions of a window (`schemas.records.AggregatedWindow`) that are among the sources."""
+    measurement, tags = str(document["measurement"]), canonical_tags(document["tags"])
+    start_ms, end_ms = int(document["start_ms"]), int(document["end_ms"])
+    for field, functions in document["fields"].items():
+        for source in sources:
+            value = functions.get(source.removeprefix(WINDOW))
+            if value is not None:
+                yield _Value(SeriesName(source, measurement, field, tags), start_ms, end_ms, float(value))
+
+
+def _anomaly_values(document: Any, _sources: Sequence[str]) -> Iterator[_Value]:
+    """Yield the score of a record of ``anomalies`` (`schemas.anomaly.Anomaly`), unless it is about a host."""
+    if document["kind"] in _JUDGED:
+        name = SeriesName(
+            ANOMALY, str(document["measurement"]), str(document["field"]), canonical_tags(document["tags"])
+        )
+        yield _Value(name, int(document["start_ms"]), int(document["end_ms"]), float(document["score"]))
+
+
+_READERS: Final[Mapping[str, Callable[[Any, Sequence[str]], Iterator[_Value]]]] = {
+    WINDOW: _window_values,
+    ANOMALY: _anomaly_values,
+}
+"""What gives the values of a decoded record: KeyError, TypeError, ValueError or AttributeError if it is no such one."""

@@ -1,5 +1,6 @@
 """Trigger policies over many series: samples in, in columns; what their alerts have to tell out."""
 
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -78,6 +79,7 @@ class TriggerBank:
         self._events = new_events(_EVENTS_AT_ONCE)
         self._evaluations = 0
         self._late = 0
+        self._sources: Counter[str] = Counter()
 
     @property
     def counts(self) -> TriggerCounts:
@@ -102,7 +104,7 @@ class TriggerBank:
     @property
     def sources(self) -> frozenset[str]:
         """Where the values come from that any policy asks for."""
-        return frozenset(source_of(policy) for policy in self._rules.all())
+        return frozenset(+self._sources)
 
     def put_policy(self, policy: TriggerPolicy, *, at_ms: int) -> list[AlertEvent]:
         """Let a policy be in force, or the newer version of it; give the events of alerts that end by that.
@@ -125,8 +127,7 @@ class TriggerBank:
         if row is not None and _compared(self._rules.policy(row)) == _compared(policy):
             return self._edit(row, policy, at_ms)
         ended = [] if row is None else self._take_out(row, POLICY_CHANGED, at_ms)
-        row, selector = self._rules.put(policy), Selector(policy)
-        self._index.put(selector)
+        row, selector = self._bring_in(policy)
         for number, name in self._series.of_source(selector.source):
             if selector.matches(name):
                 self._bind(number, row)
@@ -153,9 +154,18 @@ class TriggerBank:
                 self._bind(number, row)
         return self._unbind(parted, POLICY_CHANGED, at_ms)
 
+    def _bring_in(self, policy: TriggerPolicy) -> tuple[int, Selector]:
+        """Add a policy that is not there; give its row, and what tells its series."""
+        selector = Selector(policy)
+        self._index.put(selector)
+        self._sources[selector.source] += 1
+        return self._rules.put(policy), selector
+
     def _take_out(self, row: int, reason: int, at_ms: int) -> list[AlertEvent]:
         events = self._unbind(self._table.of(row), reason, at_ms)
-        self._index.drop(self._rules.policy(row).id)
+        policy = self._rules.policy(row)
+        self._index.drop(policy.id)
+        self._sources[source_of(policy)] -= 1
         self._rules.drop(row)
         return events
 
@@ -279,9 +289,7 @@ class TriggerBank:
             If it is no such state.
         """
         saved = read_state(state)
-        rows = [self._rules.put(policy) for policy in saved.policies]
-        for policy in saved.policies:
-            self._index.put(Selector(policy))
+        rows = [self._bring_in(policy)[0] for policy in saved.policies]
         numbers = [self.series(name) for name in saved.series]
         self._series.seen_ms[numbers] = saved.seen_ms
         pairs = zip(saved.of_series, saved.policy, strict=True)
