@@ -23,6 +23,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         parse.py             what is read in a file, metric by metric
         detect.py            the anomalies of series in CSV files
         downsample.py        the kept points of a series in a CSV file
+        downsample_report.py  what is kept of series, how far off, and why
         scorecard.py         what detection would have told on a history
         series_plot.py       a series drawn with characters
         series_image.py      series drawn into a PNG
@@ -277,6 +278,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         downsampler.py       one partition: records in, records of chunks out
         downsample.py        series in, chunks of kept points out
         downsample_chunk.py  a chunk as a value
+        downsample_quality.py  how near decoded values are
         downsample_whole.py  a series that is all there, as from a file
         downsample_state.py  what it knows of them, in columns
         downsample_series.py  its step: a sample in, chunks cut, late ones revised

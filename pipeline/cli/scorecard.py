@@ -56,10 +56,11 @@ def scorecard(
     A bad file is reported on standard error and makes the exit status 1; the others are judged.
     """
     from pipeline.cli.series_files import SeriesFileError, read_series
+    from pipeline.cli.series_image import check_plot, write_plot
     from pipeline.core.detectors import DetectorError, judge_series
 
     place = zone_of(zone)
-    _check_plot(plot, len(files))
+    check_plot(plot, len(files))
     try:
         incidents = None if labels is None else _read_labels(labels, place)
     except SeriesFileError as error:
@@ -80,7 +81,8 @@ def scorecard(
             _print_file(path, rows, verdicts, draw=plot is None)
         _print_total(judged, incidents)
     if plot is not None and judged:
-        _write_plot(plot, judged, incidents or {}, place)
+        known = incidents or {}
+        write_plot(plot, [_panel(*each, known.get(each[0].name, [])) for each in judged], place)
     raise typer.Exit(status)
 
 
@@ -118,34 +120,6 @@ def _read_labels(path: Path, zone: tzinfo) -> Incidents:
             raise
         raise SeriesFileError(f"{path}: a time must be seconds, milliseconds or ISO 8601: {error}") from error
     return found
-
-
-def _check_plot(plot: Path | None, files: int) -> None:
-    """Refuse, before anything is judged, an image that cannot be drawn."""
-    from pipeline.cli.series_image import MOST_PANELS, ImageError, image_path
-
-    if plot is None:
-        return
-    try:
-        image_path(plot)
-    except ImageError as error:
-        raise typer.BadParameter(str(error), param_hint="--plot") from error
-    if files > MOST_PANELS:
-        raise typer.BadParameter(f"an image has room for {MOST_PANELS} files, got {files}", param_hint="--plot")
-
-
-def _write_plot(
-    plot: Path, judged: "list[tuple[Path, SeriesRows, Verdicts]]", incidents: Incidents, zone: tzinfo
-) -> None:
-    from pipeline.cli.series_image import ImageError, write_png
-
-    panels = [_panel(path, rows, verdicts, incidents.get(path.name, [])) for path, rows, verdicts in judged]
-    try:
-        write_png(plot, panels, zone)
-    except ImageError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(_BAD_DATA) from error
-    typer.echo(f"drawn: {plot}", err=True)
 
 
 def _panel(path: Path, rows: "SeriesRows", verdicts: "Verdicts", incidents: list[tuple[int, int]]) -> "Panel":

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
+import typer
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -17,7 +18,18 @@ if TYPE_CHECKING:
 
     from pipeline.core.series import Array
 
-__all__ = ["MOST_PANELS", "Band", "ImageError", "Line", "Marks", "Panel", "image_path", "write_png"]
+__all__ = [
+    "MOST_PANELS",
+    "Band",
+    "ImageError",
+    "Line",
+    "Marks",
+    "Panel",
+    "check_plot",
+    "image_path",
+    "write_plot",
+    "write_png",
+]
 
 MOST_PANELS: Final = 100
 """Of one image: at so many it is 26,000 pixels high, and the format's readers end at twice that."""
@@ -102,6 +114,28 @@ def image_path(path: Path) -> Path:
     if find_spec("matplotlib") is None:
         raise ImageError("images need matplotlib (the extra cinnamon-stream[plot]): pip install 'matplotlib>=3.9,<4'")
     return path
+
+
+def check_plot(plot: Path | None, series: int) -> None:
+    """Refuse, before a command works, an image for its option ``--plot`` that cannot be drawn."""
+    if plot is None:
+        return
+    try:
+        image_path(plot)
+    except ImageError as error:
+        raise typer.BadParameter(str(error), param_hint="--plot") from error
+    if series > MOST_PANELS:
+        raise typer.BadParameter(f"an image has room for {MOST_PANELS} files, got {series}", param_hint="--plot")
+
+
+def write_plot(plot: Path, panels: Sequence[Panel], zone: "tzinfo") -> None:
+    """Draw a command's image and say so, or end it with status 1 and the reason."""
+    try:
+        write_png(plot, panels, zone)
+    except ImageError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"drawn: {plot}", err=True)
 
 
 def write_png(path: Path, panels: Sequence[Panel], zone: "tzinfo" = UTC) -> None:

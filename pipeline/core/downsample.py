@@ -33,6 +33,7 @@ __all__ = [
     "DownsampleBank",
     "Encoder",
     "Kind",
+    "Profile",
     "Rules",
     "SeriesClass",
     "decode",
@@ -53,6 +54,23 @@ class Counts(NamedTuple):
     """Another sample of the same time came later."""
     waiting: int
     """In the open chunk, or come late to the one before, which will be revised."""
+
+
+class Profile(NamedTuple):
+    """What a series is like, by its newest chunks: from this its encoder is chosen."""
+
+    changes: float
+    """Share of samples that differ from the one before."""
+    rises: float
+    """Share of changes upwards."""
+    falls: float
+    """Share of changes downwards that do not land near zero, as a counter's restart does."""
+    integers: float
+    """Share of integers."""
+    correlation: float
+    """Of neighbours, at most 1."""
+    burst: float
+    """Part of the squared deviations from the median that lies in the top 2 % of the samples."""
 
 
 class DownsampleBank:
@@ -183,6 +201,11 @@ class DownsampleBank:
     def counts(self, row: int) -> Counts:
         """Return where the samples of a series are that are in no chunk that was given out."""
         return self._counts(slice(row, row + 1))
+
+    def profile(self, row: int) -> Profile:
+        """Return what a series is like, as far as its chunks have shown."""
+        names = (columns.CHANGES, columns.RISES, columns.FALLS, columns.INTEGERS, columns.CORRELATION, columns.BURST)
+        return Profile(*(float(self._series.number[row, column]) for column in names))
 
     def totals(self, rows: int) -> Counts:
         """Return the sum of `counts` over the first rows."""

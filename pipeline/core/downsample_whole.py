@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.core.downsample import DownsampleBank
+from pipeline.core.downsample import DownsampleBank, Profile
 from pipeline.core.downsample_chunk import Chunk, Kind
 from pipeline.core.downsample_decode import decode
 from pipeline.core.downsample_state import Rules
 from pipeline.core.series import Array
 
-__all__ = ["downsample_series", "kept_points", "restore", "rules_of_file"]
+__all__ = ["downsample_series", "kept_points", "profile_series", "restore", "rules_of_file"]
 
 _LONGEST_CHUNK_MS = 3650 * 86_400_000
 
@@ -28,7 +28,12 @@ def rules_of_file(ratio: float, chunk_points: int) -> Rules:
 
 
 def downsample_series(time_ms: Array, values: Array, rules: Rules, kind: Kind = Kind.AUTO) -> list[Chunk]:
-    """Return the chunks of a series.
+    """Return the chunks of a series; parameters and errors as of `profile_series`."""
+    return profile_series(time_ms, values, rules, kind)[0]
+
+
+def profile_series(time_ms: Array, values: Array, rules: Rules, kind: Kind = Kind.AUTO) -> tuple[list[Chunk], Profile]:
+    """Return the chunks of a series, and what it is like in the end.
 
     Parameters
     ----------
@@ -48,7 +53,8 @@ def downsample_series(time_ms: Array, values: Array, rules: Rules, kind: Kind = 
     bank.start(0, kind)
     order = np.argsort(time_ms, kind="stable")
     row = np.zeros(1, np.int64)
-    return bank.add(np.zeros(len(order), np.int64), time_ms[order], values[order], order) + bank.flush(row)
+    chunks = bank.add(np.zeros(len(order), np.int64), time_ms[order], values[order], order) + bank.flush(row)
+    return chunks, bank.profile(0)
 
 
 def kept_points(chunks: Sequence[Chunk]) -> tuple[Array, Array, Array]:
