@@ -8,6 +8,7 @@ from pipeline.core.anomaly_state import (
     AUTO_COVARIANCE,
     AUTO_VARIANCE,
     BY_HOUR,
+    BY_HOUR_EXPERT,
     CLASS_OFFSET,
     COUNT,
     ERROR,
@@ -32,8 +33,11 @@ _NO_SPREAD = 1e-12
 
 
 @compiled
-def standardise(x: float, row: int, bank: Bank) -> tuple[float, float]:
-    """Give z, the value in standard deviations from its mean, and the spread's width in them; then learn ``x``."""
+def standardise(x: float, row: int, bank: Bank) -> tuple[float, float, float]:
+    """Give z, the value in standard deviations from its mean, and how far the extremes are from it; then learn ``x``.
+
+    The extremes are at least half a standard deviation away: the greatest first, then the least.
+    """
     s = bank.number
     n = s[row, COUNT] + 1.0
     mean = s[row, MEAN]
@@ -42,12 +46,13 @@ def standardise(x: float, row: int, bank: Bank) -> tuple[float, float]:
     high = s[row, HIGH]
     known = deviation > _NO_SPREAD
     z = 0.0
-    width = 1.0
+    above = 0.5
+    below = 0.5
     if known:
         if n > 2:
             z = min(max((x - mean) / deviation, -20.0), 20.0)
-        if high > low:
-            width = max((high - low) / deviation, 1.0)
+        above = max((high - mean) / deviation, 0.5)
+        below = max((mean - low) / deviation, 0.5)
     if n > 1:
         s[row, HIGH] = max(high + _SLOWEST_GAIN * (mean - high), x)
         s[row, LOW] = min(low + _SLOWEST_GAIN * (mean - low), x)
@@ -60,7 +65,7 @@ def standardise(x: float, row: int, bank: Bank) -> tuple[float, float]:
         step = min(max(step, -1000.0 * deviation), 1000.0 * deviation)
     s[row, MEAN] = mean + gain * step
     s[row, VARIANCE] = (1.0 - gain) * (s[row, VARIANCE] + gain * step * step)
-    return z, width
+    return z, above, below
 
 
 @compiled
@@ -97,8 +102,12 @@ def seasonal_levels(
 
 
 @compiled
-def forecast(z: float, y: float, seasonal: float, row: int, bank: Bank) -> float:
-    """Give the forecast of z, mixed from the experts by how well each has done; then let them learn."""
+def forecast(z: float, y: float, seasonal: float, row: int, bank: Bank) -> tuple[float, float]:
+    """Give the least and the greatest z that is expected; then let the experts learn.
+
+    One end is the forecast, mixed from the experts by how well each has done. The other is nearer to the hour's value,
+    the nearer the better that has done: a way back to what is usual, after something that was not, is no deviation.
+    """
     s = bank.number
     n = s[row, COUNT] + 1.0
     last = s[row, LAST_Z]
@@ -115,6 +124,7 @@ def forecast(z: float, y: float, seasonal: float, row: int, bank: Bank) -> float
     least = s[row, ERROR]
     for k in range(1, EXPERTS):
         least = min(least, s[row, ERROR + k])
+    usual_trust = (least + 1e-9) / (s[row, ERROR + BY_HOUR_EXPERT] + 1e-9)
     total = 0.0
     mixed = 0.0
     gain = max(1.0 / n, 0.01)
@@ -133,4 +143,6 @@ def forecast(z: float, y: float, seasonal: float, row: int, bank: Bank) -> float
     s[row, SLOW_LOG_LEVEL] += gain * (y - s[row, SLOW_LOG_LEVEL])
     s[row, LAST_Z] = z
     s[row, LAST_SEASONAL] = seasonal
-    return mixed / total
+    expected = mixed / total
+    usual = expected + usual_trust * (seasonal - expected)
+    return min(expected, usual), max(expected, usual)

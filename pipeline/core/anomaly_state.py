@@ -10,11 +10,13 @@ HOURS = 24
 BINS = 32
 """Bins of a histogram of deviations, two to each doubling."""
 
-RESIDUAL, DRIFT, DEVIATIONS = 0, 1, 4
-"""The deviations that are judged each by itself: one of the value from its forecast, the others of drifts."""
+ABOVE, BELOW, DRIFT, DEVIATIONS = 0, 1, 2, 5
+"""The deviations that are judged each by itself: of the value above what was expected, below it, and of drifts."""
 DRIFTS = DEVIATIONS - DRIFT
 
 EXPERTS = 6
+BY_HOUR_EXPERT = 3
+"""The one that expects the hour's value."""
 UNITS = 2
 """Alphabets of the novelty: of the size of a value, and of the value by the hour."""
 CONTEXTS = 256
@@ -61,7 +63,9 @@ UNIT = ERROR + EXPERTS
 UNIT_LEAST, UNIT_GREATEST, UNIT_START, UNIT_WIDTH, UNIT_LAST, UNIT_BEFORE, UNIT_SIZE = range(7)
 SIZE_MEAN = UNIT + UNITS * UNIT_SIZE
 SIZE_FLOOR = SIZE_MEAN + 1
-NUMBERS = SIZE_FLOOR + 1
+HOUR_DISTANCE = SIZE_FLOOR + 1
+"""Mean distance of the logarithm of z from its hour's."""
+NUMBERS = HOUR_DISTANCE + 1
 
 # columns of Bank.hour
 BY_HOUR, LOG_BY_HOUR, CLASS_OFFSET, LOG_CLASS_OFFSET, RECURRENCE, HOUR_NUMBERS = 0, 1, 2, 4, 6, 7

@@ -4,14 +4,18 @@ import math
 
 import numpy as np
 
-from pipeline.core.anomaly_state import BINS, COUNT, SCALE, SURPRISED_AT, Bank
+from pipeline.core.anomaly_state import BINS, COUNT, DEVIATIONS, SCALE, SURPRISED_AT, Bank
 from pipeline.core.compiled import compiled
 
 MOST = 6.0
 """The greatest surprise: a tail of one in a million."""
 _EVERY = 32
+_APART = _EVERY // DEVIATIONS
+"""Samples from one deviation's turn to be rebuilt to the next one's."""
 _DECAY = 0.9998**_EVERY
 _HALF_BIN = 0.5 * math.log(2.0)
+_SEEN = 0.25
+"""Nothing is rarer than this part of how often its size, or almost, was seen: what comes a second time is known."""
 
 
 @compiled
@@ -23,7 +27,7 @@ def surprise(size: float, which: int, row: int, bank: Bank) -> float:
     if t < 128:
         if t % 8 == 0:
             _rebuild_tail(which, 1.0, row, bank)
-    elif t % _EVERY == 8 * which:
+    elif t % _EVERY == _APART * which:
         _rebuild_tail(which, _DECAY, row, bank)
     scale = s[row, SCALE + which]
     place = 0.0
@@ -76,5 +80,6 @@ def _rebuild_tail(which: int, decay: float, row: int, bank: Bank) -> None:
             tail += h[row, which, b]
         p = (tail + 0.5) / (total + 1.0)
         if b > start:
-            p = min(p, max(at_start * math.exp(-(b - start) * _HALF_BIN / tail_index), 1e-6))
+            least = max(1e-6, _SEEN * (tail + h[row, which, b - 1]) / (total + 1.0))
+            p = min(p, max(at_start * math.exp(-(b - start) * _HALF_BIN / tail_index), least))
         bank.tail[row, which, b] = min(MOST, -math.log10(p))

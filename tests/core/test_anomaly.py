@@ -152,6 +152,34 @@ def test_a_fault_is_told_with_its_reason(fault: Callable[[Array], Array], reason
     assert reason in set(verdicts.reason[told].tolist())
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_dip_is_measured_by_dips_where_peaks_are_larger(seed: int) -> None:
+    values = np.exp(np.random.default_rng(seed).normal(3, 0.5, 2 * WEEK))  # from about 4 up to 120
+    values[3000] = -40
+    verdicts = bank_of(values)
+    assert verdicts.level[3000] >= Level.WARN
+    assert verdicts.reason[3000] == Reason.DIP
+    assert verdicts.low[3000] > -40
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_comes_again_and_again_is_told_no_more(seed: int) -> None:
+    """A sawtooth that falls every 58 hours, so that no hour of the day explains it; eight times here."""
+    values = 40 + np.arange(3 * WEEK) % 700 / 100 + np.random.default_rng(seed).normal(0, 0.05, 3 * WEEK)
+    told = np.flatnonzero(bank_of(values).level >= Level.WARN)
+    assert 1400 in told
+    assert told.max() <= 2100
+
+
+def test_bursts_among_little_noise_are_no_drift() -> None:
+    told = 0
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        values = 0.1 * rng.integers(0, 4, 2 * WEEK) + (rng.uniform(size=2 * WEEK) < 0.02) * rng.exponential(3, 2 * WEEK)
+        told += int((bank_of(values).level >= Level.WARN).sum())
+    assert told <= 0.15 * 10 * 14  # a series and day
+
+
 def test_most_values_are_within_the_expected_band() -> None:
     values = daily(6)
     verdicts = bank_of(values)
