@@ -31,6 +31,8 @@ class Fleet:
         The time between two ticks.
     message_format
         ``influx`` (line protocol) or ``json``. JSON times are whole seconds, as Telegraf writes them by default.
+    calm_ms
+        How long nothing goes wrong: a history to learn from.
     on_incident
         Told of each incident as it begins: the ground truth.
 
@@ -48,6 +50,7 @@ class Fleet:
         interval_ms: int,
         *,
         message_format: str = "influx",
+        calm_ms: int = 0,
         on_incident: Callable[[Incident], None] | None = None,
     ) -> None:
         if not 1 <= hosts <= MAX_HOSTS:
@@ -61,7 +64,7 @@ class Fleet:
         rng = np.random.default_rng(seed)
         self._hosts = hosts_of(hosts, rng)
         self._state = FleetState(self._hosts, rng, interval_ms=interval_ms)
-        self._plan = IncidentPlan(self._hosts, rng, start_ms=start_ms, interval_ms=interval_ms)
+        self._plan = IncidentPlan(self._hosts, rng, start_ms=start_ms + calm_ms, interval_ms=interval_ms)
         self._on_incident = on_incident
         self._format = message_format
         self._now_ms = start_ms

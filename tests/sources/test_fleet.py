@@ -159,6 +159,14 @@ def test_every_kind_begins_within_the_first_minute_of_a_demonstration() -> None:
     assert min(incident.start_ms for incident in begun) <= START_MS + 15_000
 
 
+def test_nothing_goes_wrong_while_it_is_calm() -> None:
+    begun: list[Incident] = []
+    list(islice(Fleet(50, 1, START_MS, 60_000, calm_ms=3_600_000, on_incident=begun.append), 64))
+
+    assert len(begun) >= 7
+    assert START_MS + 3_600_000 <= min(incident.start_ms for incident in begun) <= START_MS + 3_660_000
+
+
 def test_no_host_has_two_incidents_at_a_time_and_all_lie_on_the_grid() -> None:
     begun: list[Incident] = []
     list(islice(Fleet(10, 1, START_MS, 60_000, on_incident=begun.append), 3000))
