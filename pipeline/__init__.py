@@ -105,6 +105,9 @@ The map of the house. Imports go down this page and never up (an import-linter c
         downsample.py        metrics.raw to chunks of kept points, with its snapshots
         detect.py            metrics.agg to verdicts on anomalies, with its snapshots
         detect_metrics.py    what it counts
+        trigger.py           metrics.raw, metrics.agg, anomalies to alerts, with snapshots
+        trigger_feeds.py     how each of the three is read
+        trigger_metrics.py   what it counts
         sink.py              a topic to a store, with patience while it is down
         sink_feeds.py        which topics go to which stores
         raw_input.py         what is taken of metrics.raw by every stage that reads it
@@ -190,6 +193,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         sealing.py           secrets encrypted at rest
         settings_downsample.py  down-sampling
         settings_detect.py   detection
+        settings_trigger.py  triggers
         settings_stores.py   stores
         local_pipeline.py    broker, topics and worker as children
         embedded_broker.py   the broker in memory

@@ -13,6 +13,7 @@ from pipeline.runtime.settings import (
     KafkaSettings,
     ParsingSettings,
     StoreSettings,
+    TriggerSettings,
     WindowRuleSettings,
     WindowsSettings,
     WorkerSettings,
@@ -26,6 +27,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "windows.rules[]": WindowRuleSettings,
     "stores[]": StoreSettings,
     "detect": DetectSettings,
+    "trigger": TriggerSettings,
     "worker": WorkerSettings,
     "control": ControlSettings,
 }

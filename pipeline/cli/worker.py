@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 def worker(
     stages: Annotated[
         str | None,
-        typer.Option(metavar="NAME,…", help="Of aggregate, downsample, detect, sink. Default: the settings'."),
+        typer.Option(metavar="NAME,…", help="Of aggregate, downsample, detect, trigger, sink. Default: the settings'."),
     ] = None,
     config: ConfigOption = None,
     bootstrap: BootstrapOption = None,
@@ -68,6 +68,9 @@ def _require_topics(settings: "Settings") -> None:
         needed |= {topics.METRICS_RAW, topics.METRICS_DOWNSAMPLED, topics.CHECKPOINTS, topics.CHECKPOINT_BLOCKS}
     if "detect" in settings.worker.stages:
         needed |= {topics.ANOMALIES, topics.POLICIES, topics.CHECKPOINTS, topics.CHECKPOINT_BLOCKS}
+    if "trigger" in settings.worker.stages:
+        needed |= {topics.METRICS_RAW, topics.ANOMALIES, topics.ALERTS, topics.POLICIES}
+        needed |= {topics.CHECKPOINTS, topics.CHECKPOINT_BLOCKS}
     if "sink" in settings.worker.stages:
         from pipeline.stages.sink_feeds import sink_feeds
 
@@ -113,6 +116,11 @@ def _stages(settings: "Settings", metrics: "Metrics") -> "list[Stage]":
         from pipeline.stages.detect import DetectStage
 
         running.append(DetectStage(settings, metrics))
+    if "trigger" in settings.worker.stages:
+        from pipeline.stages.trigger import TriggerStage
+        from pipeline.stages.trigger_feeds import FEEDS
+
+        running.extend(TriggerStage(settings, metrics, feed) for feed in FEEDS)
     if "sink" in settings.worker.stages:
         from pipeline.stages.sink import SinkStage
         from pipeline.stages.sink_feeds import sink_feeds

@@ -88,6 +88,13 @@ class Metrics:
         self.anomalies = counter("anomalies", "Records of detection written.", ("stage", "kind", "level"))
         self.started_series = counter("started_series", "Series that began to be judged.", of_partition)
         self.expired_series = counter("expired_series", "Series forgotten.", of_partition)
+        self.evaluations = counter("evaluations", "Samples compared with a trigger policy.", of_partition)
+        self.late_evaluations = counter(
+            "late_evaluations", "Of them those older than the alert's newest: they changed nothing.", of_partition
+        )
+        self.alert_pairs = gauge("alert_pairs", "Pairs of a trigger policy and a series.", of_partition)
+        self.open_alerts = gauge("open_alerts", "Alerts that were told and are not over.", of_partition)
+        self.alerts = counter("alerts", "Records of alerts written.", ("stage", "reason", "level"))
         self.policies = gauge("policies", "Policies in force.", ("stage", "kind"))
         self.refused_policies = counter("refused_policies", "Records of policies that changed nothing.", of_reason)
 

@@ -20,6 +20,7 @@ from pipeline.runtime.settings_detect import DetectSettings
 from pipeline.runtime.settings_downsample import DownsampleSettings
 from pipeline.runtime.settings_models import KafkaSettings, ParsingSettings, WorkerSettings
 from pipeline.runtime.settings_stores import StoreSettings, checked_together
+from pipeline.runtime.settings_trigger import TriggerSettings
 from pipeline.runtime.settings_windows import WindowRuleSettings, WindowsSettings, WindowTiming
 from pipeline.runtime.strict_yaml import TWICE, StrictLoader
 
@@ -31,6 +32,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "StoreSettings",
+    "TriggerSettings",
     "WindowRuleSettings",
     "WindowTiming",
     "WindowsSettings",
@@ -69,6 +71,7 @@ class Settings(BaseSettings):
         (), max_length=100, title="Stores", description="The databases that are written to."
     )
     detect: DetectSettings = Field(DetectSettings(), title="Detection", description="How windows are judged.")
+    trigger: TriggerSettings = Field(TriggerSettings(), title="Triggers", description="How triggers are evaluated.")
     worker: WorkerSettings = Field(WorkerSettings(), title="Worker", description="What a worker process runs.")
     control: ControlSettings = Field(ControlSettings(), title="Control", description="The control service.")
 

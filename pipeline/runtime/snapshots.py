@@ -66,6 +66,11 @@ class _Partition:
     chain: SnapshotChain
     saved_offset: int
     begun_s: float = field(default_factory=time.monotonic)
+    is_outdated: bool = False
+
+    def needs_snapshot(self, offset: int) -> bool:
+        """Return whether a state at this offset is not saved."""
+        return offset != self.saved_offset or self.is_outdated
 
 
 class SnapshotStore:
@@ -172,10 +177,14 @@ class SnapshotStore:
         waiting = [
             (self._partitions[number].begun_s, number)
             for number, offset in offsets.items()
-            if offset != self._partitions[number].saved_offset
+            if self._partitions[number].needs_snapshot(offset)
             and now_s - self._partitions[number].begun_s >= self._interval_s
         ]
         return min(waiting)[1] if waiting else None
+
+    def outdate(self, partition: int) -> None:
+        """Note that a state has changed without a record: it is saved again although its offset has not moved."""
+        self._partitions[partition].is_outdated = True
 
     async def begin(self, partition: int, snapshot: Snapshot) -> bool:
         """Copy a snapshot, and write the copy in the background.
@@ -208,10 +217,13 @@ class SnapshotStore:
         self._stall_seconds.observe(time.monotonic() - started_s)
         owner = self._partitions[partition]
         owner.begun_s = time.monotonic()
+        owner.is_outdated = False
 
         def write() -> None:
             if self._writer.write(owner.chain, snapshot.offset, pieces):
                 owner.saved_offset = self._covered[partition] = snapshot.offset
+            else:
+                owner.is_outdated = True
 
         self._begin_task(write)
         return True
@@ -251,7 +263,7 @@ class SnapshotStore:
 
     async def _save(self, partition: int, snapshot: Snapshot) -> None:
         await self._finish_task()
-        if snapshot.offset == self._partitions[partition].saved_offset:
+        if not self._partitions[partition].needs_snapshot(snapshot.offset):
             return
         if not self._shadow.fits(snapshot):
             self._begin_task(self._shadow.grow, snapshot, self._is_cancelled.is_set)

@@ -33,6 +33,10 @@ class StageContext(Protocol):
         """Hand out records of paused partitions again, from the next tick on."""
         ...
 
+    def waiting_records(self, partition: int) -> int | None:
+        """Return how many records (about: offsets) of a partition wait for the stage; None when not known."""
+        ...
+
     def owns_partitions(self) -> bool:
         """Return whether the partitions are surely still this worker's; any thread may ask.
 

@@ -123,7 +123,7 @@ class DetectStage:
         """Put changed rules in force, commit what snapshots cover, and begin the next one."""
         self._follow_rules()
         if covered := self._snapshots.saved():
-            for number in covered:
+            for number in covered.keys() & self._partitions.keys():  # one may have been revoked meanwhile
                 self._partitions[number].saved_s = time.monotonic()
             if self._context is not None:
                 await self._context.commit(covered)

@@ -44,7 +44,7 @@ def test_defaults_need_no_file() -> None:
 
     assert settings == Settings()
     assert settings.kafka.bootstrap_servers == "127.0.0.1:9092"
-    assert settings.worker.stages == ("aggregate", "detect", "sink")
+    assert settings.worker.stages == ("aggregate", "downsample", "detect", "trigger", "sink")
     assert settings.stores == ()
 
 
@@ -121,7 +121,7 @@ def test_every_mistake_is_reported_with_place_value_and_rule(tmp_path: Path, mon
         f"{path}: windows.rules[0].every_s: must be a whole number of milliseconds; got 0.0105",
         f"{path}: stores[0]: kind embedded needs path",
         f"{path}: stores[1].name: is required",
-        f"{path}: worker.stages: must be one or more of aggregate, detect, sink, each once",
+        f"{path}: worker.stages: must be one or more of aggregate, downsample, detect, trigger, sink, each once",
         "CINNAMON_WORKER__WEB_PORT (worker.web_port): should be less than or equal to 65535; got '99999'",
     ]
 

@@ -36,6 +36,8 @@ HISTORY = (
     topics.CHECKPOINT_BLOCKS,
 )
 """What the stage downsample needs, and the windows beside it."""
+TRIGGERS = (*DETECTION, topics.METRICS_RAW, topics.ALERTS)
+"""What the stage trigger needs."""
 TIMEOUT_S = 30.0
 
 
