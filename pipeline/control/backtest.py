@@ -10,7 +10,7 @@ from pipeline.core.parsed import TimestampUnit
 from pipeline.core.raw_samples import RawSamples
 from pipeline.core.record_parser import ParseOptions, batch_of
 from pipeline.core.series import WindowRule
-from pipeline.core.trigger_inputs import WINDOW, RawInput, WindowInput
+from pipeline.core.trigger_inputs import WINDOW, RawInput, RecordInput
 from pipeline.core.triggers import TriggerBank
 from pipeline.core.window_rules import WindowRules
 from schemas.alert import AlertEvent
@@ -43,7 +43,7 @@ def backtest(policy: TriggerPolicy, series: Sequence[Series], every_ms: int) -> 
     """
     bank = TriggerBank()
     bank.put_policy(policy.model_copy(update={"enabled": True}), at_ms=0)
-    windows = WindowInput(bank)
+    windows = RecordInput(bank, WINDOW)
     options = ParseOptions(influx_unit=TimestampUnit.MS, json_unit=TimestampUnit.MS, future_limit_ms=NEVER_AHEAD)
     counters = load_catalogue().counters
     rules = WindowRules(WindowRule(every_ms, GRACE_MS, every_ms))
@@ -57,8 +57,7 @@ def backtest(policy: TriggerPolicy, series: Sequence[Series], every_ms: int) -> 
         return events
 
     def close(output: Output) -> None:
-        offsets = [int(orjson.loads(value)["revision"]) for value in output.values]
-        events.extend(windows.evaluate(output.values, offsets))
+        events.extend(windows.evaluate((int(orjson.loads(value)["revision"]), value) for value in output.values))
 
     batch = batch_of(records, 0)
     raw, raw_input = RawSamples(options), RawInput(bank)
