@@ -255,6 +255,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         anomaly_novelty.py   whether a pattern was ever seen
         anomaly_alert.py     when a score is worth telling
         detection.py         one partition: windows in, verdicts out
+        detection_batch.py   values of many series judged at once
         detection_series.py  its series, and their rows in the bank
         detection_records.py its verdicts as JSON
         detection_state.py   a restart of it

@@ -1,17 +1,16 @@
 """One partition of ``metrics.agg`` judged: windows in, records of ``anomalies`` out."""
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Any, Final
 
-import numpy as np
 import orjson
 
-from pipeline.core.anomaly import Level, Reason, Verdicts
-from pipeline.core.anomaly_bank import WARN_SCORE
+from pipeline.core.anomaly import Level
+from pipeline.core.detection_batch import Batch, Judged, Window
 from pipeline.core.detection_records import host_record, series_record
 from pipeline.core.detection_rules import DetectionRules
 from pipeline.core.detection_series import NO_ROW, Group, Host, Series, SeriesTable, identity_of, parse_head
@@ -98,22 +97,6 @@ class Run:
     told: dict[Series, Told] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class _Batch:
-    """Values that wait to be judged together, in columns."""
-
-    series: list[Series] = field(default_factory=list)
-    rows: list[int] = field(default_factory=list)
-    start_ms: list[int] = field(default_factory=list)
-    end_ms: list[int] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
-    offsets: list[int] = field(default_factory=list)
-    named: list[int] = field(default_factory=list)
-    """Those that a detector of river's scores."""
-    sampled: set[int] = field(default_factory=set)
-    """Those whose score is written in any case."""
-
-
 class PartitionDetector:
     """Judges the windows of one partition, each by what its series was before it.
 
@@ -144,7 +127,7 @@ class PartitionDetector:
         """The partition's event time: the greatest end of a window."""
         self.runs: list[Run] = []
         """Those that began; the last one is still open between two calls."""
-        self._batch = _Batch()
+        self._batch = Batch()
         self._out = Detected([], [], [])
         self._sweep_ms = max(settings.expire_after_ms // _SWEEPS, 1)
 
@@ -219,35 +202,32 @@ class PartitionDetector:
             self.table.discover(group, fields)
         self._enter_run(group.host, start_ms, end_ms, offset)
         before_ms, group.start_ms, group.end_ms = group.start_ms, start_ms, end_ms
+        batch = self._batch
+        first = len(batch)
         reason: Unjudged | None = Unjudged.NOT_WATCHED
         for series in group.watched:
             if series.field not in fields:
                 continue
             value = _value_of(fields[series.field], series.watch.function)
-            if value is not None and series.row != NO_ROW:
-                self._append(series, before_ms, start_ms, end_ms, value, offset)
-                reason = None
+            if value is None or series.row == NO_ROW:
+                why = Unjudged.NO_VALUE if value is None else Unjudged.TOO_MANY
+                self.balance.unjudged_samples[why] += 1
+                reason = reason and why
                 continue
-            why = Unjudged.NO_VALUE if value is None else Unjudged.TOO_MANY
-            self.balance.unjudged_samples[why] += 1
-            reason = reason and why
+            batch.add(series, value)
+            reason = None
+        if reason is None:
+            is_sampled = self._is_sampled(group, before_ms, start_ms)
+            batch.end_window(Window(start_ms, end_ms, offset, len(batch) - first, is_sampled))
         return reason
 
-    def _append(self, series: Series, before_ms: int, start_ms: int, end_ms: int, value: float, offset: int) -> None:
-        batch = self._batch
-        if series.named is not None:
-            batch.named.append(len(batch.rows))
+    def _is_sampled(self, group: Group, before_ms: int, start_ms: int) -> bool:
+        """Tell whether the time of a sample lies between two windows of a group; each group has its own times."""
         interval_ms = self.settings.sample_interval_ms
-        if interval_ms and before_ms >= 0:
-            phase = series.phase % interval_ms
-            if (start_ms + phase) // interval_ms != (before_ms + phase) // interval_ms:
-                batch.sampled.add(len(batch.rows))
-        batch.series.append(series)
-        batch.rows.append(series.row)
-        batch.start_ms.append(start_ms)
-        batch.end_ms.append(end_ms)
-        batch.values.append(value)
-        batch.offsets.append(offset)
+        if not interval_ms or before_ms < 0:
+            return False
+        phase = group.phase % interval_ms
+        return (start_ms + phase) // interval_ms != (before_ms + phase) // interval_ms
 
     def _enter_run(self, host: Host, start_ms: int, end_ms: int, offset: int) -> None:
         if self.runs:
@@ -255,7 +235,7 @@ class PartitionDetector:
             if run.host is host and run.end_ms == end_ms:
                 run.offset = offset
                 return
-        self.runs.append(Run(host, start_ms, end_ms, offset, len(self._batch.rows)))
+        self.runs.append(Run(host, start_ms, end_ms, offset, len(self._batch)))
 
     def _advance(self, end_ms: int) -> None:
         """Move the partition's time on; forget what is silent whenever an eighth of its expiry has passed."""
@@ -271,66 +251,25 @@ class PartitionDetector:
 
     def _judge(self) -> None:
         """Judge the batch, and write what comes of it in the order of its records."""
-        batch, self._batch = self._batch, _Batch()
-        self.balance.judged_samples += len(batch.rows)
-        if batch.rows:
-            verdicts = self._verdicts(batch)
-            is_wanted = verdicts.level > 0
-            is_wanted[list(batch.sampled)] = True
-            wanted = np.flatnonzero(is_wanted).tolist()
-        else:
-            wanted = []
-        position = 0
+        batch, self._batch = self._batch, Batch()
+        self.balance.judged_samples += len(batch)
+        judged = deque(batch.judge(self.table.bank))
         for number, run in enumerate(self.runs):
             is_last = number + 1 == len(self.runs)
-            beyond = len(batch.rows) if is_last else self.runs[number + 1].first
-            while position < len(wanted) and wanted[position] < beyond:
-                self._write(batch, wanted[position], verdicts, run)
-                position += 1
+            beyond = len(batch) if is_last else self.runs[number + 1].first
+            while judged and judged[0].position < beyond:
+                self._write(judged.popleft(), run)
             if not is_last:
                 self._settle([run])
         del self.runs[:-1]
         for run in self.runs:
             run.first = 0
 
-    def _verdicts(self, batch: _Batch) -> Verdicts:
-        bank = self.table.bank
-        rows, times = np.array(batch.rows, np.int64), np.array(batch.start_ms, np.int64)
-        values = np.array(batch.values)
-        named = np.array(batch.named, np.int64)
-        for_named = values[named]
-        values[named] = math.nan  # no sample for the bank
-        verdicts = bank.update(rows, times, values)
-        if len(named):
-            scores = [_scored(batch.series[i], value) for i, value in zip(batch.named, for_named.tolist(), strict=True)]
-            found = bank.update_scored(rows[named], np.array(scores), times[named], for_named)
-            for column, of_named in zip(verdicts, found, strict=True):
-                column[named] = of_named
-        return verdicts
-
-    def _write(self, batch: _Batch, i: int, verdicts: Verdicts, run: Run) -> None:
-        series = batch.series[i]
-        score = float(verdicts.score[i])
-        level = _level(score, int(verdicts.level[i]), series)
-        if level is Level.NORMAL and i not in batch.sampled:
-            return
-        reason = Reason(int(verdicts.reason[i])).text if level is not Level.NORMAL else None
-        if reason is not None:
-            run.told[series] = Told(batch.end_ms[i], score, level, reason)
-        value = series_record(
-            series,
-            start_ms=batch.start_ms[i],
-            end_ms=batch.end_ms[i],
-            value=batch.values[i],
-            score=score,
-            level=level,
-            reason=reason,
-            low=float(verdicts.low[i]),
-            high=float(verdicts.high[i]),
-            partition=self.partition,
-            offset=batch.offsets[i],
-        )
-        self._emit("sample" if reason is None else "anomaly", level, series.group.host.key, value)
+    def _write(self, judged: Judged, run: Run) -> None:
+        if judged.reason is not None:
+            run.told[judged.series] = Told(judged.window.end_ms, judged.score, judged.level, judged.reason)
+        kind = "sample" if judged.reason is None else "anomaly"
+        self._emit(kind, judged.level, judged.series.group.host.key, series_record(judged, self.partition))
 
     def _settle(self, runs: Iterable[Run]) -> None:
         """Decide about the incidents of resources whose run is over."""
@@ -376,14 +315,3 @@ def _value_of(functions: Any, name: str) -> float | None:
     if type(value) is float or type(value) is int:
         return float(value) if math.isfinite(value) else None
     return None
-
-
-def _scored(series: Series, value: float) -> float:
-    return math.nan if series.named is None else series.named.score(value)
-
-
-def _level(score: float, level: int, series: Series) -> Level:
-    """Give the level of a score by the series' rule, or what the bank says of it where that is lower for its youth."""
-    is_young = level == Level.INFO and score >= WARN_SCORE
-    reached = sum(score >= least for least in series.watch.levels) if level else 0
-    return Level(min(reached, Level.INFO) if is_young else reached)

@@ -5,54 +5,31 @@ import math
 import orjson
 
 from pipeline.core.anomaly import Level
+from pipeline.core.detection_batch import Judged
 from pipeline.core.detection_series import Host, Series
 from pipeline.core.host_anomaly import Change, HostVerdict
 
 
-def series_record(
-    series: Series,
-    *,
-    start_ms: int,
-    end_ms: int,
-    value: float,
-    score: float,
-    level: Level,
-    reason: str | None,
-    low: float,
-    high: float,
-    partition: int,
-    offset: int,
-) -> bytes:
-    """Return the verdict on one value: an anomaly where there is a reason, else a sample of the score.
-
-    Parameters
-    ----------
-    series
-        Whose value it is.
-    start_ms, end_ms
-        Of the window.
-    value, score, level, reason, low, high
-        What was judged, and how; a band that is not finite is not known.
-    partition, offset
-        Of the window's record.
-    """
+def series_record(judged: Judged, partition: int) -> bytes:
+    """Return the verdict on one value: an anomaly where there is a reason, else a sample of the score."""
+    series, window = judged.series, judged.window
     return orjson.dumps(
         {
-            "kind": "sample" if reason is None else "anomaly",
+            "kind": "sample" if judged.reason is None else "anomaly",
             "measurement": series.group.measurement,
             "field": series.field,
             "function": series.watch.function,
             "tags": series.group.tags,
-            "start_ms": start_ms,
-            "end_ms": end_ms,
-            "value": value,
-            "score": score,
-            "level": _name(level),
-            "reason": reason,
-            "expected_low": low if math.isfinite(low) else None,
-            "expected_high": high if math.isfinite(high) else None,
+            "start_ms": window.start_ms,
+            "end_ms": window.end_ms,
+            "value": judged.value,
+            "score": judged.score,
+            "level": _name(judged.level),
+            "reason": judged.reason,
+            "expected_low": _known(judged.low),
+            "expected_high": _known(judged.high),
             "partition": partition,
-            "offset": offset,
+            "offset": window.offset,
         }
     )
 
@@ -60,7 +37,17 @@ def series_record(
 def host_record(
     host: Host, verdict: HostVerdict[Series], *, start_ms: int, end_ms: int, partition: int, offset: int
 ) -> bytes:
-    """Return what became of a resource's incident; parameters as in `series_record`."""
+    """Return what became of a resource's incident.
+
+    Parameters
+    ----------
+    host, verdict
+        Whose incident it is, and what became of it.
+    start_ms, end_ms
+        Of the windows after which.
+    partition, offset
+        Of the last of their records.
+    """
     return orjson.dumps(
         {
             "kind": "host",
@@ -95,6 +82,10 @@ def host_record(
             ],
         }
     )
+
+
+def _known(edge: float) -> float | None:
+    return edge if math.isfinite(edge) else None
 
 
 def _name(level: Level) -> str | None:

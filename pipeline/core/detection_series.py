@@ -64,6 +64,8 @@ class Group:
     ----------
     head : bytes
         Its records up to the time: ``{"measurement":…,"tags":…``.
+    phase : int
+        Spreads the samples of scores over time.
     may_watch : bool
         Whether any field of it might be judged; else its records are not even parsed.
     start_ms, end_ms : int
@@ -78,6 +80,7 @@ class Group:
     measurement: str
     tags: dict[str, str]
     host: Host
+    phase: int
     may_watch: bool
     start_ms: int = NEVER_MS
     end_ms: int = NEVER_MS
@@ -98,8 +101,6 @@ class Series:
     watch: Watch
     row: int
     """Of the bank."""
-    phase: int
-    """Spreads the samples of scores over time."""
     named: NamedDetector | None = None
 
     @property
@@ -134,6 +135,8 @@ class SeriesTable:
         self.free: list[int] = []
         self.used = 0
         """Rows that are or were used: all others are beyond."""
+        self.changes = 0
+        """A number that is another one whenever a group, a field or a series came or went."""
         self.named_count = 0
         self.started = 0
         self.ended = 0
@@ -157,12 +160,14 @@ class SeriesTable:
         if host is None:
             host = self.hosts[key] = Host(key, {name: tags[name] for name in HOST_TAGS if name in tags})
         host.group_count += 1
-        group = Group(head, measurement, tags, host, self.rules.may_watch(measurement, tags))
+        group = Group(head, measurement, tags, host, zlib.crc32(head), self.rules.may_watch(measurement, tags))
         self.groups[head] = group
+        self.changes += 1
         return group
 
     def discover(self, group: Group, names: Iterable[str]) -> None:
         """Decide about fields that a group had not before."""
+        self.changes += 1
         for name in names:
             if name not in group.fields:
                 watch = self.rules.watch_of(group.measurement, name, group.tags)
@@ -171,15 +176,15 @@ class SeriesTable:
 
     def put(self, group: Group, name: str, watch: Watch, row: int, named: NamedDetector | None = None) -> Series:
         """Make a series whose state is in a row of the bank, or one that has no row."""
-        phase = zlib.crc32(name.encode(), zlib.crc32(group.head))
         if row != NO_ROW:
             group.host.series_count += 1
             self.named_count += named is not None
-        return Series(group, name, watch, row, phase, named)
+        return Series(group, name, watch, row, named)
 
     def follow(self, rules: DetectionRules) -> None:
         """Put other rules in force: series that they judge otherwise begin anew, all others go on."""
         self.rules = rules
+        self.changes += 1
         for group in self.groups.values():
             group.may_watch = rules.may_watch(group.measurement, group.tags)
             for name, series in group.fields.items():
@@ -198,6 +203,7 @@ class SeriesTable:
             for series in group.watched:
                 self._end(series)
             del self.groups[group.head]
+            self.changes += 1
             group.host.group_count -= 1
             if group.host.group_count == 0:
                 del self.hosts[group.host.key]

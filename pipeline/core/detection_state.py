@@ -1,6 +1,7 @@
 """What a restart needs of a partition's detection: series, bank, incidents, as a snapshot and back."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Any, Final
 
@@ -24,7 +25,27 @@ class DetectionStateError(ValueError):
     """A snapshot that is not the state of a partition's detection."""
 
 
-def snapshot_of(detector: PartitionDetector, next_offset: int) -> Snapshot:
+@dataclass(slots=True)
+class SeriesText:
+    """The series of a partition as bytes, kept from one snapshot to the next: they change rarely."""
+
+    changes: int = -1
+    groups: list[Group] = field(default_factory=list)
+    watches: list[Watch] = field(default_factory=list)
+    text: bytes = b""
+
+    def update(self, table: SeriesTable) -> None:
+        """Write them anew if they have changed."""
+        if self.changes == table.changes:
+            return
+        self.changes = table.changes
+        self.groups = [group for group in table.groups.values() if group.fields]
+        watches: dict[Watch, int] = {}
+        self.text = orjson.dumps([_group_document(group, watches) for group in self.groups])
+        self.watches = list(watches)
+
+
+def snapshot_of(detector: PartitionDetector, next_offset: int, series: SeriesText | None = None) -> Snapshot:
     """Return a partition's state, its arrays the live ones: copy them before the next record.
 
     Parameters
@@ -33,17 +54,18 @@ def snapshot_of(detector: PartitionDetector, next_offset: int) -> Snapshot:
         The partition, after all records before ``next_offset``.
     next_offset
         Where a restart goes on.
+    series
+        That of the last snapshot of this partition.
     """
     table = detector.table
-    groups = [group for group in table.groups.values() if group.fields]
-    watches: dict[Watch, int] = {}
-    documents = [_group_document(group, watches) for group in groups]
-    named = [series.named for series in table.series() if series.named is not None]
+    series = series or SeriesText()
+    series.update(table)
+    named = [each.named for each in table.series() if each.named is not None] if table.named_count else []
     state = {
         "time_ms": detector.time_ms,
         "used": table.used,
         "free": table.free,
-        "watches": [[each.function, each.zone, each.detector, each.parameters, each.levels] for each in watches],
+        "watches": [[each.function, each.zone, each.detector, each.parameters, each.levels] for each in series.watches],
         "hosts": [_host_document(host) for host in table.hosts.values() if not host.anomalies.is_calm],
         "runs": [
             [run.host.key.decode(), run.start_ms, run.end_ms, run.offset, _told_document(run.told.items())]
@@ -52,8 +74,9 @@ def snapshot_of(detector: PartitionDetector, next_offset: int) -> Snapshot:
     }
     live = table.bank.first_rows(table.used)
     arrays = {f"{_BANK}{name}": column for name, column in zip(Bank._fields, live, strict=True)}
-    arrays["groups"] = np.frombuffer(orjson.dumps(documents), np.uint8)
-    arrays["times"] = np.array([(group.start_ms, group.end_ms) for group in groups], np.int64).reshape(-1, 2)
+    times = [time_ms for group in series.groups for time_ms in (group.start_ms, group.end_ms)]
+    arrays["groups"] = np.frombuffer(series.text, np.uint8)
+    arrays["times"] = np.array(times, np.int64).reshape(-1, 2)
     arrays["named"] = np.array([sample for each in named for sample in each.samples])
     arrays["named_lengths"] = np.array([len(each.samples) for each in named], np.int64)
     return Snapshot(next_offset, {"state": orjson.dumps(state)}, arrays)
@@ -112,10 +135,10 @@ def _told_document(told: Iterable[tuple[Series, Told]]) -> list[Any]:
 
 def _told(table: SeriesTable, document: list[Any]) -> dict[Series, Told]:
     told = {}
-    for head, field, end_ms, score, level, reason in document:
-        series = table.groups[head.encode()].fields[field]
+    for head, name, end_ms, score, level, reason in document:
+        series = table.groups[head.encode()].fields[name]
         if series is None:
-            raise ValueError(f"{field} of {head} is not judged")
+            raise ValueError(f"{name} of {head} is not judged")
         told[series] = Told(end_ms, score, Level(level), reason)
     return told
 

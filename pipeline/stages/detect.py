@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import topics
 from pipeline.core.detection import Detected, DetectionSettings, PartitionDetector
 from pipeline.core.detection_rules import DetectionRules, Zones
-from pipeline.core.detection_state import STATE_VERSION, DetectionStateError, restored, snapshot_of
+from pipeline.core.detection_state import STATE_VERSION, DetectionStateError, SeriesText, restored, snapshot_of
 from pipeline.core.host_anomaly import HostLimits
 from pipeline.core.policies import policy_of
 from pipeline.core.record_batch import RecordColumns
@@ -54,6 +54,7 @@ class _Partition:
     detector: PartitionDetector
     metrics: DetectMetrics
     next_offset: int
+    series: SeriesText = field(default_factory=SeriesText)
     saved_s: float = field(default_factory=time.monotonic)
 
 
@@ -160,7 +161,7 @@ class DetectStage:
         return restored(snapshot, number, self._rules, self._detection, ZoneInfo)
 
     def _snapshot(self, partition: _Partition) -> Snapshot:
-        snapshot = snapshot_of(partition.detector, partition.next_offset)
+        snapshot = snapshot_of(partition.detector, partition.next_offset, partition.series)
         return replace(snapshot, records={**snapshot.records, _LOG_ID: self._log_id.encode()})
 
     def _follow_rules(self) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.detection import PartitionDetector
-from pipeline.core.detection_state import DetectionStateError, restored, snapshot_of
+from pipeline.core.detection_state import DetectionStateError, SeriesText, restored, snapshot_of
 from pipeline.core.detectors import BANK, judge_series
 from pipeline.core.snapshot import Snapshot, pieces_of
 from schemas.reasons import Unjudged
@@ -140,8 +140,11 @@ def test_a_restart_from_a_snapshot_makes_no_difference(at: int) -> None:
     whole = detector_of(rules, **options)
     expected = whole.add(values).values
     first = detector_of(rules, **options)
-    before = first.add(values[:at]).values
-    snapshot = stored(snapshot_of(first, at))
+    series = SeriesText()
+    before = first.add(values[: at // 2]).values
+    snapshot_of(first, at // 2, series)
+    before += first.add(values[at // 2 : at]).values
+    snapshot = stored(snapshot_of(first, at, series))
     first.add(values[at:])  # the snapshot must be a copy of its own
     again = restored(snapshot, 0, rules, first.settings, ZoneInfo)
     assert before + again.add(values[at:]).values == expected
