@@ -121,7 +121,7 @@ def _lag(settings: "Settings", reader: "TopicReader", timeout_s: float) -> Itera
     from pipeline.stages.sink_feeds import sink_feeds
 
     prefix = settings.kafka.group_prefix
-    groups = [(f"{prefix}-aggregate", topics.METRICS_RAW)]
+    groups = [(f"{prefix}-aggregate", topics.METRICS_RAW), (f"{prefix}-detect", topics.METRICS_AGG)]
     groups += [(f"{prefix}-{feed.name}", feed.topic) for feed in sink_feeds(settings)]
     for group, topic in groups:
         partitions = reader.partitions(topic)
