@@ -14,7 +14,7 @@ LONGEST = DAY + 48
 """Samples of a fault and of what follows it."""
 _COUNT = 14 * DAY
 _START_S = 1_780_012_800  # midnight
-_SEEDS = 3
+_OF_A_KIND = 3
 
 
 @dataclass(frozen=True)
@@ -61,17 +61,20 @@ class Fault:
     value: Array
 
 
-def clean_series(*, real: bool) -> list[CleanSeries]:
-    """Return the benchmark's real series without their label windows, or series made like eight kinds of metrics."""
+def clean_series(*, real: bool, seed: int = 0) -> list[CleanSeries]:
+    """Return the benchmark's real series without their label windows, or series made like eight kinds of metrics.
+
+    Other seeds make other series of the same kinds.
+    """
     if real:
         files = [one for one in load() if one.group.startswith("real")]
         return [CleanSeries(one.name, one.time_ms, one.value, one.window == -1) for one in files]
     after_start = np.arange(_COUNT) >= 600
     time_ms = (_START_S + STEP_S * np.arange(_COUNT)) * 1000
     return [
-        CleanSeries(f"{kind} {seed}", time_ms, _made(kind, np.random.default_rng(1000 + seed)), after_start)
+        CleanSeries(f"{kind} {k}", time_ms, _made(kind, np.random.default_rng(1000 * (1 + seed) + k)), after_start)
         for kind in ("cpu", "requests", "bytes", "memory", "pressure", "job", "count", "idle")
-        for seed in range(_SEEDS)
+        for k in range(_OF_A_KIND)
     ]
 
 

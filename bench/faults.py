@@ -1,5 +1,9 @@
-"""Faults put into clean series, and how many of them the bank finds: ``python -m bench.faults``."""
+"""Faults put into clean series, and how many of them the bank finds: ``python -m bench.faults [SEED...]``.
 
+A seed other than 0 puts them elsewhere, and into other made series: what was found by trying on one, others judge.
+"""
+
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,12 +38,12 @@ class Found:
         return float(np.mean(list(self.share.values())))
 
 
-def measure(series: list[CleanSeries], of_each: int = 5) -> Found:
+def measure(series: list[CleanSeries], seed: int = 0, of_each: int = 5) -> Found:
     """Put faults into each series, by themselves, and count those that are found."""
     scores: list[Array] = []
     greatest: list[tuple[str, float]] = []
     for number, one in enumerate(series):
-        put = sorted(faults(one, np.random.default_rng(number), of_each), key=lambda fault: fault.start)
+        put = sorted(faults(one, np.random.default_rng(number + 1000 * seed), of_each), key=lambda fault: fault.start)
         clean, found = _judged(one, put)
         scores.append(clean[one.clean])
         greatest += zip((fault.kind for fault in put), found, strict=True)
@@ -73,10 +77,11 @@ def _judged(series: CleanSeries, put: list[Fault]) -> tuple[Array, list[float]]:
 
 
 def main() -> None:
-    for name, real in (("real", True), ("made", False)):
-        found = measure(clean_series(real=real))
-        kinds = "  ".join(f"{kind} {share:.2f}" for kind, share in found.share.items())
-        print(f"{name} series: found {found.mean:.2f} at {found.threshold:.2f}: {kinds}")
+    for seed in map(int, sys.argv[1:] or ["0"]):
+        for name, real in (("real", True), ("made", False)):
+            found = measure(clean_series(real=real, seed=seed), seed)
+            kinds = "  ".join(f"{kind} {share:.2f}" for kind, share in found.share.items())
+            print(f"{name} series: found {found.mean:.2f} at {found.threshold:.2f}: {kinds}")
 
 
 if __name__ == "__main__":
