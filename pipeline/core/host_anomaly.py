@@ -38,7 +38,7 @@ class HostLimits:
 
     least_share: float = 0.2
     least_series: int = 3
-    together_ms: int = 300_000
+    together_ms: int = 900_000
 
 
 class Told(NamedTuple):
@@ -92,7 +92,7 @@ class HostAnomalies(Generic[S]):
     >>> verdict.change.value, verdict.share, [name for name, _ in verdict.most]
     ('began', 0.25, ['cpu', 'load', 'net'])
     >>> host.settle(60_000, 120_000, {}, 12, HostLimits(), str)
-    >>> host.settle(300_000, 360_001, {}, 12, HostLimits(), str).change.value
+    >>> host.settle(900_000, 960_001, {}, 12, HostLimits(), str).change.value
     'ended'
     """
 

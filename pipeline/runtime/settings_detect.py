@@ -41,7 +41,7 @@ class DetectSettings(Section):
     )
     host_series: int = Field(3, ge=1, le=1000, title="Series of an incident", description="So many of them at least.")
     host_together_s: PositiveDuration = Field(
-        300.0, le=86_400, title="Together", description="Seconds that a series counts as anomalous after it was told."
+        900.0, le=86_400, title="Together", description="Seconds that a series counts as anomalous after it was told."
     )
 
     @property

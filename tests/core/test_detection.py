@@ -270,7 +270,7 @@ def test_a_resource_s_series_that_are_told_together_are_one_incident() -> None:
     began, ended = [record for record in of_b if record.incident_start_ms == START_MS + 700 * MINUTE_MS]
     assert (began.state, ended.state, ended.level, ended.series) == ("began", "ended", None, ())
     assert began.start_ms == START_MS + 700 * MINUTE_MS
-    assert ended.start_ms == began.end_ms + 300_000
+    assert ended.start_ms == began.end_ms + 900_000
     assert (began.rate, began.series_count) == (1.0, 4)
     assert began.series is not None
     assert len(began.series) == 4
