@@ -149,7 +149,7 @@ def _begin_sqlite(connection: Connection) -> None:
 def _postgresql(url: str) -> Engine:
     try:
         parsed = make_url(url).set(drivername="postgresql+psycopg")
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         text = "must be postgresql://USER:PASSWORD@HOST/DATABASE"
         raise SettingsError([f"control.database_secret: {text}"]) from None  # the original quotes it
     options = f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c idle_in_transaction_session_timeout=60000"

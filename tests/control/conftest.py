@@ -40,6 +40,15 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> ControlSettings:
     return control_settings(request, tmp_path)
 
 
+@pytest.fixture
+def database(settings: ControlSettings) -> Iterator[Database]:
+    """A database of this test alone, with its tables."""
+    found = Database(settings)
+    found.migrate()
+    yield found
+    found.close()
+
+
 @pytest.fixture(scope="session", params=["sqlite", ON_POSTGRESQL])
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """One API for all tests: to make one takes a second."""
