@@ -10,8 +10,8 @@ from schemas.selection import Part, Target, Where
 
 __all__ = ["LEAST_LEVEL", "DetectionRule", "Levels", "Parameter", "Target", "Where"]
 
-LEAST_LEVEL = 1.5
-"""Scores below have no reason: they are never told."""
+LEAST_INFO, LEAST_WARN = 1.5, 2.0
+"""Scores below the first have no reason; below the second it is not known whether a series is too young for more."""
 
 Parameter = bool | int | float
 
@@ -30,9 +30,9 @@ ZoneName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_k
 class Levels(Part):
     """From which scores on a value is told at a level."""
 
-    info: float = Field(1.5, ge=LEAST_LEVEL, le=100, description="From here info.")
-    warn: float = Field(2.0, ge=LEAST_LEVEL, le=100, description="From here warn.")
-    critical: float = Field(2.5, ge=LEAST_LEVEL, le=100, description="From here critical.")
+    info: float = Field(1.5, ge=LEAST_INFO, le=100, description="From here info.")
+    warn: float = Field(2.0, ge=LEAST_WARN, le=100, description="From here warn.")
+    critical: float = Field(2.5, ge=LEAST_WARN, le=100, description="From here critical.")
 
     @model_validator(mode="after")
     def _upwards(self) -> Self:

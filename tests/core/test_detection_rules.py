@@ -80,6 +80,7 @@ def test_other_levels_leave_what_was_learnt_as_it_is() -> None:
         ({"detector": "LODA", "parameters": {"n_bins": 1e9}}, "parameters.n_bins must be 0 to 1000"),
         ({"parameters": {"n_bins": 3}}, "bank takes no parameters, got n_bins"),
         ({"levels": {"info": 1.0}}, "greater than or equal to 1.5"),
+        ({"levels": {"warn": 1.9}}, "greater than or equal to 2"),
         ({"levels": {"warn": 3}}, "must go upwards, got info 1.5, warn 3.0, critical 2.5"),
         ({"zone": "../../etc/passwd"}, "must be a time zone of the IANA database"),
         ({"zone": "Mars/Olympus"}, "must be a time zone of the IANA database"),
