@@ -112,6 +112,11 @@ The map of the house. Imports go down this page and never up (an import-linter c
         sink_feeds.py        which topics go to which stores
         raw_input.py         what is taken of metrics.raw by every stage that reads it
         region_route.py      which store a window goes to
+        act.py               alerts and policies to channels, scripts and actions
+        act_channels.py      messages: each channel on its own, with attempts
+        act_scripts.py       runs of scripts: guards, approvals
+        act_lane.py          one after the other, in threads that hold up nobody
+        act_records.py       its records
         dead_letters.py      what every stage does with bytes it cannot use
 
     pipeline/sources/  make metrics as Telegraf would send them
@@ -176,6 +181,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         shadow_buffer.py     where the state is copied to at once
         topic_reader.py      a topic read to its end, for commands
         topic_identity.py    which log its offsets are of
+        alert_log.py         the alerts of all partitions, followed by a thread
         policy_log.py        the policies in force, followed by a thread
         dead_letter_log.py   dead letters read, and the marks of replays
         dead_letter_replay.py  them produced again, each once
@@ -190,6 +196,8 @@ The map of the house. Imports go down this page and never up (an import-linter c
         settings_models.py   Kafka, parsing, worker
         settings_windows.py  windows
         settings_control.py  the control service
+        settings_act.py      telling people, running scripts
+        secrets.py           channels' secrets from files, or opened
         sealing.py           secrets encrypted at rest
         settings_downsample.py  down-sampling
         settings_detect.py   detection
@@ -277,6 +285,8 @@ The map of the house. Imports go down this page and never up (an import-linter c
         alerts.py            the alerts that are open, from their events
         quiet.py             of which of them nobody is told now
         actions.py           what is done about them, step by step
+        pending_actions.py   what of it is not finished, and all else a restart needs
+        script_guards.py     how often a script may be run, and for how many
         trigger_inputs.py    samples and windows by the triggers' series
         scorecard.py         alerts a day, and what was found and how late
         detectors.py         detectors by name, with river's interface

@@ -8,6 +8,7 @@ from pydantic.fields import FieldInfo
 
 from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.settings import (
+    ActSettings,
     ControlSettings,
     DetectSettings,
     KafkaSettings,
@@ -28,6 +29,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "stores[]": StoreSettings,
     "detect": DetectSettings,
     "trigger": TriggerSettings,
+    "act": ActSettings,
     "worker": WorkerSettings,
     "control": ControlSettings,
 }

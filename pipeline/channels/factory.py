@@ -11,16 +11,12 @@ from schemas.action import ActionReason
 from schemas.channel import Channel as ChannelDocument
 from schemas.channel import Secret
 
-__all__ = ["OpenSecret", "SecretMissing", "open_channel"]
+__all__ = ["OpenSecret", "open_channel"]
 
 OpenSecret = Callable[[Secret], str]
-"""Gives a secret's value; raises `SecretMissing`."""
+"""Gives a secret's value; raises ValueError, with nothing of the secret."""
 HIDDEN = "***"
 SHORTEST_HIDDEN = 4
-
-
-class SecretMissing(Exception):  # noqa: N818  it says what it is
-    """A secret's file or key is missing or wrong; the text says which, and nothing of the secret."""
 
 
 def open_channel(document: ChannelDocument, secret: OpenSecret, ca_file: Path | None = None) -> Channel:
@@ -49,7 +45,7 @@ def open_channel(document: ChannelDocument, secret: OpenSecret, ca_file: Path | 
 
     try:
         channel = _channel(document, opening, ca_file)
-    except (SecretMissing, ValueError) as error:
+    except ValueError as error:
         text = _without(f"channel {document.id}: {error}", opened)
         raise NotDelivered(ActionReason.CONFIGURATION, text, can_retry=False) from None
     return _Discreet(channel, tuple(opened))

@@ -6,7 +6,7 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,12 @@ from typing import IO, Final
 from schemas.alert import AlertEvent
 from schemas.script import PLACEHOLDER
 
-__all__ = ["ScriptFolder", "ScriptRefused", "ScriptResult", "arguments_of", "environment_of"]
+__all__ = ["ScriptCancelled", "ScriptFolder", "ScriptRefused", "ScriptResult", "arguments_of", "environment_of"]
 
 LONGEST_OUTPUT_BYTES: Final = 8192
 LONGEST_VALUE: Final = 4000
 READ_BYTES: Final = 65536
+LOOK_EVERY_S: Final = 0.05
 DRAIN_S: Final = 1.0
 """How long is waited for the rest of the output, once the script is over or killed."""
 SEARCH_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -27,6 +28,10 @@ SEARCH_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 
 class ScriptRefused(Exception):  # noqa: N818  it says what it is
     """A script may not be run, or does not start: its file is missing, or not as it must be."""
+
+
+class ScriptCancelled(Exception):  # noqa: N818
+    """A script was killed because its worker ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,12 @@ class ScriptFolder:
         return path
 
     def run(
-        self, name: str, arguments: Sequence[str], environment: Mapping[str, str], timeout_s: float
+        self,
+        name: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        timeout_s: float,
+        is_cancelled: Callable[[], bool] = lambda: False,
     ) -> ScriptResult:
         """Run a script to its end, at most for its time; whatever it has started is killed with it.
 
@@ -94,6 +104,8 @@ class ScriptFolder:
         ------
         ScriptRefused
             When it may not be run, or cannot be started.
+        ScriptCancelled
+            When `is_cancelled` said so before it ended.
         """
         path = self.file_of(name)
         is_root = os.geteuid() == 0
@@ -114,7 +126,7 @@ class ScriptFolder:
             reason = error.strerror if isinstance(error, OSError) else type(error).__name__
             raise ScriptRefused(f"{path}: cannot be started: {reason}") from error
         with process:
-            return _watched(process, timeout_s)
+            return _watched(process, timeout_s, is_cancelled)
 
 
 def arguments_of(arguments: Sequence[str], alert: AlertEvent) -> list[str]:
@@ -172,24 +184,28 @@ def _group_of(user: str) -> int:
     return pwd.getpwnam(user).pw_gid
 
 
-def _watched(process: "subprocess.Popen[bytes]", timeout_s: float) -> ScriptResult:
+def _watched(process: "subprocess.Popen[bytes]", timeout_s: float, is_cancelled: Callable[[], bool]) -> ScriptResult:
     """Read what a process writes until it ends or its time is up; then end all of its group."""
     output = bytearray()
     stream = process.stdout
     if stream is None:
         raise RuntimeError("the process has no pipe")
     os.set_blocking(stream.fileno(), False)
-    deadline_s = time.monotonic() + timeout_s
-    is_over = _read_until(stream, output, deadline_s, process)
-    _kill_group(process)
+    try:
+        is_over = _read_until(stream, output, time.monotonic() + timeout_s, process, is_cancelled)
+    finally:
+        _kill_group(process)
     process.wait()
-    _read_until(stream, output, time.monotonic() + DRAIN_S, None)
-    text = output.decode(errors="replace")
-    return ScriptResult(process.returncode if is_over else None, text)
+    _read_until(stream, output, time.monotonic() + DRAIN_S, None, is_cancelled)
+    return ScriptResult(process.returncode if is_over else None, output.decode(errors="replace"))
 
 
 def _read_until(
-    stream: IO[bytes], output: bytearray, deadline_s: float, process: "subprocess.Popen[bytes] | None"
+    stream: IO[bytes],
+    output: bytearray,
+    deadline_s: float,
+    process: "subprocess.Popen[bytes] | None",
+    is_cancelled: Callable[[], bool],
 ) -> bool:
     """Read until the end of the stream, or of the process; return False when the deadline came first."""
     with selectors.DefaultSelector() as selector:
@@ -198,22 +214,27 @@ def _read_until(
             left_s = deadline_s - time.monotonic()
             if left_s <= 0:
                 return False
-            if selector.select(min(left_s, 0.05)):
+            if is_cancelled():
+                raise ScriptCancelled("the worker ends")
+            if selector.select(min(left_s, LOOK_EVERY_S)):
                 chunk = os.read(stream.fileno(), READ_BYTES)
                 output += chunk
                 del output[:-LONGEST_OUTPUT_BYTES]
                 if not chunk:
-                    return process is None or _ended(process, deadline_s)
+                    return process is None or _ended(process, deadline_s, is_cancelled)
             elif process is not None and process.poll() is not None:
                 return True
 
 
-def _ended(process: "subprocess.Popen[bytes]", deadline_s: float) -> bool:
-    """Wait for a process that has closed its output."""
-    try:
-        process.wait(max(0.0, deadline_s - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        return False
+def _ended(process: "subprocess.Popen[bytes]", deadline_s: float, is_cancelled: Callable[[], bool]) -> bool:
+    """Wait for a process that has closed its output; return False when the deadline came first."""
+    while process.poll() is None:
+        if time.monotonic() >= deadline_s:
+            return False
+        if is_cancelled():
+            raise ScriptCancelled("the worker ends")
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(LOOK_EVERY_S)
     return True
 
 

@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 def worker(
     stages: Annotated[
         str | None,
-        typer.Option(metavar="NAME,…", help="Of aggregate, downsample, detect, trigger, sink. Default: the settings'."),
+        typer.Option(metavar="NAME,…", help="Of aggregate, downsample, detect, trigger, act, sink; else as set."),
     ] = None,
     config: ConfigOption = None,
     bootstrap: BootstrapOption = None,
@@ -71,6 +71,8 @@ def _require_topics(settings: "Settings") -> None:
     if "trigger" in settings.worker.stages:
         needed |= {topics.METRICS_RAW, topics.ANOMALIES, topics.ALERTS, topics.POLICIES}
         needed |= {topics.CHECKPOINTS, topics.CHECKPOINT_BLOCKS}
+    if "act" in settings.worker.stages:
+        needed |= {topics.ALERTS, topics.ACTIONS, topics.POLICIES, topics.CHECKPOINTS, topics.CHECKPOINT_BLOCKS}
     if "sink" in settings.worker.stages:
         from pipeline.stages.sink_feeds import sink_feeds
 
@@ -121,6 +123,10 @@ def _stages(settings: "Settings", metrics: "Metrics") -> "list[Stage]":
         from pipeline.stages.trigger_feeds import FEEDS
 
         running.extend(TriggerStage(settings, metrics, feed) for feed in FEEDS)
+    if "act" in settings.worker.stages:
+        from pipeline.stages.act import ActStage
+
+        running.append(ActStage(settings, metrics))
     if "sink" in settings.worker.stages:
         from pipeline.stages.sink import SinkStage
         from pipeline.stages.sink_feeds import sink_feeds

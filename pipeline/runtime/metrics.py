@@ -95,6 +95,12 @@ class Metrics:
         self.alert_pairs = gauge("alert_pairs", "Pairs of a trigger policy and a series.", of_partition)
         self.open_alerts = gauge("open_alerts", "Alerts that were told and are not over.", of_partition)
         self.alerts = counter("alerts", "Records of alerts written.", ("stage", "reason", "level"))
+        self.followed_alerts = gauge("followed_alerts", "Open alerts that people may be told of.", ("stage",))
+        self.waiting_actions = gauge("waiting_actions", "Messages and runs decided and not finished.", ("stage",))
+        self.actions = counter(
+            "actions", "Records of actions, by what they were sent with.", ("stage", "kind", "outcome", "reason")
+        )
+        self.action_seconds = self._histogram("action_seconds", "Attempts to send or run.", WRITE_SECONDS)
         self.policies = gauge("policies", "Policies in force.", ("stage", "kind"))
         self.refused_policies = counter("refused_policies", "Records of policies that changed nothing.", of_reason)
 

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from pipeline.runtime.settings_act import ActSettings
 from pipeline.runtime.settings_base import Section, SettingsError, is_secret
 from pipeline.runtime.settings_control import ControlSettings
 from pipeline.runtime.settings_detect import DetectSettings
@@ -25,6 +26,7 @@ from pipeline.runtime.settings_windows import WindowRuleSettings, WindowsSetting
 from pipeline.runtime.strict_yaml import TWICE, StrictLoader
 
 __all__ = [
+    "ActSettings",
     "ControlSettings",
     "DetectSettings",
     "KafkaSettings",
@@ -72,6 +74,7 @@ class Settings(BaseSettings):
     )
     detect: DetectSettings = Field(DetectSettings(), title="Detection", description="How windows are judged.")
     trigger: TriggerSettings = Field(TriggerSettings(), title="Triggers", description="How triggers are evaluated.")
+    act: ActSettings = Field(ActSettings(), title="Actions", description="How people are told, and scripts run.")
     worker: WorkerSettings = Field(WorkerSettings(), title="Worker", description="What a worker process runs.")
     control: ControlSettings = Field(ControlSettings(), title="Control", description="The control service.")
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from pipeline.runtime.settings_base import PositiveDuration, Section, SettingsError, read_secret_file, to_ms
 
-STAGES = ("aggregate", "downsample", "detect", "trigger", "sink")
+STAGES = ("aggregate", "downsample", "detect", "trigger", "act", "sink")
 """The stages that a worker can run, in the order of the data."""
 
 

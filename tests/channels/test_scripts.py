@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.channels.scripts import (
     LONGEST_OUTPUT_BYTES,
+    ScriptCancelled,
     ScriptFolder,
     ScriptRefused,
     arguments_of,
@@ -77,6 +78,17 @@ def test_when_its_time_is_up_a_script_and_all_it_started_are_killed(folder: Scri
     pids = [int(pid) for pid in result.output.split()]
     assert len(pids) == 2
     wait_until(lambda: not any(is_running(pid) for pid in pids), timeout_s=10, what="the end of the processes")
+
+
+def test_a_script_is_killed_when_its_worker_ends(folder: ScriptFolder) -> None:
+    write(folder, "hang", "#!/bin/sh\necho $$ > $1\nexec sleep 1000\n")
+    told = folder.path.parent / "told"
+    told.mkdir()
+    told.chmod(0o777)
+    pid_file = told / "pid"
+    with pytest.raises(ScriptCancelled, match="the worker ends"):
+        folder.run("hang", [str(pid_file)], {}, 20, lambda: pid_file.exists() and pid_file.read_text() != "")
+    wait_until(lambda: not is_running(int(pid_file.read_text())), timeout_s=10, what="the end of the process")
 
 
 def test_what_a_script_leaves_behind_is_killed(folder: ScriptFolder) -> None:

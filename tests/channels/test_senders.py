@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from pipeline.channels.base import Message, NotDelivered
-from pipeline.channels.factory import SecretMissing, open_channel
+from pipeline.channels.factory import open_channel
 from pipeline.channels.wording import Announcement, compose
 from schemas.action import ActionReason
 from schemas.channel import Channel, Secret
@@ -137,7 +137,7 @@ def test_a_secret_that_is_no_url_is_a_mistake_of_the_channel(url: str) -> None:
 
 def test_a_missing_secret_is_a_mistake_of_the_channel() -> None:
     def missing(_: Secret) -> str:
-        raise SecretMissing("there is no file slack-url in /etc/secrets")
+        raise ValueError("there is no file slack-url in /etc/secrets")
 
     channel = Channel.model_validate({"id": "c", "apprise": {"url": {"file": "slack-url"}}})
     with pytest.raises(NotDelivered, match="channel c: there is no file slack-url") as caught:

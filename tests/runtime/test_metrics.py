@@ -4,11 +4,18 @@ import re
 
 from pipeline.runtime.metrics import Metrics
 
-LABELS = {"stage", "topic", "partition", "reason", "le"}
+LABELS = {"kind", "le", "level", "outcome", "partition", "reason", "stage", "topic"}
 UNITS = (
+    "actions",
+    "alerts",
+    "anomalies",
     "bytes",
+    "chunks",
+    "evaluations",
+    "pairs",
     "partitions",
     "points",
+    "policies",
     "records",
     "resources",
     "retries",

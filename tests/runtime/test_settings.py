@@ -44,7 +44,7 @@ def test_defaults_need_no_file() -> None:
 
     assert settings == Settings()
     assert settings.kafka.bootstrap_servers == "127.0.0.1:9092"
-    assert settings.worker.stages == ("aggregate", "downsample", "detect", "trigger", "sink")
+    assert settings.worker.stages == ("aggregate", "downsample", "detect", "trigger", "act", "sink")
     assert settings.stores == ()
 
 
@@ -121,7 +121,7 @@ def test_every_mistake_is_reported_with_place_value_and_rule(tmp_path: Path, mon
         f"{path}: windows.rules[0].every_s: must be a whole number of milliseconds; got 0.0105",
         f"{path}: stores[0]: kind embedded needs path",
         f"{path}: stores[1].name: is required",
-        f"{path}: worker.stages: must be one or more of aggregate, downsample, detect, trigger, sink, each once",
+        f"{path}: worker.stages: must be one or more of aggregate, downsample, detect, trigger, act, sink, each once",
         "CINNAMON_WORKER__WEB_PORT (worker.web_port): should be less than or equal to 65535; got '99999'",
     ]
 
@@ -182,7 +182,7 @@ def test_variables_that_are_no_settings_are_left_alone(name: str, monkeypatch: p
         ("kafka: {}\nkafka: {}", "line 1, column 1: not valid YAML: a key is there twice"),
         ("kafka: *hunter2-SECRET", "line 1, column 8: not valid YAML: wrong alias, tag or key"),
         ("kafka: !hunter2-SECRET x", "line 1, column 8: not valid YAML: wrong alias, tag or key"),
-        ("- kafka", "must be a mapping with the keys kafka, parsing, windows, stores"),
+        ("- kafka", "must be a mapping with the keys kafka, parsing, windows, downsample, stores"),
         ("1: 2", "must be a mapping with the keys"),
         ("[" * 5000, "nested too deeply"),
         ("kafka: \x00", "not valid YAML: wrong encoding"),
