@@ -26,9 +26,9 @@ def postgresql() -> Iterator[PostgreSQL]:
         server.remove()
 
 
-def control_settings(request: pytest.FixtureRequest, folder: Path) -> ControlSettings:
-    """Return settings with an empty database, of the kind that a fixture is asked for."""
-    if request.param == "sqlite":
+def control_settings(kind: str, request: pytest.FixtureRequest, folder: Path) -> ControlSettings:
+    """Return settings with an empty database of a kind."""
+    if kind == "sqlite":
         return ControlSettings(database_file=folder / "control.db")
     server: PostgreSQL = request.getfixturevalue("postgresql")
     return ControlSettings(database_secret=server.create_database(), secrets_key_file=folder / "control.key")
@@ -37,7 +37,7 @@ def control_settings(request: pytest.FixtureRequest, folder: Path) -> ControlSet
 @pytest.fixture(params=["sqlite", ON_POSTGRESQL])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> ControlSettings:
     """Settings with an empty database of this test alone."""
-    return control_settings(request, tmp_path)
+    return control_settings(request.param, request, tmp_path)
 
 
 @pytest.fixture
@@ -49,11 +49,9 @@ def database(settings: ControlSettings) -> Iterator[Database]:
     found.close()
 
 
-@pytest.fixture(scope="session", params=["sqlite", ON_POSTGRESQL])
-def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """One API for all tests: to make one takes a second."""
-    folder = tmp_path_factory.mktemp("control")
-    database = Database(control_settings(request, folder))
+def served(kind: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[Api]:
+    """Serve one API for all tests: to make one takes a second."""
+    database = Database(control_settings(kind, request, folder))
     database.migrate()
     running = Api(database, folder)
     yield running
@@ -61,10 +59,33 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     database.close()
 
 
-@pytest.fixture
-def api(served: Api) -> Api:
-    """The API, served on the loopback address, with nothing in it."""
-    with served.database.writing() as connection:
+@pytest.fixture(scope="session")
+def served_sqlite(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """An API over SQLite."""
+    yield from served("sqlite", request, tmp_path_factory.mktemp("control"))
+
+
+@pytest.fixture(scope="session")
+def served_postgresql(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """An API over PostgreSQL."""
+    yield from served("postgresql", request, tmp_path_factory.mktemp("control"))
+
+
+def emptied(api: Api) -> Api:
+    """Return an API with nothing in its database."""
+    with api.database.writing() as connection:
         for table in reversed(METADATA.sorted_tables):
             connection.execute(delete(table))
-    return served
+    return api
+
+
+@pytest.fixture(params=["sqlite", ON_POSTGRESQL])
+def api(request: pytest.FixtureRequest) -> Api:
+    """The API, served on the loopback address, with nothing in it: over each database."""
+    return emptied(request.getfixturevalue(f"served_{request.param}"))
+
+
+@pytest.fixture
+def sqlite_api(served_sqlite: Api) -> Api:
+    """The API over SQLite alone, for what does not depend on the database."""
+    return emptied(served_sqlite)

@@ -38,8 +38,8 @@ def tokens(issuer: Issuer) -> OidcTokens:
     return OidcTokens(settings, Jwks(settings.jwks_url or ""))
 
 
-def test_nobody_is_let_in_without_a_key(api: Api) -> None:
-    stranger = api.client()
+def test_nobody_is_let_in_without_a_key(sqlite_api: Api) -> None:
+    stranger = sqlite_api.client()
     document = stranger.get("/openapi.json").json()
     open_ones = {"/healthz", "/readyz", "/metrics"}
 
@@ -65,10 +65,10 @@ def test_a_key_is_kept_as_a_hash(api: Api) -> None:
 
 
 @pytest.mark.parametrize("token", ["x", "cin_", "cin_0123456789abcdef_" + "A" * 43, "a.b.c", "Ünïcode", "x" * 7000])
-def test_what_is_no_key_is_refused(api: Api, token: str) -> None:
+def test_what_is_no_key_is_refused(sqlite_api: Api, token: str) -> None:
     headers = {"Authorization": f"Bearer {token}".encode()}
 
-    answer = api.client().get("/v1/policies", headers=headers)
+    answer = sqlite_api.client().get("/v1/policies", headers=headers)
 
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
     assert answer.headers["content-type"] == "application/problem+json"
@@ -88,17 +88,17 @@ def test_a_key_ends_when_it_expires_or_is_revoked(api: Api) -> None:
     assert api.client(brief).get("/v1/policies").status_code == 401
 
 
-def test_who_tries_secrets_of_a_key_is_locked_out_of_it_alone(api: Api) -> None:
-    key = api.keys.create(name="attacked", role=Role.VIEWER, tenants=None)
-    other = api.keys.create(name="other", role=Role.VIEWER, tenants=None)
+def test_who_tries_secrets_of_a_key_is_locked_out_of_it_alone(sqlite_api: Api) -> None:
+    key = sqlite_api.keys.create(name="attacked", role=Role.VIEWER, tenants=None)
+    other = sqlite_api.keys.create(name="other", role=Role.VIEWER, tenants=None)
     wrong = key[:-1] + ("A" if key[-1] != "A" else "B")
 
-    guesser = api.client(wrong)
+    guesser = sqlite_api.client(wrong)
     statuses = [guesser.get("/v1/policies").status_code for _ in range(MOST_FAILURES + 1)]
 
     assert statuses == [401] * MOST_FAILURES + [429]
-    assert api.client(key).get("/v1/policies").status_code == 429
-    assert api.client(other).get("/v1/policies").status_code == 200
+    assert sqlite_api.client(key).get("/v1/policies").status_code == 429
+    assert sqlite_api.client(other).get("/v1/policies").status_code == 200
 
 
 def test_a_lockout_ends_after_a_minute() -> None:

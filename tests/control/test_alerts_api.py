@@ -249,7 +249,7 @@ def test_an_event_with_bytes_that_postgresql_does_not_take_is_kept(api: Api) -> 
 
 
 @pytest.mark.parametrize("more", [{}, {"on": "window", "function": "max"}, {"enabled": False}])
-def test_a_policy_is_tried_on_samples(api: Api, more: dict[str, Any]) -> None:
+def test_a_policy_is_tried_on_samples(sqlite_api: Api, more: dict[str, Any]) -> None:
     levels = {
         "info": {"fire": 60, "reset": 50},
         "warn": {"fire": 70, "reset": 60},
@@ -259,20 +259,20 @@ def test_a_policy_is_tried_on_samples(api: Api, more: dict[str, Any]) -> None:
     points = [[1_790_000_000_000 + 60_000 * number, value] for number, value in enumerate(values)]
     series = [{"measurement": "cpu", "field": "usage", "points": points}]
 
-    answer = api.as_(Role.OPERATOR).post(
+    answer = sqlite_api.as_(Role.OPERATOR).post(
         "/v1/backtest", json={"policy": {"id": "cpu", "levels": levels, **more}, "series": series}
     )
 
     assert answer.status_code == 200, answer.text
     assert [event["level"] for event in answer.json()["events"]] == ["info", "warn", "critical", "info", None]
     assert answer.json()["told"] == 5
-    assert api.outbox() == []
+    assert sqlite_api.outbox() == []
 
 
-def test_a_backtest_is_bounded(api: Api) -> None:
+def test_a_backtest_is_bounded(sqlite_api: Api) -> None:
     policy = {"id": "cpu", "levels": {"warn": {"fire": 70}}}
     series = {"measurement": "cpu", "field": "usage", "points": [[0, 1]] * 10_001}
-    operator = api.as_(Role.OPERATOR)
+    operator = sqlite_api.as_(Role.OPERATOR)
 
     assert fields(operator.post("/v1/backtest", json={"policy": policy, "series": [series] * 2})) == ["body"]
     wrong = {"policy": policy | {"on": "forecast"}, "series": [series]}

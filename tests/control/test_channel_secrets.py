@@ -73,18 +73,20 @@ def test_what_was_read_can_be_edited_and_put_back(api: Api) -> None:
     "change",
     [{"host": "evil.example.org"}, {"port": 2525}, {"security": "tls"}, {"username": "other"}],
 )
-def test_a_secret_is_not_sent_to_another_server_by_whoever_does_not_know_it(api: Api, change: dict[str, Any]) -> None:
-    admin = api.as_(Role.ADMIN)
+def test_a_secret_is_not_sent_to_another_server_by_whoever_does_not_know_it(
+    sqlite_api: Api, change: dict[str, Any]
+) -> None:
+    admin = sqlite_api.as_(Role.ADMIN)
     admin.post("/v1/channels", json=mail())
 
     answer = admin.put("/v1/channels/mail", json=mail(password={"kept": True}, **change), headers=ANY)
 
     assert fields(answer) == ["body.smtp.password"]
-    assert len(api.outbox()) == 1
+    assert len(sqlite_api.outbox()) == 1
 
 
-def test_a_header_is_not_kept_for_another_address(api: Api) -> None:
-    admin = api.as_(Role.ADMIN)
+def test_a_header_is_not_kept_for_another_address(sqlite_api: Api) -> None:
+    admin = sqlite_api.as_(Role.ADMIN)
     url, header = {"value": "https://example.org/a"}, {"Authorization": {"value": SECRET}}
     admin.post("/v1/channels", json={"id": "hook", "webhook": {"url": url, "headers": header}})
     kept = {"Authorization": {"kept": True}}
@@ -108,10 +110,10 @@ def test_a_header_is_not_kept_for_another_address(api: Api) -> None:
         {},
     ],
 )
-def test_no_secret_is_in_the_answer_to_a_mistake(api: Api, password: Any) -> None:
-    answer = api.as_(Role.ADMIN).post("/v1/channels", json=mail(password=password))
+def test_no_secret_is_in_the_answer_to_a_mistake(sqlite_api: Api, password: Any) -> None:
+    answer = sqlite_api.as_(Role.ADMIN).post("/v1/channels", json=mail(password=password))
 
     assert answer.status_code == 422
     assert SECRET not in answer.text
     assert all(field.startswith("body.smtp.password") for field in fields(answer))
-    assert api.outbox() == []
+    assert sqlite_api.outbox() == []

@@ -36,8 +36,8 @@ def test_a_document_is_created_read_replaced_and_deleted(api: Api) -> None:
     assert values == [made.json()["document"], replaced.json()["document"], None]
 
 
-def test_an_edit_without_a_revision_is_refused_and_a_star_is_any(api: Api) -> None:
-    admin = api.as_(Role.ADMIN)
+def test_an_edit_without_a_revision_is_refused_and_a_star_is_any(sqlite_api: Api) -> None:
+    admin = sqlite_api.as_(Role.ADMIN)
     admin.post("/v1/policies", json=policy("cpu"))
 
     assert admin.put("/v1/policies/cpu", json=policy("cpu")).status_code == 428
@@ -92,8 +92,8 @@ def test_lists_come_in_pages_and_are_filtered(api: Api) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.kind)
-def test_the_example_of_each_family_is_taken(api: Api, family: Family) -> None:
-    admin = api.as_(Role.ADMIN)
+def test_the_example_of_each_family_is_taken(sqlite_api: Api, family: Family) -> None:
+    admin = sqlite_api.as_(Role.ADMIN)
     example = dict(family.example)
     if family.kind == "scenario":
         admin.post("/v1/channels", json=next(each for each in FAMILIES if each.kind == "channel").example)
@@ -102,7 +102,7 @@ def test_the_example_of_each_family_is_taken(api: Api, family: Family) -> None:
 
     assert answer.status_code == 201, answer.text
     assert answer.json()["document"]["kind"] == family.kind
-    assert api.outbox()[-1][0] == f"{family.kind}/{example['id']}"
+    assert sqlite_api.outbox()[-1][0] == f"{family.kind}/{example['id']}"
 
 
 @pytest.mark.parametrize(
@@ -118,14 +118,14 @@ def test_the_example_of_each_family_is_taken(api: Api, family: Family) -> None:
         ({"channels": ["nowhere"]}, "body.channels.0"),
     ],
 )
-def test_a_mistake_names_its_field_and_changes_nothing(api: Api, change: dict[str, Any], field: str) -> None:
+def test_a_mistake_names_its_field_and_changes_nothing(sqlite_api: Api, change: dict[str, Any], field: str) -> None:
     body = json.dumps(policy("cpu") | change)
 
-    answer = api.as_(Role.ADMIN).post("/v1/policies", content=body, headers={"Content-Type": "application/json"})
+    answer = sqlite_api.as_(Role.ADMIN).post("/v1/policies", content=body, headers={"Content-Type": "application/json"})
 
     assert answer.status_code == 422, answer.text
     assert fields(answer) == [field]
-    assert api.outbox() == []
+    assert sqlite_api.outbox() == []
 
 
 def test_what_is_named_cannot_be_deleted(api: Api) -> None:
@@ -143,14 +143,14 @@ def test_what_is_named_cannot_be_deleted(api: Api) -> None:
     assert admin.delete("/v1/channels/mail", headers=any_version).status_code == 204
 
 
-def test_a_document_that_no_worker_would_read_is_refused(api: Api) -> None:
+def test_a_document_that_no_worker_would_read_is_refused(sqlite_api: Api) -> None:
     script = {"id": "large", "file": "large.sh", "arguments": ["é" * 4000] * 50}
 
-    answer = api.as_(Role.ADMIN).post("/v1/scripts", json=script)
+    answer = sqlite_api.as_(Role.ADMIN).post("/v1/scripts", json=script)
 
     assert answer.status_code == 422
     assert fields(answer) == ["body"]
-    assert api.outbox() == []
+    assert sqlite_api.outbox() == []
 
 
 @pytest.mark.parametrize(
@@ -179,8 +179,8 @@ def test_text_is_data(api: Api, text: str) -> None:
     assert admin.get("/v1/policies").status_code == 200
 
 
-def test_only_bodies_up_to_the_limit_are_read(api: Api) -> None:
-    admin = api.as_(Role.ADMIN)
+def test_only_bodies_up_to_the_limit_are_read(sqlite_api: Api) -> None:
+    admin = sqlite_api.as_(Role.ADMIN)
     large = json.dumps(policy("cpu", title="x" * 600_000)).encode()
     json_type = {"Content-Type": "application/json"}
 
@@ -197,8 +197,8 @@ def test_only_bodies_up_to_the_limit_are_read(api: Api) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{", b"[" * 50_000, b"\xff\xfe", b"", b"1e999", b'"text"'])
-def test_a_body_that_is_no_document_is_refused(api: Api, body: bytes) -> None:
-    admin = api.as_(Role.ADMIN)
+def test_a_body_that_is_no_document_is_refused(sqlite_api: Api, body: bytes) -> None:
+    admin = sqlite_api.as_(Role.ADMIN)
 
     answer = admin.post("/v1/policies", content=body, headers={"Content-Type": "application/json"})
 
@@ -206,9 +206,9 @@ def test_a_body_that_is_no_document_is_refused(api: Api, body: bytes) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_get_changes_nothing(api: Api) -> None:
-    document = api.client().get("/openapi.json").json()
-    admin = api.as_(Role.ADMIN)
+def test_get_changes_nothing(sqlite_api: Api) -> None:
+    document = sqlite_api.client().get("/openapi.json").json()
+    admin = sqlite_api.as_(Role.ADMIN)
     admin.post("/v1/policies", json=policy("cpu"))
 
     paths = [path.replace("{document_id}", "cpu") for path, methods in document["paths"].items() if "get" in methods]
@@ -216,4 +216,4 @@ def test_get_changes_nothing(api: Api) -> None:
     for path in paths:
         admin.get(path)
 
-    assert len(api.outbox()) == 1
+    assert len(sqlite_api.outbox()) == 1

@@ -63,8 +63,10 @@ def test_what_is_the_platforms_is_not_a_tenants(api: Api) -> None:
         ([{"infra_id": "x"}], ["body.targets.0.ns_id"]),
     ],
 )
-def test_a_tenants_document_reaches_nobody_else(api: Api, targets: list[dict[str, str]], named: list[str]) -> None:
-    tenant = api.as_(Role.ADMIN, "a")
+def test_a_tenants_document_reaches_nobody_else(
+    sqlite_api: Api, targets: list[dict[str, str]], named: list[str]
+) -> None:
+    tenant = sqlite_api.as_(Role.ADMIN, "a")
     tenant.post("/v1/policies", json=policy("own", "a"))
 
     made = tenant.post("/v1/policies", json=policy("new") | {"targets": targets})
@@ -73,13 +75,15 @@ def test_a_tenants_document_reaches_nobody_else(api: Api, targets: list[dict[str
     assert (made.status_code, edited.status_code) == (422, 422)
     assert fields(made) == named
     assert fields(edited) == named
-    assert len(api.outbox()) == 1
+    assert len(sqlite_api.outbox()) == 1
 
 
-def test_both_sides_of_an_inhibition_are_confined(api: Api) -> None:
+def test_both_sides_of_an_inhibition_are_confined(sqlite_api: Api) -> None:
     own, any_ = {"policies": ["x"], "targets": [{"ns_id": "a"}]}, {"policies": ["*"]}
 
-    answer = api.as_(Role.OPERATOR, "a").post("/v1/inhibitions", json={"id": "i", "source": own, "targets": any_})
+    answer = sqlite_api.as_(Role.OPERATOR, "a").post(
+        "/v1/inhibitions", json={"id": "i", "source": own, "targets": any_}
+    )
 
     assert fields(answer) == ["body.targets.targets"]
 
@@ -116,15 +120,15 @@ def test_an_edit_by_the_platform_leaves_a_scenario_its_tenants(api: Api) -> None
     assert tenant.get("/v1/scenarios/ops").json()["ns_id"] == "a"
 
 
-def test_a_tenant_gets_nothing_out_of_the_workers_files(api: Api) -> None:
-    tenant = api.as_(Role.ADMIN, "a")
+def test_a_tenant_gets_nothing_out_of_the_workers_files(sqlite_api: Api) -> None:
+    tenant = sqlite_api.as_(Role.ADMIN, "a")
 
     taken = tenant.post("/v1/channels", json={"id": "x", "webhook": {"url": {"file": "secret-of-b"}}})
     script = tenant.post("/v1/scripts", json={"id": "x", "file": "x.sh"})
 
     assert fields(taken) == ["body.webhook.url.file"]
     assert script.status_code == 403
-    assert api.outbox() == []
+    assert sqlite_api.outbox() == []
 
 
 @pytest.mark.parametrize(
@@ -135,14 +139,14 @@ def test_a_tenant_gets_nothing_out_of_the_workers_files(api: Api) -> None:
         (Role.ADMIN, ["policies", "scenarios", "channels"]),
     ],
 )
-def test_each_role_edits_what_it_may(api: Api, role: Role, allowed: list[str]) -> None:
-    api.as_(Role.ADMIN).post("/v1/channels", json=HOOK)
+def test_each_role_edits_what_it_may(sqlite_api: Api, role: Role, allowed: list[str]) -> None:
+    sqlite_api.as_(Role.ADMIN).post("/v1/channels", json=HOOK)
     bodies: dict[str, Any] = {
         "policies": policy("x"),
         "scenarios": {"id": "x", "levels": {"warn": [{"notify": "hook"}]}},
         "channels": HOOK | {"id": "x"},
     }
-    somebody = api.as_(role)
+    somebody = sqlite_api.as_(role)
 
     made = [path for path, body in bodies.items() if somebody.post(f"/v1/{path}", json=body).status_code == 201]
     refused = [path for path, body in bodies.items() if somebody.post(f"/v1/{path}", json=body).status_code == 403]
@@ -151,12 +155,12 @@ def test_each_role_edits_what_it_may(api: Api, role: Role, allowed: list[str]) -
     assert refused == [path for path in bodies if path not in allowed]
 
 
-def test_to_run_a_script_needs_the_role_admin(api: Api) -> None:
-    admin = api.as_(Role.ADMIN)
+def test_to_run_a_script_needs_the_role_admin(sqlite_api: Api) -> None:
+    admin = sqlite_api.as_(Role.ADMIN)
     admin.post("/v1/scripts", json={"id": "restart", "file": "restart.sh"})
     scenario = {"id": "x", "levels": {"critical": [{"run": "restart"}]}}
 
-    refused = api.as_(Role.OPERATOR).post("/v1/scenarios", json=scenario)
+    refused = sqlite_api.as_(Role.OPERATOR).post("/v1/scenarios", json=scenario)
 
     assert refused.status_code == 403
     assert fields(refused) == ["body.levels.critical.0.run"]
