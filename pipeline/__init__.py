@@ -148,18 +148,23 @@ The map of the house. Imports go down this page and never up (an import-linter c
         setup.py             whether databases are there, and making them
         influxdb.py          windows in InfluxDB 2
         influxdb_history.py  chunks in it: a newer revision replaces all points
+        influxdb_history_reading.py  chunks back from it
         influxdb_lines.py    records that become one line each
         influxdb_connection.py  requests to one bucket
         influxdb_writing.py  lines in requests of many
         influxdb_bucket.py   the bucket itself
         influxdb_errors.py   what its error answers mean
         flux.py              its queries
+        reading.py           a series over a range: recent windows, history before them
+        thinning.py          a curve of as many points as a chart has pixels
+        history_bounds.py    how much a query may ask for, and from where
         revisions.py         which revisions it was given lately
         newest_chunks.py     which chunk of each series
         embedded.py          windows in a SQLite file
         embedded_schema.py   its tables and statements
         embedded_history.py  chunks and events in a SQLite file
         history_schema.py    its tables and statements
+        embedded_history_reading.py  chunks back from it
         embedded_file.py     a file that one process writes and others read
 
     pipeline/runtime/  carries
@@ -248,6 +253,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         audit_verdict.py     what they do count, beside it
         audit_values.py      values as hashes that add up
         influx_encoding.py   a window as a line for InfluxDB
+        history_curve.py     chunks back to curves, and what samples came to
         influx_history.py    a chunk of history as lines
         influx_events.py     an anomaly or alert as a line
         influx_values.py     values in them, tags beside ours

@@ -13,7 +13,8 @@ FIELD_TAG, SERIES_TAG = "metric", "sid"
 """The tags that a series gets beside its own: its field's name, and what no other series has. Both are no words of
 InfluxQL, whose parser also reads the conditions of deletions."""
 
-_RESERVED = frozenset({FIELD_TAG, SERIES_TAG})
+RESERVED = frozenset({FIELD_TAG, SERIES_TAG})
+"""Those tags."""
 
 
 class ChunkLines(NamedTuple):
@@ -61,9 +62,9 @@ def encode_chunk(chunk: DownsampledChunk) -> ChunkLines:
     -------
     ChunkLines
         For each point ``measurement,tags value=… time``, with ``step=t`` where the point is reached by a step; last,
-        at the chunk's start, what is known of it: ``n``, ``sum``, ``min`` and ``max`` of the samples, ``sigma`` and
-        ``max_error`` of the residual (three digits; absent where they are 0), ``gap=t`` if nothing may be drawn
-        before it, ``last_ms``, ``span_ms``, ``revision``, ``class`` and ``encoder``.
+        at the chunk's start, what is known of it: ``n`` and ``sum`` of the samples, their ``min`` and ``max`` where the
+        points have another, ``sigma`` and ``max_error`` of the residual (three digits; absent where they are 0),
+        ``gap=t`` if nothing may be drawn before it, ``last_ms``, ``span_ms``, ``revision``, ``class`` and ``encoder``.
 
     Raises
     ------
@@ -71,7 +72,7 @@ def encode_chunk(chunk: DownsampledChunk) -> ChunkLines:
         If the measurement cannot stand in line protocol.
     """
     series = series_of(chunk)
-    tags = {**renamed_tags(chunk.tags, _RESERVED), FIELD_TAG: chunk.field, SERIES_TAG: series}
+    tags = {**renamed_tags(chunk.tags, RESERVED), FIELD_TAG: chunk.field, SERIES_TAG: series}
     head = escaped_measurement(chunk.measurement) + "".join(escaped_tag(key, tags[key]) for key in sorted(tags))
     lines = [
         f"{head} value={number_text(value)}{',step=t' if interp == 's' else ''} {time_ms}"
@@ -86,9 +87,11 @@ def _known(chunk: DownsampledChunk) -> str:
     parts = [
         f"class={string_text(chunk.series_class)},encoder={string_text(chunk.encoder)}",
         f"n={chunk.count}i,span_ms={chunk.end_ms - chunk.start_ms}i,last_ms={chunk.last_ms}i",
-        f"revision={chunk.revision}i,min={number_text(chunk.min)},max={number_text(chunk.max)}",
-        f"sum={number_text(chunk.sum)}",
+        f"revision={chunk.revision}i,sum={number_text(chunk.sum)}",
     ]
+    kept = [value for _, value, _ in chunk.points]
+    parts += [f"min={number_text(chunk.min)}"] if chunk.min != min(kept) else []
+    parts += [f"max={number_text(chunk.max)}"] if chunk.max != max(kept) else []
     errors = {"sigma": chunk.sigma, "max_error": chunk.max_error}
     parts += [f"{name}={value:.3g}" for name, value in errors.items() if value]
     parts += ["gap=t"] if chunk.gap else []

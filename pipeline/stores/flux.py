@@ -77,6 +77,14 @@ def scan_query(bucket: str, *, start_ms: int, end_ms: int) -> str:
     return f'{_range(bucket, start_ms=start_ms, end_ms=end_ms)}  |> drop(columns: ["_start", "_stop"])\n'
 
 
+def history_query(
+    bucket: str, measurement: str, fields: Sequence[str], *, start_ms: int, end_ms: int, tags: Mapping[str, str]
+) -> str:
+    """Return the query for some fields of down-sampled history over a range, a row a value."""
+    source = _source(bucket, measurement, list(fields), start_ms=start_ms, end_ms=end_ms, tags=tags)
+    return source + '  |> drop(columns: ["_start", "_stop"])\n'
+
+
 def stored_chunks_query(bucket: str, series: Sequence[str], *, start_ms: int, end_ms: int) -> str:
     """Return the query for start, span and revision of the chunks of some series (hexadecimal digits) in a range."""
     if not all(re.fullmatch("[0-9a-f]+", each) for each in series):

@@ -69,7 +69,7 @@ CHUNKS = """
 SELECT series.tags, start_ms, end_ms, last_ms, gap, count, sum, min, max, sigma, points
 FROM series JOIN chunks USING (series_id)
 WHERE measurement = ? AND field = ? AND start_ms < ? AND end_ms > ?{carrying}
-ORDER BY series.tags, start_ms LIMIT ?
+ORDER BY series.tags, start_ms
 """
 
 EVENTS = "SELECT record FROM events WHERE topic = ? AND time_ms >= ? AND time_ms < ? ORDER BY time_ms LIMIT ?"

@@ -6,7 +6,9 @@ import topics
 from pipeline.core.influx_events import ENCODERS
 from pipeline.stores.base import RecordStore
 from pipeline.stores.embedded_history import EmbeddedChunks, EmbeddedEvents
+from pipeline.stores.embedded_history_reading import EmbeddedHistoryReader
 from pipeline.stores.factory import StoreOptions, influxdb_place, path_of
+from pipeline.stores.reading import HistoryStore
 
 if TYPE_CHECKING:
     from pipeline.stores.influxdb_connection import InfluxConnection
@@ -46,6 +48,22 @@ def open_integrated(options: StoreOptions, topic: str) -> RecordStore:
     if topic == topics.METRICS_DOWNSAMPLED:
         return InfluxHistory(connection, batch_lines=options.batch_lines, requests_in_flight=in_flight)
     return influx_events(connection, topic, batch_lines=options.batch_lines, requests_in_flight=in_flight)
+
+
+def open_history(options: StoreOptions) -> HistoryStore:
+    """Return what gives back the chunks of the integrated store, open.
+
+    Raises
+    ------
+    ValueError, StoreUnavailable
+        As `open_integrated`; an embedded store's file must be there.
+    """
+    if options.kind == "embedded":
+        return EmbeddedHistoryReader(path_of(options))
+    from pipeline.stores.influxdb_connection import InfluxConnection  # noqa: PLC0415 - as above
+    from pipeline.stores.influxdb_history_reading import InfluxHistoryReader  # noqa: PLC0415
+
+    return InfluxHistoryReader(InfluxConnection(**influxdb_place(options)))
 
 
 def influx_events(

@@ -50,18 +50,18 @@ def next_chunk(revision: int = 1) -> bytes:
 
 
 def test_points_and_what_is_known_of_a_chunk_are_readable(opened: Opener, influxdb: InfluxDB, bucket: str) -> None:
-    record = chunk([(0, 1.0, "l"), (60_000, 2.5, "s")], tags={"host": "a b", "metric": "x"}, gap=True, sigma=0.0)
+    record = chunk([(0, 1.0, "l"), (60_000, 2.5, "s")], tags={"host": "a b", "metric": "x"}, gap=True, sigma=0.0, max=3.0)
     assert opened().write([record]) == WriteResult(written=1)
     first, second = rows_of(influxdb, bucket)
     assert {first[tag] for tag in ("host", "metric", "tag_metric", "_measurement")} == {"a b", "usage", "x", "cpu"}
     known = {
         "class": "smooth", "encoder": "lines", "n": "360", "span_ms": "3600000", "last_ms": str(START_MS + 60_000),
-        "revision": "1", "min": "1", "max": "2.5", "sum": "630", "max_error": "0.5", "gap": "true", "value": "1",
+        "revision": "1", "max": "3", "sum": "630", "max_error": "0.5", "gap": "true", "value": "1",
     }  # fmt: skip
     assert {name: first[name] for name in known} == known
     assert first["step"] == second["n"] == ""
     assert (second["value"], second["step"]) == ("2.5", "true")
-    assert "sigma" not in first
+    assert not {"sigma", "min"} & set(first)
     assert int(second["ms"]) == START_MS + 60_000
 
 
