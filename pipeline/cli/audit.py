@@ -10,7 +10,7 @@ import typer
 
 from pipeline.cli.loading import BootstrapOption, ConfigOption, settings_or_exit
 from pipeline.cli.output import reader_may_leave
-from pipeline.cli.times import duration_ms, moment_ms
+from pipeline.cli.times import moment_or_ago_ms
 
 __all__ = ["register"]
 
@@ -84,13 +84,9 @@ def register(root: typer.Typer) -> None:
 
 def _moment(text: str, now_ms: int, option: str) -> int:
     try:
-        return now_ms - duration_ms(text)
-    except ValueError:
-        pass
-    try:
-        return moment_ms(text, now_ms=now_ms)
+        return moment_or_ago_ms(text, now_ms=now_ms)
     except ValueError as error:
-        raise typer.BadParameter(f"{error}, or a duration ago as in 1h", param_hint=option) from error
+        raise typer.BadParameter(str(error), param_hint=option) from error
 
 
 @contextmanager

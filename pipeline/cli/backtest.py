@@ -1,22 +1,28 @@
 """``cinnamon backtest``: when policies would have fired on a history, and what would have been told."""
 
 import sys
+import time as clock
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+import topics
 from pipeline.cli.detect import zone_of
+from pipeline.cli.loading import BootstrapOption, ConfigOption, settings_or_exit
 from pipeline.cli.output import reader_may_leave
-from pipeline.cli.times import duration_ms
+from pipeline.cli.times import duration_ms, moment_or_ago_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from pipeline.cli.backtest_files import Backtest, CsvColumns
+    from confluent_kafka import Message
+
+    from pipeline.cli.backtest_files import Backtest, CsvColumns, TopicRecord
     from pipeline.core.triggers import SeriesName
     from pipeline.core.window_rules import WindowRules
+    from pipeline.runtime.settings import Settings
     from schemas.alert import AlertEvent
     from schemas.trigger_policy import TriggerPolicy
 
@@ -30,7 +36,9 @@ _NOT_YET: Final = frozenset(("anomaly", "forecast"))
 
 def backtest(
     *,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV, or line protocol or JSON.")],
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="FILE...", help="CSV, or line protocol or JSON.")
+    ] = None,
     policy_files: Annotated[
         list[Path], typer.Option("--policy", metavar="PATH", help="A file of policies; may stand several times.")
     ],
@@ -47,12 +55,18 @@ def backtest(
     everything: Annotated[
         bool, typer.Option("--all", help="Print each change of state, also what nobody would be told.")
     ] = False,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="Read Kafka from then on: ISO 8601, ms, or 1h ago.")
+    ] = None,
+    to: Annotated[str, typer.Option("--to", metavar="TIME", help="Until then.")] = "now",
+    bootstrap: BootstrapOption = None,
+    config: ConfigOption = None,
 ) -> None:
     """Print the alert records that policies would have led to, one JSON object a line, by time.
 
     A file is CSV if its name ends in .csv, or --time or --value is given: each is a series of its own, with the
     measurement csv and the value column as its field. Its rows are taken in their order. Other files are line protocol
-    or Telegraf's JSON.
+    or Telegraf's JSON. With --from it is the records of metrics.raw that Kafka has of that time.
 
     A policy is taken as if it were enabled. A summary, and what could not be used, go to standard error. Exit status 1
     if anything could not be used, or no policy matches any series.
@@ -60,6 +74,8 @@ def backtest(
     from pipeline.cli.backtest_files import Backtest, CsvColumns
     from pipeline.core.triggers import TriggerBank
 
+    if bool(files) == (from_ is not None):
+        raise typer.BadParameter("give FILE, or --from for what Kafka has", param_hint="FILE")
     policies = _policies(policy_files)
     columns = CsvColumns(time or _TIME, value or _VALUE, zone_of(zone))
     bank = TriggerBank()
@@ -67,9 +83,11 @@ def backtest(
         bank.put_policy(policy.model_copy(update={"enabled": True}), at_ms=0)
     history = Backtest(bank, _rules(every))
     status = 0
-    for path in files:
+    for path in files or ():
         is_csv = time is not None or value is not None or path.suffix.lower() == ".csv"
         status |= _read(history, path, columns if is_csv else None)
+    if from_ is not None:
+        status = _read_kafka(history, from_, to, settings_or_exit(config, bootstrap))
     events = history.finish()
     with reader_may_leave():
         for event in events:
@@ -143,6 +161,42 @@ def _read(history: "Backtest", path: Path, columns: "CsvColumns | None") -> int:
         typer.echo(str(error), err=True)
         return _BAD_DATA
     return status
+
+
+def _read_kafka(history: "Backtest", from_: str, to: str, settings: "Settings") -> int:
+    """Take what metrics.raw has of a period, by the time that Kafka gave the records; give the exit status."""
+    from pipeline.runtime.topic_reader import TopicReader, TopicReadError
+
+    now_ms = clock.time_ns() // 1_000_000
+    start_ms, end_ms = _moment(from_, now_ms, "--from"), _moment(to, now_ms, "--to")
+    try:
+        with TopicReader(settings.kafka) as reader:
+            starts = reader.starts_at(topics.METRICS_RAW, start_ms)
+            refused = history.read_topic(_records(reader.read(topics.METRICS_RAW, starts), start_ms, end_ms))
+    except TopicReadError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(_BAD_DATA) from error
+    if refused:
+        typer.echo(f"{refused:,} records, or lines of them, cannot be read: they are among the dead letters", err=True)
+    return 0
+
+
+def _records(messages: "Iterable[Message]", start_ms: int, end_ms: int) -> "Iterator[TopicRecord]":
+    """Yield what the stage would take: those without a key come again with one."""
+    from pipeline.cli.backtest_files import TopicRecord
+
+    for message in messages:
+        _, time_ms = message.timestamp()
+        value = message.value()
+        if value is not None and message.key() is not None and start_ms <= time_ms < end_ms:
+            yield TopicRecord(message.partition() or 0, message.offset() or 0, time_ms, value)
+
+
+def _moment(text: str, now_ms: int, option: str) -> int:
+    try:
+        return moment_or_ago_ms(text, now_ms=now_ms)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
 
 
 def _summary(policy: "TriggerPolicy", names: "Sequence[SeriesName]", events: "Sequence[AlertEvent]") -> str:

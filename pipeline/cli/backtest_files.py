@@ -1,6 +1,7 @@
-"""What a backtest reads: CSV files and files of line protocol or JSON, evaluated as the stage would."""
+"""What a backtest reads: CSV, line protocol or JSON, and records of a topic, evaluated as the stage would."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -13,7 +14,7 @@ from pipeline.core.aggregator import Output, PartitionAggregator
 from pipeline.core.parsed import TimestampUnit
 from pipeline.core.raw_samples import RawSamples, Samples
 from pipeline.core.raw_samples import SeriesName as RawName
-from pipeline.core.record_parser import ParseOptions, RefusedPart, batch_of
+from pipeline.core.record_parser import ParseOptions, RecordBatch, RefusedPart, batch_of
 from pipeline.core.text_records import text_records
 from pipeline.core.trigger_inputs import WINDOW, RawInput, RecordInput
 from pipeline.core.triggers import SAMPLES, SeriesName, TriggerBank
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from schemas.alert import AlertEvent
 
-__all__ = ["Backtest", "CsvColumns"]
+__all__ = ["Backtest", "CsvColumns", "TopicRecord"]
 
 _CSV: Final = "csv"
 """The measurement of series in CSV files."""
@@ -42,6 +43,24 @@ class CsvColumns(NamedTuple):
     value: str
     zone: "tzinfo"
     """Of times without an offset."""
+
+
+class TopicRecord(NamedTuple):
+    """A record of ``metrics.raw``."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+    """Kafka's; below 0 for none."""
+    value: bytes
+
+
+class _Log(NamedTuple):
+    """What reads the records of one partition."""
+
+    raw: RawSamples
+    input: RawInput
+    aggregator: PartitionAggregator
 
 
 class Backtest:
@@ -100,20 +119,29 @@ class Backtest:
         SeriesFileError
             If it cannot be read.
         """
-        raw, raw_input = RawSamples(ParseOptions(future_limit_ms=_NEVER_AHEAD)), RawInput(self._bank)
-        aggregator = self._aggregator(TimestampUnit.AUTO)
+        log = self._log()
         first = 0
         for chunk in _chunks(path):
             batch = batch_of([value for _, value in chunk], first)
-            for samples in raw.read(batch, 0, len(chunk), _NO_CLOCK_MS):
-                self._evaluate(raw_input, samples, raw.names)
-            if self._has_windows:
-                self._close(aggregator.add(batch, 0, len(chunk), _NO_CLOCK_MS))
-            yield from (_mistake(path, part, chunk[part.offset - first][0]) for part in raw.refused)
-            raw.refused.clear()
+            for part in self._take(log, batch):
+                yield _mistake(path, part, chunk[part.offset - first][0])
             first += len(chunk)
-        self._close(aggregator.finish())
-        self._know(raw.names)
+        self._end(log)
+
+    def read_topic(self, records: Iterable[TopicRecord]) -> int:
+        """Take records of ``metrics.raw``, each partition's in its order; give how many parts cannot be used."""
+        logs: dict[int, _Log] = {}
+        refused = 0
+        source = iter(records)
+        while chunk := list(islice(source, _RECORDS_AT_ONCE)):
+            for partition in {record.partition for record in chunk}:
+                mine = [record for record in chunk if record.partition == partition]
+                batch = batch_of([record.value for record in mine], 0, [record.timestamp_ms for record in mine])
+                batch = replace(batch, offset=np.array([record.offset for record in mine], np.int64))
+                refused += len(self._take(logs.setdefault(partition, self._log()), batch))
+        for log in logs.values():
+            self._end(log)
+        return refused
 
     def finish(self) -> "list[AlertEvent]":
         """Let series be silent that are so at the newest event time; give all that there was to tell, by time."""
@@ -127,6 +155,25 @@ class Backtest:
         if len(samples.time_ms):
             latest_ms = int(samples.time_ms.max())
             self._latest_ms = latest_ms if self._latest_ms is None else max(latest_ms, self._latest_ms)
+
+    def _log(self) -> "_Log":
+        raw = RawSamples(ParseOptions(future_limit_ms=_NEVER_AHEAD))
+        return _Log(raw, RawInput(self._bank), self._aggregator(TimestampUnit.AUTO))
+
+    def _take(self, log: "_Log", batch: RecordBatch) -> list[RefusedPart]:
+        """Evaluate records of a partition; give what cannot be used of them."""
+        count = len(batch.offset)
+        for samples in log.raw.read(batch, 0, count, _NO_CLOCK_MS):
+            self._evaluate(log.input, samples, log.raw.names)
+        if self._has_windows:
+            self._close(log.aggregator.add(batch, 0, count, _NO_CLOCK_MS))
+        refused = list(log.raw.refused)
+        log.raw.refused.clear()
+        return refused
+
+    def _end(self, log: "_Log") -> None:
+        self._close(log.aggregator.finish())
+        self._know(log.raw.names)
 
     def _know(self, names: Sequence[RawName]) -> None:
         self.names += [SeriesName(SAMPLES, *name) for name in names]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from schemas.durations import duration_ms
 
-__all__ = ["duration_ms", "moment_ms"]
+__all__ = ["duration_ms", "moment_ms", "moment_or_ago_ms"]
 
 _MILLISECONDS = re.compile(r"-?[0-9]{1,15}")
 
@@ -31,3 +31,21 @@ def moment_ms(text: str, *, now_ms: int) -> int:
         ) from error
     moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     return round(moment.timestamp() * 1000)
+
+
+def moment_or_ago_ms(text: str, *, now_ms: int) -> int:
+    """Return a moment as `moment_ms` does, or one so long ago: ``1h``.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    try:
+        return now_ms - duration_ms(text)
+    except ValueError:
+        pass
+    try:
+        return moment_ms(text, now_ms=now_ms)
+    except ValueError as error:
+        raise ValueError(f"{error}, or a duration ago as in 1h") from error

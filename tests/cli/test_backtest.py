@@ -172,3 +172,11 @@ def test_a_column_that_is_not_there_is_said(tmp_path: Path, policy: Path) -> Non
 
     assert result.exit_code == 1
     assert "no column 'timestamp'; there are when, load" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["--from", "1h", "a.csv"]])
+def test_it_wants_files_or_kafka(policy: Path, arguments: list[str]) -> None:
+    result = backtest("--policy", policy, *arguments)
+
+    assert result.exit_code == 2
+    assert "give FILE, or --from" in result.stderr

@@ -131,7 +131,10 @@ def test_all_that_policies_may_be_on_goes_through_the_evaluator_of_the_backtest(
     found = written(embedded)
     golden = [event.model_copy(update={"evidence": None}) for event in found if event.policy == "golden"]
     assert [event.level for event in golden] == ["info", "warn", "critical", "info", None]
-    assert golden == [event.model_copy(update={"evidence": None}) for event in backtested(lines, tmp_path)]
+    history = tmp_path / "a.lp"
+    history.write_bytes(b"".join((line.value or b"") + b"\n" for line in lines))
+    for source in ([str(history)], ["--from", "2020-01-01", "--bootstrap", embedded.bootstrap_servers]):
+        assert golden == [event.model_copy(update={"evidence": None}) for event in backtested(tmp_path, source)]
     others = sorted((e.policy, e.time_ms, e.level, e.value, e.evidence and e.evidence.start_ms) for e in found)
     assert [event for event in others if event[0] != "golden"] == [
         ("strange", 60_000, "warn", 2.5, 0),
@@ -156,12 +159,11 @@ def an_anomaly(end_s: int, score: float) -> bytes:
     return json.dumps(document | {"start_ms": 1000 * end_s - 60_000, "end_ms": 1000 * end_s}).encode()
 
 
-def backtested(lines: Iterable[Raw], directory: Path) -> list[AlertEvent]:
-    """Give what the command makes of the same lines."""
-    history, policy = directory / "a.lp", directory / "p.yaml"
-    history.write_bytes(b"".join((line.value or b"") + b"\n" for line in lines))
+def backtested(directory: Path, source: Sequence[str]) -> list[AlertEvent]:
+    """Give what the command prints."""
+    policy = directory / "p.yaml"
     policy.write_text(json.dumps(GOLDEN))
-    result = CliRunner().invoke(app, ["backtest", "--policy", str(policy), str(history)])
+    result = CliRunner().invoke(app, ["backtest", "--policy", str(policy), *source])
     return [AlertEvent.model_validate_json(line) for line in result.stdout.splitlines()]
 
 

@@ -105,6 +105,12 @@ class Worker:
         """Whether the process has not ended."""
         return self._process is not None and self._process.is_running()
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None, "this worker does not run"
+        return self._process.pid
+
     def log(self) -> str:
         """Give what all processes of this worker logged."""
         files = [self.directory / f"worker-{number + 1}.log" for number in range(self._starts)]
