@@ -1,0 +1,153 @@
+"""From a sample in Kafka to its alert in Kafka, on a real broker and worker: ``python -m bench.trigger_latency``.
+
+Machines send ten fields each; some of their values breach a policy's level now and then. Latency is from the Kafka
+timestamp of the record to that of the alert, both set by producers on this machine. Broker, worker and the source of
+the messages share its cores.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+from confluent_kafka import Producer
+
+import topics
+from bench.end_to_end import cpu_model
+from tests.real.kafka import THROUGHPUT, KafkaBroker
+from tests.stages.brokers import TRIGGERS, Raw, pipeline_topics, produce, read_topic
+from tests.stages.streams import settings_of
+from tests.stages.worker import Scrape, Worker, running
+from tests.waiting import wait_until
+
+_FIELDS = 10
+_PARTITIONS = 4
+_LEVELS = {"warn": {"fire": 80, "reset": 70}}
+
+
+def policies(count: int) -> Iterator[Raw]:
+    """Yield policies about one field each: of a hundredth of the machines, or where there are many, of one machine."""
+    for number in range(count):
+        where = {"measurement": "cpu", "field": f"usage_{number % _FIELDS}"}
+        of = number // _FIELDS
+        targets = [{"infra_id": f"m{of}"} if count <= 100 * _FIELDS else {"node_id": f"vm-{of}"}]
+        policy = {"id": f"p{number}", "where": where, "targets": targets, "levels": _LEVELS}
+        yield Raw(json.dumps(policy).encode(), f"trigger/p{number}".encode())
+
+
+class Machines:
+    """Machines that send one after the other; ``breaching`` messages a second change whether a value is high."""
+
+    def __init__(self, count: int, rate: int, breaching: int) -> None:
+        self._heads = [
+            b"cpu,host=vm-%d,infra_id=m%d,node_id=vm-%d,ns_id=ns01 " % (number, number % 100, number)
+            for number in range(count)
+        ]
+        self._keys = [b"ns01/m%d/vm-%d" % (number % 100, number) for number in range(count)]
+        self._high = [False] * count
+        self._share = breaching / rate
+        self._random = random.Random(0)
+        self._calm = b",".join(b"usage_%d=%d.5" % (field, 20 + field) for field in range(1, _FIELDS))
+        self._next = 0
+
+    def message(self) -> tuple[bytes, bytes]:
+        """Return key and value of the next message."""
+        machine = self._next
+        self._next = (machine + 1) % len(self._heads)
+        if self._random.random() < self._share:
+            self._high[machine] = not self._high[machine]
+        usage = b"usage_0=95," if self._high[machine] else b"usage_0=25,"
+        line = self._heads[machine] + usage + self._calm + b" %d" % time.time_ns()
+        return self._keys[machine], line
+
+
+def send(servers: str, machines: Machines, *, rate: int, seconds: float) -> float:
+    """Send at a pace; return how many messages a second it came to."""
+    producer = Producer(
+        {"bootstrap.servers": servers, "partitioner": "fnv1a", "compression.type": "lz4", "linger.ms": 5}
+        | {"queue.buffering.max.messages": 1_000_000}
+    )
+    began = time.monotonic()
+    sent = 0
+    while (passed := time.monotonic() - began) < seconds:
+        for _ in range(int(rate * passed) - sent):
+            key, value = machines.message()
+            producer.produce(topics.METRICS_RAW, value, key)
+            sent += 1
+        producer.poll(0)
+        time.sleep(0.002)
+    producer.flush(30)
+    return sent / (time.monotonic() - began)
+
+
+def latencies_ms(broker: KafkaBroker, since_ms: int) -> list[int]:
+    """Return how long after its sample each alert was there, of samples sent since then; sorted."""
+    sent = {(record.partition, record.offset): record.timestamp_ms for record in read_topic(broker, topics.METRICS_RAW)}
+    found = []
+    for record in read_topic(broker, topics.ALERTS):
+        evidence = json.loads(record.value)["evidence"]
+        sent_ms = sent[evidence["partition"], evidence["offset"]]
+        if sent_ms >= since_ms:
+            found.append(record.timestamp_ms - sent_ms)
+    return sorted(found)
+
+
+def is_idle(scrape: Scrape) -> bool:
+    """Tell whether a worker answers, and nothing waits for it."""
+    return bool(scrape.samples) and scrape.total("lag_records", stage="trigger") == 0
+
+
+def measure(broker: KafkaBroker, directory: Path, options: argparse.Namespace, count: int) -> None:
+    """Print a row: what so many policies come to."""
+    with pipeline_topics(broker, names=TRIGGERS, partitions=_PARTITIONS):
+        produce(broker, policies(count), topics.POLICIES)
+        worker = Worker(directory, settings_of(broker, kafka={"session_timeout_s": 60}), stages="trigger")
+        machines = Machines(options.machines, options.rate, options.breaching)
+        with running(worker):
+            worker.ready()
+            send(broker.bootstrap_servers, machines, rate=options.rate, seconds=options.warm_s)
+            worker.wait_for(is_idle, "the warm-up evaluated", timeout_s=120)
+            since_ms = time.time_ns() // 1_000_000
+            process = psutil.Process(worker.pid)
+            before = process.cpu_times()
+            rate = send(broker.bootstrap_servers, machines, rate=options.rate, seconds=options.seconds)
+            wait_until(lambda: is_idle(worker.scrape()), timeout_s=120, what="all evaluated")
+            after = process.cpu_times()
+            spent = after.user + after.system - before.user - before.system
+        found = latencies_ms(broker, since_ms)
+        cost_us = spent / (rate * options.seconds) * 1e6
+        p99 = found[int(0.99 * len(found))]
+        print(
+            f"{count:8,d}  {rate:10,.0f}  {len(found):6,d}  {statistics.median(found):6.0f}  {p99:6d}  {found[-1]:6d}"
+            f"  {cost_us:11.2f}"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rate", type=int, default=50_000, help="messages a second")
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--warm-s", type=float, default=10.0)
+    parser.add_argument("--machines", type=int, default=10_000)
+    parser.add_argument("--breaching", type=int, default=200, help="messages a second that change a level")
+    options = parser.parse_args()
+    load = psutil.getloadavg()[0]
+    with tempfile.TemporaryDirectory(prefix="cinnamon-bench-") as directory:
+        broker = KafkaBroker(Path(directory), jvm_flags=THROUGHPUT).start()
+        try:
+            series = options.machines * _FIELDS
+            print(f"{cpu_model()}, {psutil.cpu_count()} cores, load {load:.1f} before; {series:,} series")
+            print("policies  messages/s  alerts  median     p99     max  us/message  (milliseconds)")
+            for count in (1000, 10_000):
+                measure(broker, Path(directory) / str(count), options, count)
+        finally:
+            broker.stop()
+
+
+if __name__ == "__main__":
+    main()
