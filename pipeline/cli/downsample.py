@@ -55,8 +55,8 @@ def downsample(
     """Keep about a tenth of the points of a series: its shape, its peaks, its steps, a counter's total.
 
     KEPT.csv has columns timestamp, value, interp: how a point is reached from the one before, l along a straight line,
-    s by a step at its time. RESTORED.csv has a row for each row of the file, in its order. META.jsonl has a line for each
-    chunk: how it was encoded, how far off it is, and the exact minimum, maximum and sum of its samples.
+    s by a step at its time. RESTORED.csv has a row for each row of the file, in its order. META.jsonl has a line
+    for each chunk: how it was encoded, how far off it is, and the exact minimum, maximum and sum of its samples.
 
     Times are seconds, milliseconds or ISO 8601. An empty value is no sample and is not restored; of rows of one
     millisecond the last counts.

@@ -104,7 +104,7 @@ class DownsampleBank:
         self._series = new_series(rows, room)
         self._fleet = np.zeros(FLEET)
         self._scratch = new_scratch(room)
-        self._out = new_emitted(room + _CHUNKS_AT_ONCE, 3 * room + _POINTS_AT_ONCE)
+        self._out = new_emitted(room + _CHUNKS_AT_ONCE, 4 * room + _POINTS_AT_ONCE)
 
     @property
     def rows(self) -> int:

@@ -1,10 +1,9 @@
 """One chunk encoded: what it is like, its budget, its encoder, and what the next chunk needs to know."""
 
 from pipeline.core.compiled import compiled
-from pipeline.core.downsample_budget import least_points, most_points, settle
+from pipeline.core.downsample_budget import Budget, budget_of, settle
 from pipeline.core.downsample_levels import keep_levels, keep_runs
 from pipeline.core.downsample_lines import keep_increases, keep_lines
-from pipeline.core.downsample_pins import rare_extremes
 from pipeline.core.downsample_points import measure_errors
 from pipeline.core.downsample_profile import changes_of, choose_class, learn_profile
 from pipeline.core.downsample_signal import INCREASES_SIGNAL, VALUES_SIGNAL, learn_scale, sort_signal
@@ -12,7 +11,6 @@ from pipeline.core.downsample_state import (
     ANCHOR_MS,
     ANCHOR_READING,
     ANCHOR_VALUE,
-    BUDGET_LAMBDA,
     CHUNKS,
     CLASS_COUNTER,
     CLASS_NOISY,
@@ -25,7 +23,6 @@ from pipeline.core.downsample_state import (
     LEVELS,
     LINE,
     LINES,
-    MEAN,
     OUT_CLASS,
     OUT_ENCODER,
     OUT_FIRST_MS,
@@ -35,6 +32,7 @@ from pipeline.core.downsample_state import (
     OUT_POINTS_FROM,
     OUT_POINTS_TO,
     OUT_RAW,
+    OUT_SIGMA,
     OUT_SUM,
     REFITTED_LINES,
     SCALE,
@@ -44,6 +42,11 @@ from pipeline.core.downsample_state import (
     Scratch,
 )
 from pipeline.core.series import Array
+
+_GOOD, _SEVERAL = 0.07, 8
+"""Residual of several lines, in usual deviations, at which nothing else is tried: levels would hardly be better."""
+_CLEARLY = 0.8
+"""Part of the lines' cost below which levels are taken: lines keep the tails' shares better (measured)."""
 
 
 @compiled
@@ -76,31 +79,25 @@ def encode(
     base = count * share
     changes = changes_of(values, count)
     series_class = choose_class(kind, changes, base, rules.ratio, number)
-    most, least = most_points(base, number), least_points(base, series_class)
+    budget = budget_of(base, series_class, number)
     if series_class == CLASS_COUNTER:
         _increases(values, count, number, s)
         sort_signal(count, s)
         learn_scale(count, INCREASES_SIGNAL, number, s)
     else:
         learn_scale(count, VALUES_SIGNAL, number, s)
-    worth = number[BUDGET_LAMBDA]
-    lossless = series_class == CLASS_STEP and changes + 1 <= most
+    lossless = series_class == CLASS_STEP and changes + 1 <= budget.most
     if lossless:
         encoder = HELD
         keep_runs(times, values, count, out)
+    elif series_class == CLASS_COUNTER:
+        encoder = INCREASES
+        keep_increases(times, values, count, budget, number, out, s)
+    elif series_class in (CLASS_STEP, CLASS_NOISY):
+        encoder = LEVELS
+        keep_levels(times, values, count, kind, budget, number, out, s)
     else:
-        extremes = rare_extremes(count, number, s)
-        if series_class == CLASS_COUNTER:
-            encoder = INCREASES
-            keep_increases(times, values, count, least, most, worth, extremes, number, out, s)
-        elif series_class in (CLASS_STEP, CLASS_NOISY):
-            encoder = LEVELS
-            _normalise(values, count, number, s)
-            keep_levels(times, values, count, least, most, worth, extremes, kind, number, out, s)
-        else:
-            refit = series_class == CLASS_SPIKY
-            encoder = REFITTED_LINES if refit else LINES
-            keep_lines(times, values, count, least, most, worth, extremes, refit, number, out, s)
+        encoder = _keep_lines_or_levels(times, values, count, kind, series_class, budget, number, out, s)
     out.whole[at, OUT_POINTS_TO] = out.used[1]
     out.whole[at, OUT_CLASS] = series_class
     out.whole[at, OUT_ENCODER] = encoder
@@ -111,6 +108,63 @@ def encode(
     number[ANCHOR_READING] = STEP if encoder in (HELD, LEVELS) else LINE
     number[LAST_VALUE] = values[count - 1]
     number[CHUNKS] += 1.0
+
+
+@compiled
+def _keep_lines_or_levels(
+    times: Array,
+    values: Array,
+    count: int,
+    kind: int,
+    series_class: int,
+    budget: Budget,
+    number: Array,
+    out: Emitted,
+    s: Scratch,
+) -> int:
+    """Try both, keep levels if they are clearly cheaper, in squared error and points' worth, and give the encoder."""
+    at = out.used[0]
+    start = out.used[1]
+    refit = series_class == CLASS_SPIKY
+    keep_lines(times, values, count, refit, budget, number, out, s)
+    middle = out.used[1]
+    by_lines = _cost(times, values, count, start, middle, budget.worth, number, out, s)
+    encoder = REFITTED_LINES if refit else LINES
+    if middle - start >= _SEVERAL and out.number[at, OUT_SIGMA] <= _GOOD * number[SCALE]:
+        return encoder
+    keep_levels(times, values, count, kind, budget, number, out, s)
+    end = out.used[1]
+    by_levels = _cost(times, values, count, middle, end, budget.worth, number, out, s)
+    out.whole[at, OUT_POINTS_FROM] = start
+    if by_levels >= _CLEARLY * by_lines:
+        out.used[1] = middle
+        return encoder
+    for k in range(end - middle):
+        out.time_ms[start + k] = out.time_ms[middle + k]
+        out.value[start + k] = out.value[middle + k]
+        out.interp[start + k] = out.interp[middle + k]
+    out.used[1] = start + end - middle
+    return LEVELS
+
+
+@compiled
+def _cost(
+    times: Array,
+    values: Array,
+    count: int,
+    start: int,
+    end: int,
+    worth: float,
+    number: Array,
+    out: Emitted,
+    s: Scratch,
+) -> float:
+    at = out.used[0]
+    out.whole[at, OUT_POINTS_FROM] = start
+    out.whole[at, OUT_POINTS_TO] = end
+    measure_errors(times, values, count, number, at, out, s)
+    sigma = out.number[at, OUT_SIGMA] / number[SCALE] if number[SCALE] > 0.0 else 0.0
+    return count * sigma * sigma + worth * (end - start)
 
 
 @compiled
@@ -136,11 +190,3 @@ def _increases(values: Array, count: int, number: Array, s: Scratch) -> None:
     for i in range(count):
         s.signal[i] = values[i] - previous if values[i] >= previous else values[i]
         previous = values[i]
-
-
-@compiled
-def _normalise(values: Array, count: int, number: Array, s: Scratch) -> None:
-    unit = number[SCALE] if number[SCALE] > 0.0 else 1.0
-    for i in range(count):
-        s.x[i] = float(i)
-        s.y[i] = (values[i] - number[MEAN]) / unit

@@ -3,13 +3,16 @@
 import math
 
 from pipeline.core.compiled import compiled
+from pipeline.core.downsample_budget import Budget
 from pipeline.core.downsample_merge import MEANS, simplify
+from pipeline.core.downsample_pins import rare_extremes
 from pipeline.core.downsample_points import add_point
-from pipeline.core.downsample_state import DECIMALS, SCALE, STATE, STEP, Emitted, Scratch
+from pipeline.core.downsample_signal import stressed
+from pipeline.core.downsample_state import DECIMALS, HIGH, LOW, MEAN, SCALE, STATE, STEP, Emitted, Scratch
 from pipeline.core.series import Array
 
-_PINNED_PART = 0.25
-"""Of the budget that may go to rare extremes; each takes up to two points."""
+_PINNED_PART = 0.5
+"""Of the budget that may go to rare runs; each takes up to two points."""
 
 
 @compiled
@@ -22,24 +25,19 @@ def keep_runs(times: Array, values: Array, count: int, out: Emitted) -> None:
 
 @compiled
 def keep_levels(
-    times: Array,
-    values: Array,
-    count: int,
-    least: int,
-    most: int,
-    worth: float,
-    extremes: int,
-    kind: int,
-    number: Array,
-    out: Emitted,
-    s: Scratch,
+    times: Array, values: Array, count: int, kind: int, budget: Budget, number: Array, out: Emitted, s: Scratch
 ) -> None:
-    """Keep levels, and the rare extremes as they are.
+    """Keep levels; the chunk's extremes and other rare runs have levels of their own.
 
     A state's level is the value that it had longest in the segment, any other's the mean.
     """
-    _pin_segments(count, most, extremes, s)
-    simplify(count, MEANS, least, most, worth, s)
+    unit = number[SCALE] if number[SCALE] > 0.0 else 1.0
+    for i in range(count):
+        s.x[i] = float(i)
+        s.y[i] = (stressed(values[i], number) - number[MEAN]) / unit
+    extremes = rare_extremes(count, number, s)
+    _pin_runs(values, count, budget.most, extremes, number, s)
+    simplify(count, MEANS, budget, s)
     i = 0
     while i < count:
         end = s.after[i]
@@ -49,20 +47,32 @@ def keep_levels(
 
 
 @compiled
-def _pin_segments(count: int, most: int, extremes: int, s: Scratch) -> None:
-    """Make segments of their own of the extremes, most extreme first, as far as the budget allows."""
+def _pin_runs(values: Array, count: int, most: int, extremes: int, number: Array, s: Scratch) -> None:
+    """Pin the ends of the runs beyond the running quantiles, most extreme first, as far as the budget allows."""
     for i in range(count):
         s.pinned[i] = 0
     room = max(2.0, _PINNED_PART * most) if most > 2 else 0.0
     for k in range(extremes):
-        i = s.order[k]
-        needed = (1 if i > 0 and not s.pinned[i] else 0) + (1 if i + 1 < count and not s.pinned[i + 1] else 0)
+        start, end = s.order[k], s.order[k] + 1
+        side = _side(values[start], number)
+        if side != 0:
+            while start > 0 and _side(values[start - 1], number) == side:
+                start -= 1
+            while end < count and _side(values[end], number) == side:
+                end += 1
+        needed = (1 if start > 0 and not s.pinned[start] else 0) + (1 if end < count and not s.pinned[end] else 0)
         if needed > room:
             break
         room -= needed
-        s.pinned[i] = 1
-        if i + 1 < count:
-            s.pinned[i + 1] = 1
+        s.pinned[start] = 1
+        if end < count:
+            s.pinned[end] = 1
+
+
+@compiled
+def _side(value: float, number: Array) -> int:
+    """Tell on which side a value is beyond the running quantiles; 0 for within."""
+    return 1 if value > number[HIGH] else (-1 if value < number[LOW] else 0)
 
 
 @compiled

@@ -1,8 +1,10 @@
 """Encoders whose points are joined by lines: through samples, through refitted knots, and of counters' increases."""
 
 from pipeline.core.compiled import compiled
+from pipeline.core.downsample_budget import Budget
 from pipeline.core.downsample_levels import rounded
 from pipeline.core.downsample_merge import RATES, VALUES, simplify
+from pipeline.core.downsample_pins import rare_extremes
 from pipeline.core.downsample_points import add_point
 from pipeline.core.downsample_state import (
     ANCHOR_MS,
@@ -18,7 +20,7 @@ from pipeline.core.downsample_state import (
 from pipeline.core.series import Array
 
 _PINNED_PART = 0.35
-_PINNED_PART_OF_COUNTER = 0.25
+_PINNED_PART_OF_COUNTER = 0.4
 
 
 @compiled
@@ -32,11 +34,8 @@ def keep_lines(
     times: Array,
     values: Array,
     count: int,
-    least: int,
-    most: int,
-    worth: float,
-    extremes: int,
     refit: bool,
+    budget: Budget,
     number: Array,
     out: Emitted,
     s: Scratch,
@@ -49,8 +48,9 @@ def keep_lines(
     for i in range(count):
         s.y[i + shift] = (values[i] - number[MEAN]) / unit
     nodes = count + shift
-    _pin(nodes, shift, _PINNED_PART * most, extremes, s)
-    simplify(nodes, VALUES, least + shift, most + shift, worth, s)
+    extremes = rare_extremes(count, number, s)
+    _pin(nodes, shift, _PINNED_PART * budget.most, extremes, s)
+    simplify(nodes, VALUES, _with_anchor(budget, shift), s)
     if refit:
         _refit(nodes, s)
     _emit_nodes(times, values, nodes, shift, refit, number, out, s)
@@ -61,10 +61,7 @@ def keep_increases(
     times: Array,
     values: Array,
     count: int,
-    least: int,
-    most: int,
-    worth: float,
-    extremes: int,
+    budget: Budget,
     number: Array,
     out: Emitted,
     s: Scratch,
@@ -73,31 +70,14 @@ def keep_increases(
     shift = _set_times(times, count, number, s)
     unit = number[SCALE] if number[SCALE] > 0.0 else 1.0
     nodes = count + shift
-    previous = number[ANCHOR_VALUE] if shift else values[0]
+    extremes = rare_extremes(count, number, s)
     # s.signal holds the increases from sample to sample; those of nodes begin one later when there is an anchor
     for i in range(nodes - 1, -1, -1):
         value = s.signal[i - shift] if i >= shift else 0.0
         s.signal[i] = value / unit
-    for i in range(nodes):
-        s.pinned[i] = 0
-    room = _PINNED_PART_OF_COUNTER * most
-    for k in range(extremes):
-        i = s.order[k] + shift
-        needed = (1 if not s.pinned[i] else 0) + (1 if i > shift and not s.pinned[i - 1] else 0)
-        if needed > room:
-            break
-        room -= needed
-        s.pinned[i] = 1
-        if i > 0:
-            s.pinned[i - 1] = 1
-    for i in range(count):
-        if values[i] < previous:
-            s.pinned[i + shift] = 1
-            if i + shift > 0:
-                s.pinned[i + shift - 1] = 1
-        previous = values[i]
-    s.pinned[nodes - 1] = 1
-    simplify(nodes, RATES, least + shift, most + shift, worth, s)
+    previous = number[ANCHOR_VALUE] if shift else values[0]
+    _pin_increases(values, nodes, shift, previous, _PINNED_PART_OF_COUNTER * budget.most, extremes, s)
+    simplify(nodes, RATES, _with_anchor(budget, shift), s)
     _emit_nodes(times, values, nodes, shift, False, number, out, s)
 
 
@@ -122,6 +102,37 @@ def _pin(nodes: int, shift: int, most: float, extremes: int, s: Scratch) -> None
     for k in range(min(extremes, int(most))):
         s.pinned[s.order[k] + shift] = 1
     s.pinned[nodes - 1] = 1
+
+
+@compiled
+def _pin_increases(
+    values: Array, nodes: int, shift: int, previous: float, room: float, extremes: int, s: Scratch
+) -> None:
+    """Pin both ends of rare increases as far as there is room, and of every reset."""
+    for i in range(nodes):
+        s.pinned[i] = 0
+    for k in range(extremes):
+        i = s.order[k] + shift
+        needed = (0 if s.pinned[i] else 1) + (1 if i > shift and not s.pinned[i - 1] else 0)
+        if needed > room:
+            break
+        room -= needed
+        s.pinned[i] = 1
+        if i > 0:
+            s.pinned[i - 1] = 1
+    for i in range(shift, nodes):
+        if values[i - shift] < previous:
+            s.pinned[i] = 1
+            if i > 0:
+                s.pinned[i - 1] = 1
+        previous = values[i - shift]
+    s.pinned[nodes - 1] = 1
+
+
+@compiled
+def _with_anchor(budget: Budget, shift: int) -> Budget:
+    """Give the budget of nodes: the anchor is one that is kept already."""
+    return Budget(budget.least + shift, budget.most + shift, budget.worth)
 
 
 @compiled

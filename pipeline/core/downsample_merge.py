@@ -5,6 +5,7 @@ O(n log n) (Keogh et al., "An online algorithm for segmenting time series", 2001
 """
 
 from pipeline.core.compiled import compiled
+from pipeline.core.downsample_budget import Budget
 from pipeline.core.downsample_state import Scratch
 
 VALUES, RATES, MEANS = range(3)
@@ -16,7 +17,7 @@ def prepare_sums(count: int, judged_by: int, s: Scratch) -> None:
     """Set the prefix sums of ``count`` nodes; for increases, ``signal[i]`` is that from node i - 1 to i."""
     sums = s.sums
     for k in range(5):
-        sums[k, 0] = 0.0
+        sums[0, k] = 0.0
     for i in range(count):
         if judged_by == RATES:
             x = s.x[i] - s.x[i - 1] if i > 0 else 0.0
@@ -24,50 +25,44 @@ def prepare_sums(count: int, judged_by: int, s: Scratch) -> None:
         else:
             x = s.x[i]
             y = s.y[i]
-        sums[0, i + 1] = sums[0, i] + x
-        sums[1, i + 1] = sums[1, i] + x * x
-        sums[2, i + 1] = sums[2, i] + y
-        sums[3, i + 1] = sums[3, i] + y * y
-        sums[4, i + 1] = sums[4, i] + x * y
+        sums[i + 1, 0] = sums[i, 0] + x
+        sums[i + 1, 1] = sums[i, 1] + x * x
+        sums[i + 1, 2] = sums[i, 2] + y
+        sums[i + 1, 3] = sums[i, 3] + y * y
+        sums[i + 1, 4] = sums[i, 4] + x * y
 
 
 @compiled
 def error_between(left: int, right: int, judged_by: int, s: Scratch) -> float:
     """Give the squared error when nothing is kept between two nodes."""
-    sums = s.sums
-    if judged_by == RATES:
-        dx = sums[0, right + 1] - sums[0, left + 1]
-        dy = sums[2, right + 1] - sums[2, left + 1]
-        slope = dy / dx
-        xx = sums[1, right + 1] - sums[1, left + 1]
-        yy = sums[3, right + 1] - sums[3, left + 1]
-        xy = sums[4, right + 1] - sums[4, left + 1]
-        return max(yy - 2.0 * slope * xy + slope * slope * xx, 0.0)
-    count = right - left - 1
-    if count <= 0:
+    if right - left <= 1:
         return 0.0
+    inner = 1 if judged_by == RATES else 0  # rates are judged by the increase up to the right node, too
+    sums = s.sums
+    x = sums[right + inner, 0] - sums[left + 1, 0]
+    xx = sums[right + inner, 1] - sums[left + 1, 1]
+    y = sums[right + inner, 2] - sums[left + 1, 2]
+    yy = sums[right + inner, 3] - sums[left + 1, 3]
+    xy = sums[right + inner, 4] - sums[left + 1, 4]
+    if judged_by == RATES:
+        slope = y / x
+        return max(yy - slope * (2.0 * xy - slope * xx), 0.0)
     slope = (s.y[right] - s.y[left]) / (s.x[right] - s.x[left])
     base = s.y[left] - slope * s.x[left]
-    x = sums[0, right] - sums[0, left + 1]
-    xx = sums[1, right] - sums[1, left + 1]
-    y = sums[2, right] - sums[2, left + 1]
-    yy = sums[3, right] - sums[3, left + 1]
-    xy = sums[4, right] - sums[4, left + 1]
-    error = yy - 2.0 * (base * y + slope * xy) + count * base * base + 2.0 * base * slope * x + slope * slope * xx
-    return max(error, 0.0)
+    ideal = base * ((right - left - 1) * base + 2.0 * slope * x) + slope * slope * xx
+    return max(yy - 2.0 * (base * y + slope * xy) + ideal, 0.0)
 
 
 @compiled
 def _cost(node: int, judged_by: int, s: Scratch) -> float:
+    """Give what the squared error grows by without a node, and note the error of what would be one segment then."""
     left, right = s.before[node], s.after[node]
     if judged_by == MEANS:
-        # the segment [left, node) and [node, right) become one
         n1, n2 = node - left, right - node
-        m1 = (s.sums[2, node] - s.sums[2, left]) / n1
-        m2 = (s.sums[2, right] - s.sums[2, node]) / n2
-        return n1 * n2 / (n1 + n2) * (m1 - m2) * (m1 - m2)
-    joined = error_between(left, right, judged_by, s)
-    return joined - error_between(left, node, judged_by, s) - error_between(node, right, judged_by, s)
+        apart = (s.sums[node, 2] - s.sums[left, 2]) * n2 - (s.sums[right, 2] - s.sums[node, 2]) * n1
+        return apart * apart / (n1 * n2 * (n1 + n2))
+    s.joined[node] = error_between(left, right, judged_by, s)
+    return s.joined[node] - s.error[left] - s.error[node]
 
 
 @compiled
@@ -112,11 +107,11 @@ def _pop(size: int, s: Scratch) -> int:
 
 
 @compiled
-def simplify(count: int, judged_by: int, least: int, most: int, worth: float, s: Scratch) -> int:
-    """Remove nodes of ``count``, cheapest first, and give how many are left.
+def simplify(count: int, judged_by: int, budget: Budget, s: Scratch) -> int:
+    """Remove nodes of ``count``, cheapest first, until the budget is kept, and give how many are left.
 
-    A node goes while more than ``most`` are left or it is worth less than ``worth``, but not below ``least``; the
-    pinned ones never do, and neither do the first and the last (of lines and rates; for means, the first).
+    A node goes while there are more than the most, or while it is worth too little and there are more than the least;
+    the pinned ones never do, and neither do the first and the last (of lines and rates; for means, the first).
     Afterwards ``after[node]`` leads from each node that is left to the next one, and is -1 for a node that is gone.
     """
     prepare_sums(count, judged_by, s)
@@ -124,22 +119,24 @@ def simplify(count: int, judged_by: int, least: int, most: int, worth: float, s:
         s.before[i] = i - 1
         s.after[i] = i + 1
         s.stamp[i] = 0
+        s.error[i] = 0.0
     size = 0
     last = count if judged_by == MEANS else count - 1
     for i in range(1, last):
         if not s.pinned[i]:
             size = _push(size, _cost(i, judged_by, s), i, 0, s)
     left = count
-    while size > 0 and left > least:
+    while size > 0 and left > budget.least:
         cost, node = s.heap_cost[0], s.heap_node[0]
         fresh = s.after[node] >= 0 and s.heap_stamp[0] == s.stamp[node]
-        if fresh and left <= most and cost > worth:
+        if fresh and left <= budget.most and cost > budget.worth:
             break
         size = _pop(size, s)
         if not fresh:
             continue
         before, after = s.before[node], s.after[node]
         s.after[before] = after
+        s.error[before] = s.joined[node]
         if after < count:
             s.before[after] = before
         s.after[node] = -1

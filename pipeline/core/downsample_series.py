@@ -106,8 +106,8 @@ def flush_rows(start: int, rows: Array, series: Series, fleet: Array, rules: Rul
 
 @compiled
 def has_room(room: int, out: Emitted) -> bool:
-    """Tell whether all that one sample may bring about fits: a revision, and every sample a chunk of its own."""
-    return out.used[0] + room + 2 <= out.whole.shape[0] and out.used[1] + 3 * room <= out.time_ms.shape[0]
+    """Tell whether all that one sample may bring about fits: a revision, every sample a chunk of its own, one trial."""
+    return out.used[0] + room + 2 <= out.whole.shape[0] and out.used[1] + 4 * room <= out.time_ms.shape[0]
 
 
 @compiled

@@ -7,7 +7,9 @@ from pipeline.core.downsample_state import HIGH, LOW, MEAN, SCALE, SEEN, SIGNAL,
 from pipeline.core.series import Array
 
 VALUES_SIGNAL, INCREASES_SIGNAL = 1, 2
-_TAIL = 0.01
+_TAIL = 0.02
+_RARE_COUNT = 4.0
+"""How often a deviation beyond the running quantiles counts when levels are chosen: tails would be averaged away."""
 _GAPS = (1750, 701, 301, 132, 57, 23, 10, 4, 1)
 """Of Shell's sort (Ciura, 2001): kernels make no arrays, so numpy's is not to be had."""
 _SCALE_FORGET = 0.05
@@ -88,3 +90,13 @@ def _learn_quantiles(count: int, number: Array, s: Scratch) -> None:
     fall = gain * (below / count - _TAIL)
     number[HIGH] += min(rise, s.sorted[count - 1] - number[HIGH]) if rise > 0.0 else rise
     number[LOW] -= min(fall, number[LOW] - s.sorted[0]) if fall > 0.0 else fall
+
+
+@compiled
+def stressed(value: float, number: Array) -> float:
+    """Give a value moved further out as far as it is beyond the running quantiles."""
+    if value > number[HIGH]:
+        return number[HIGH] + _RARE_COUNT * (value - number[HIGH])
+    if value < number[LOW]:
+        return number[LOW] + _RARE_COUNT * (value - number[LOW])
+    return value

@@ -39,8 +39,8 @@ NEVER = -(1 << 62)
     SIGNAL,  # which signal the columns below are of: 0 none, 1 the values, 2 the increases
     MEAN,  # of the signal
     SCALE,  # its usual deviation
-    LOW,  # its running 1 % quantile
-    HIGH,  # its running 99 % quantile
+    LOW,  # its running 2 % quantile
+    HIGH,  # its running 98 % quantile
     SEEN,  # samples that these know
     NUMBERS,
 ) = range(22)
@@ -126,11 +126,13 @@ class Scratch(NamedTuple):
 
     x: Array  # float64: nodes: time in samples
     y: Array  # float64: nodes: the value in usual deviations
-    sums: Array  # float64[5, room]: prefix sums
+    sums: Array  # float64[room, 5]: prefix sums
     pinned: Array  # uint8: nodes that stay
     before: Array  # int64: the node before that is left
     after: Array  # int64: the node behind that is left; -1 for a node that is removed
     stamp: Array  # int64: how often a node's cost changed
+    error: Array  # float64: squared error of the segment from a node to the next
+    joined: Array  # float64: of the one from the node before to the next, without this node
     heap_cost: Array  # float64
     heap_node: Array  # int64
     heap_stamp: Array  # int64
@@ -194,7 +196,7 @@ def clear(series: Series, rows: slice | int) -> None:
     series.whole[rows, WATERMARK_MS] = NEVER
     series.whole[rows, LAST_END_MS] = NEVER
     series.whole[rows, LAST_MS] = NEVER
-    series.number[rows, BUDGET_LAMBDA] = 0.01
+    series.number[rows, BUDGET_LAMBDA] = 0.1
 
 
 def new_scratch(room: int) -> Scratch:
@@ -210,11 +212,13 @@ def new_scratch(room: int) -> Scratch:
     return Scratch(
         x=numbers(size),
         y=numbers(size),
-        sums=numbers(5, size + 1),
+        sums=numbers(size + 1, 5),
         pinned=np.zeros(size, np.uint8),
         before=integers(size),
         after=integers(size),
         stamp=integers(size),
+        error=numbers(size),
+        joined=numbers(size),
         heap_cost=numbers(4 * size),
         heap_node=integers(4 * size),
         heap_stamp=integers(4 * size),

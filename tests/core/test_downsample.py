@@ -293,7 +293,7 @@ def test_no_series_keeps_more_than_its_ratio_in_the_long_run(name: str) -> None:
 
 def test_quiet_series_leave_points_to_loud_ones() -> None:
     bank = DownsampleBank(Rules(grace_ms=0), rows=4)
-    values = {0: wave(7200), 1: np.full(7200, 3.0), 2: np.full(7200, 4.0), 3: np.full(7200, 5.0)}
+    values = {0: made("noise", 7200, 0), 1: np.full(7200, 3.0), 2: np.full(7200, 4.0), 3: np.full(7200, 5.0)}
     rows = np.tile(np.arange(4), 7200)
     samples = np.stack([values[row] for row in range(4)], axis=1).ravel()
     chunks = bank.add(rows, np.repeat(every_10_s(7200), 4), samples, np.arange(4 * 7200)) + bank.flush(np.arange(4))
