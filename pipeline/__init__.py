@@ -29,10 +29,9 @@ The map of the house. Imports go down this page and never up (an import-linter c
         series_image.py      series drawn into a PNG
         backtest.py          when policies would have fired on a history
         backtest_files.py    files through the triggers
-        backtest.py          when policies would have fired on a history
-        backtest_files.py    files through the triggers
         series_files.py      CSV files as columns of times and values
         query.py             windows back from a store
+        alerts.py            what fired, changed and ended; what is open
         dead_letters.py      list, show and replay dead letters
         policy.py            applies, lists and deletes policies
         policy_files.py      policies in files, or every mistake in them

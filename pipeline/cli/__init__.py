@@ -11,6 +11,7 @@ import typer
 from pipeline import __version__
 from pipeline.cli import (
     aggregate,
+    alerts,
     audit,
     backtest,
     config,
@@ -48,6 +49,7 @@ _COMMANDS = (
     downsample,
     downsample_report,
     policy,
+    alerts,
     dead_letters,
     audit,
     doctor,
