@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from pydantic import TypeAdapter
 
 from pipeline.core.alerts import OpenAlert, OpenAlerts
-from pipeline.core.quiet import Quiet, QuietRules
+from pipeline.core.quiet import Quiet, QuietNow, QuietRules
 from schemas.action import ActionReason
 from schemas.alert import AlertEvent, AlertReason
 from schemas.scenario import Scenario, Step
@@ -119,8 +119,8 @@ class Actions:
 
     def __init__(self) -> None:
         self.alerts = OpenAlerts()
-        self._done: dict[_StepKey, None] = {}
-        self._skipped: dict[_StepKey, Quiet] = {}
+        self._done: dict[str, dict[_StepKey, None]] = {}
+        self._skipped: dict[str, dict[_StepKey, Quiet]] = {}
         self._told: dict[str, list[_Channel]] = {}
         self._groups: dict[_GroupKey, _Group] = {}
 
@@ -135,10 +135,11 @@ class Actions:
         alert = self.alerts.get(event.alert_id)
         skips: list[Skip] = []
         if alert is None:
-            skips = self._tell_again(event, ActionReason.RECOVERED, rules.quiet.of_event(event, now_ms), rules, now_ms)
+            quiet = QuietNow(rules.quiet, self.alerts, now_ms).of_event(event)
+            skips = self._tell_again(event, ActionReason.RECOVERED, quiet, rules, now_ms)
             self._told.pop(event.alert_id, None)
         elif event.reason is AlertReason.REPEAT_DUE:
-            quiet = rules.quiet.of_all(self.alerts, now_ms).get(event.alert_id)
+            quiet = QuietNow(rules.quiet, self.alerts, now_ms).of(alert)
             skips = self._tell_again(event, ActionReason.REPEATED, quiet, rules, now_ms)
         self._forget_steps(event.alert_id, None if alert is None else alert.level_sequence)
         return skips
@@ -146,32 +147,36 @@ class Actions:
     def due(self, rules: ActionRules, now_ms: int) -> list[Decision]:
         """Give what is to be done now: scripts, messages whose group window is over, and what is not done and why."""
         found: list[Decision] = []
-        quiets = rules.quiet.of_all(self.alerts, now_ms)
+        quiet_now = QuietNow(rules.quiet, self.alerts, now_ms)
+        courses: dict[str, _Course | Quiet] = {}
         for alert in self.alerts:
-            found.extend(self._steps(alert, rules, quiets.get(alert.alert_id), now_ms))
+            policy = alert.event.policy
+            course = courses.get(policy) or courses.setdefault(policy, _course(policy, rules))
+            found.extend(self._steps(alert, course, quiet_now, now_ms))
         for key in [key for key, group in self._groups.items() if group.closes_ms <= now_ms]:
             channel, to, _ = key
             items = self._groups.pop(key).items
             found.append(Message(_digest(*(item.key for item in items)), channel, to, items))
         return found
 
-    def _steps(self, alert: OpenAlert, rules: ActionRules, quiet: Quiet | None, now_ms: int) -> Iterator[Decision]:
-        course = _course(alert.event, rules)
+    def _steps(self, alert: OpenAlert, course: _Course | Quiet, quiet_now: QuietNow, now_ms: int) -> Iterator[Decision]:
         if isinstance(course, Quiet):
             yield from self._skip(alert, -1, "", course, None)
             return
         steps = course.steps.get(alert.event.level, ()) if alert.event.level is not None else ()
+        done = self._done.get(alert.alert_id, {})
         for number, step in enumerate(steps):
             if alert.level_ms + step.after // _MILLISECOND > now_ms:
                 return
             for target in step.notify or (step.run or "",):
                 key = (alert.alert_id, alert.level_sequence, number, target)
-                if key in self._done:
+                if key in done:
                     continue
+                quiet = quiet_now.of(alert)
                 if quiet is not None:
                     yield from self._skip(alert, number, target, quiet, course.scenario)
                     continue
-                self._done[key] = None
+                self._done.setdefault(alert.alert_id, {})[key] = None
                 item = _step_item(alert, number, target, course.scenario, ActionReason.DUE)
                 if step.run is not None:
                     yield Run(target, item)
@@ -181,8 +186,9 @@ class Actions:
     def _skip(self, alert: OpenAlert, number: int, target: str, quiet: Quiet, scenario: str | None) -> Iterator[Skip]:
         """Give why a step is not done, if that is news."""
         key = (alert.alert_id, alert.level_sequence, number, target)
-        if self._skipped.get(key) != quiet:
-            self._skipped[key] = quiet
+        skipped = self._skipped.setdefault(alert.alert_id, {})
+        if skipped.get(key) != quiet:
+            skipped[key] = quiet
             yield Skip(target, quiet.by, _step_item(alert, number, target, scenario, quiet.reason))
 
     def _tell(self, channel: _Channel, item: Item, course: _Course, now_ms: int) -> None:
@@ -198,7 +204,7 @@ class Actions:
         self, event: AlertEvent, reason: ActionReason, quiet: Quiet | None, rules: ActionRules, now_ms: int
     ) -> list[Skip]:
         """Tell an event to the channels that were told of its alert."""
-        course = _course(event, rules)
+        course = _course(event.policy, rules)
         if isinstance(course, Quiet):
             course = _Course(None, {}, _GROUP_WINDOW, tell_recovery=True)  # an end is told whatever has become of it
         if reason is ActionReason.RECOVERED and not course.tell_recovery:
@@ -215,17 +221,20 @@ class Actions:
 
     def _forget_steps(self, alert_id: str, level_sequence: int | None) -> None:
         """Forget the steps of levels that an alert has no more."""
-        for steps in (self._done, self._skipped):
-            for key in [key for key in steps if key[0] == alert_id and key[1] != level_sequence]:
-                del steps[key]
+        done = {key: None for key in self._done.pop(alert_id, {}) if key[1] == level_sequence}
+        if done:
+            self._done[alert_id] = done
+        skipped = {key: quiet for key, quiet in self._skipped.pop(alert_id, {}).items() if key[1] == level_sequence}
+        if skipped:
+            self._skipped[alert_id] = skipped
 
     def state(self) -> bytes:
         """Give all that a restart needs, as JSON."""
         state = _State(
             list(self.alerts),
             self.alerts.newest,
-            list(self._done),
-            list(self._skipped.items()),
+            [key for done in self._done.values() for key in done],
+            [item for skipped in self._skipped.values() for item in skipped.items()],
             list(self._told.items()),
             list(self._groups.items()),
         )
@@ -243,8 +252,10 @@ class Actions:
         known = _STATE.validate_json(state)
         actions = cls()
         actions.alerts = OpenAlerts(known.open, known.newest)
-        actions._done = dict.fromkeys(known.done)
-        actions._skipped = dict(known.skipped)
+        for key in known.done:
+            actions._done.setdefault(key[0], {})[key] = None
+        for key, quiet in known.skipped:
+            actions._skipped.setdefault(key[0], {})[key] = quiet
         actions._told = dict(known.told)
         actions._groups = dict(known.groups)
         return actions
@@ -253,11 +264,11 @@ class Actions:
 _STATE: Final = TypeAdapter(_State)
 
 
-def _course(event: AlertEvent, rules: ActionRules) -> _Course | Quiet:
-    """Give what is done about an alert, or why nothing is."""
-    policy = rules.policies.get(event.policy)
+def _course(policy_id: str, rules: ActionRules) -> _Course | Quiet:
+    """Give what is done about the alerts of a policy, or why nothing is."""
+    policy = rules.policies.get(policy_id)
     if policy is None:
-        return Quiet(ActionReason.UNKNOWN, event.policy)
+        return Quiet(ActionReason.UNKNOWN, policy_id)
     if policy.scenario is None:
         steps = (Step.model_construct(after=timedelta(0), notify=policy.channels, run=None, to=()),)
         levels: dict[LevelName, tuple[Step, ...]] = {}

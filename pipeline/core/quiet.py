@@ -11,7 +11,7 @@ from schemas.action import ActionReason
 from schemas.alert import AlertEvent, AlertState
 from schemas.silence import Acknowledgement, AlertMatcher, Inhibition, Maintenance, Silence
 
-__all__ = ["Quiet", "QuietRules", "is_under_way", "matches"]
+__all__ = ["Quiet", "QuietNow", "QuietRules", "is_under_way", "matches"]
 
 _WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY: Final = timedelta(days=1)
@@ -35,50 +35,68 @@ class QuietRules(NamedTuple):
     acknowledgements: Mapping[str, Acknowledgement] = {}
     """By the alert's id."""
 
-    def of_all(self, alerts: Iterable[OpenAlert], now_ms: int) -> dict[str, Quiet]:
-        """Give what keeps open alerts quiet, by their ids; those of which one is told are left out."""
-        there = list(alerts)
-        inhibited = self._inhibited(there)
-        found: dict[str, Quiet] = {}
-        for alert in there:
-            quiet = self._looked_after(alert) or self.of_event(alert.event, now_ms) or inhibited.get(alert.alert_id)
-            if quiet is not None:
-                found[alert.alert_id] = quiet
-        return found
 
-    def of_event(self, event: AlertEvent, now_ms: int) -> Quiet | None:
+class QuietNow:
+    """Tells of which alerts nobody is told at one moment; what it takes to know is found when it is first asked.
+
+    Parameters
+    ----------
+    rules
+        What keeps alerts quiet.
+    alerts
+        All that are open: those that fire may keep others quiet.
+    now_ms
+        The moment.
+    """
+
+    def __init__(self, rules: QuietRules, alerts: Iterable[OpenAlert], now_ms: int) -> None:
+        self._acknowledgements = rules.acknowledgements
+        self._inhibitions = [rule for rule in rules.inhibitions if rule.enabled]
+        self._alerts = alerts
+        self._in_force = [
+            (silence.alerts, Quiet(ActionReason.SILENCED, silence.id))
+            for silence in rules.silences
+            if silence.starts_ms <= now_ms < silence.ends_ms
+        ] + [
+            (window.alerts, Quiet(ActionReason.MAINTENANCE, window.id))
+            for window in rules.maintenance
+            if is_under_way(window, now_ms)
+        ]
+        self._sources: list[dict[tuple[str | None, ...], list[str]]] | None = None
+
+    def of(self, alert: OpenAlert) -> Quiet | None:
+        """Give what keeps an open alert quiet, None if one is told of it."""
+        return self._looked_after(alert) or self.of_event(alert.event) or self._inhibited(alert)
+
+    def of_event(self, event: AlertEvent) -> Quiet | None:
         """Give the silence or maintenance window that an event falls into, None without one."""
-        for silence in self.silences:
-            if silence.starts_ms <= now_ms < silence.ends_ms and matches(silence.alerts, event):
-                return Quiet(ActionReason.SILENCED, silence.id)
-        for window in self.maintenance:
-            if is_under_way(window, now_ms) and matches(window.alerts, event):
-                return Quiet(ActionReason.MAINTENANCE, window.id)
-        return None
+        return next((quiet for matcher, quiet in self._in_force if matches(matcher, event)), None)
 
     def _looked_after(self, alert: OpenAlert) -> Quiet | None:
         if alert.event.state is AlertState.SUPPRESSED:
             return Quiet(ActionReason.FLAPPING, alert.alert_id)
-        known = self.acknowledgements.get(alert.alert_id)
+        known = self._acknowledgements.get(alert.alert_id)
         if known is not None and known.sequence >= alert.opened_sequence:
             return Quiet(ActionReason.ACKNOWLEDGED, known.id)
         return None
 
-    def _inhibited(self, alerts: Sequence[OpenAlert]) -> dict[str, Quiet]:
-        """Give the alerts that others keep quiet: firing ones with equal tags, themselves not among them."""
-        found: dict[str, Quiet] = {}
-        for rule in self.inhibitions:
-            if not rule.enabled:
-                continue
-            sources: dict[tuple[str | None, ...], list[str]] = {}
-            for alert in alerts:
-                if alert.event.state is not AlertState.SUPPRESSED and matches(rule.source, alert.event):
-                    sources.setdefault(_tags(rule, alert.event), []).append(alert.alert_id)
-            for alert in alerts:
-                others = [source for source in sources.get(_tags(rule, alert.event), ()) if source != alert.alert_id]
-                if others and alert.alert_id not in found and matches(rule.targets, alert.event):
-                    found[alert.alert_id] = Quiet(ActionReason.INHIBITED, rule.id)
-        return found
+    def _inhibited(self, alert: OpenAlert) -> Quiet | None:
+        """Give the rule by which another alert keeps this one quiet: one that fires, with equal tags."""
+        if self._sources is None:
+            self._sources = [self._sources_of(rule) for rule in self._inhibitions]
+        for rule, sources in zip(self._inhibitions, self._sources, strict=True):
+            found = sources.get(_tags(rule, alert.event), [])
+            if any(source != alert.alert_id for source in found) and matches(rule.targets, alert.event):
+                return Quiet(ActionReason.INHIBITED, rule.id)
+        return None
+
+    def _sources_of(self, rule: Inhibition) -> dict[tuple[str | None, ...], list[str]]:
+        """Give the alerts that keep others quiet by a rule, by the tags that must be equal."""
+        sources: dict[tuple[str | None, ...], list[str]] = {}
+        for alert in self._alerts:
+            if alert.event.state is not AlertState.SUPPRESSED and matches(rule.source, alert.event):
+                sources.setdefault(_tags(rule, alert.event), []).append(alert.alert_id)
+        return sources
 
 
 def matches(matcher: AlertMatcher, event: AlertEvent) -> bool:

@@ -56,7 +56,7 @@ SAVE_TIMEOUT_S: Final = 10.0
 CLOSE_TIMEOUT_S: Final = 5.0
 LOOK_EVERY_S: Final = 0.2
 IDLE_SHARE: Final = 10
-"""Deciding takes one part in so many of the time at most."""
+"""Deciding, and making the state ready to be saved, take one part in so many of the time at most."""
 FORGET_AFTER_MS: Final = 24 * 3_600_000
 """Events of an alert that is over do not come again after this."""
 _STATE: Final = "state"
@@ -76,6 +76,7 @@ class _Lease:
     decided: list[tuple[int, int, Message | Run]] = field(default_factory=list)
     """Change, time, and what is begun once that change is saved."""
     next_look_s: float = 0.0
+    next_save_s: float = 0.0
 
 
 class ActStage:
@@ -224,8 +225,11 @@ class ActStage:
     async def _save(self, lease: _Lease) -> None:
         """Begin to save the state if it has changed, and note what is saved."""
         lease.saved_change = self._snapshots.saved().get(LEASE, lease.saved_change)
-        if self._snapshots.due({LEASE: lease.change}) is not None:
-            await self._snapshots.begin(LEASE, _snapshot(lease))
+        begun_s = time.monotonic()
+        if begun_s >= lease.next_save_s and self._snapshots.due({LEASE: lease.change}) is not None:
+            snapshot = _snapshot(lease)
+            lease.next_save_s = begun_s + IDLE_SHARE * (time.monotonic() - begun_s)
+            await self._snapshots.begin(LEASE, snapshot)
 
     def _begin_saved(self, lease: _Lease) -> None:
         waiting = lease.decided
