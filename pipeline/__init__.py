@@ -31,6 +31,8 @@ The map of the house. Imports go down this page and never up (an import-linter c
         backtest_files.py    files through the triggers
         series_files.py      CSV files as columns of times and values
         query.py             windows back from a store
+        query_series.py      series back from all stores
+        query_options.py     what both ask
         alerts.py            what fired, changed and ended; what is open
         dead_letters.py      list, show and replay dead letters
         policy.py            applies, lists and deletes policies

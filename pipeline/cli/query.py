@@ -2,49 +2,41 @@
 
 import json
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli.loading import ConfigOption, settings_or_exit
 from pipeline.cli.output import reader_may_leave
-from pipeline.cli.times import duration_ms, moment_ms
+from pipeline.cli.query_options import (
+    EmbeddedOption,
+    FieldArgument,
+    FromOption,
+    FunctionOption,
+    JsonOption,
+    MeasurementArgument,
+    SinceOption,
+    TagOption,
+    ToOption,
+    explained,
+    span_of,
+    tags_of,
+)
+from pipeline.cli.query_series import query_series
 
 if TYPE_CHECKING:
     from pipeline.stores.base import Point, Store
 
-app = typer.Typer(no_args_is_help=True, help="Ask a store for windows: a range, or the greatest series.")
+app = typer.Typer(no_args_is_help=True, help="Ask a store for windows, or all stores for series over any range.")
+app.command("series")(query_series)
 
-MeasurementArgument = Annotated[str, typer.Argument(help="The measurement, such as cpu.")]
-FieldArgument = Annotated[str, typer.Argument(help="The field, such as usage_active.")]
-FunctionOption = Annotated[
-    str, typer.Option("--function", "-f", help="min, max, avg, last, count, increase or rate.", show_default=True)
-]
-SinceOption = Annotated[str, typer.Option("--since", metavar="DURATION", help="How far back from now: 15m, 1h, 7d.")]
-FromOption = Annotated[
-    str | None, typer.Option("--from", metavar="MOMENT", help="Start of the range: ISO 8601 or milliseconds.")
-]
-ToOption = Annotated[
-    str | None, typer.Option("--to", metavar="MOMENT", help="End of the range, itself not in it; by default now.")
-]
-TagOption = Annotated[list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="Only series with this tag.")]
 StoreOption = Annotated[
     str | None, typer.Option("--store", metavar="NAME", help="Which of the configured stores, if there are several.")
 ]
-EmbeddedOption = Annotated[
-    Path | None, typer.Option("--embedded", metavar="PATH", help="An embedded store's file, without any settings.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print a JSON object a line in place of a table.")]
-
-
-class _Span(NamedTuple):
-    start_ms: int
-    end_ms: int
 
 
 @app.command("range")
@@ -64,7 +56,7 @@ def query_range(
     as_json: JsonOption = False,
 ) -> None:
     """Show one function of a field for each window of a range, the oldest first."""
-    span, tags = _span(since, from_, to), _tags(tag)
+    span, tags = span_of(since, from_, to), tags_of(tag)
     with _opened(store, config, embedded) as opened:
         points = opened.query_range(measurement, field, function, **span._asdict(), tags=tags, max_points=limit)
     _show(points, f"{measurement}.{field} {function}", as_json=as_json, with_time=True)
@@ -90,7 +82,7 @@ def query_top(
     as_json: JsonOption = False,
 ) -> None:
     """Show the series with the greatest value over a whole range, the greatest first."""
-    span, tags = _span(since, from_, to), _tags(tag)
+    span, tags = span_of(since, from_, to), tags_of(tag)
     with _opened(store, config, embedded) as opened:
         points = opened.query_top(measurement, field, function, **span._asdict(), n=n, tags=tags, by_tag=by)
     _show(points, f"{measurement}.{field} {function}", as_json=as_json, with_time=False)
@@ -101,43 +93,11 @@ def register(root: typer.Typer) -> None:
     root.add_typer(app, name="query")
 
 
-def _span(since: str, from_: str | None, to: str | None) -> _Span:
-    now_ms = time.time_ns() // 1_000_000
-    try:
-        end_ms = now_ms if to is None else moment_ms(to, now_ms=now_ms)
-        start_ms = end_ms - duration_ms(since) if from_ is None else moment_ms(from_, now_ms=now_ms)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-    return _Span(start_ms, end_ms)
-
-
-def _tags(pairs: list[str] | None) -> dict[str, str]:
-    tags = {}
-    for pair in pairs or []:
-        key, equals, value = pair.partition("=")
-        if not key or not equals:
-            raise typer.BadParameter(f"{pair!r} must be KEY=VALUE", param_hint="--tag")
-        tags[key] = value
-    return tags
-
-
 @contextmanager
 def _opened(name: str | None, config: Path | None, embedded: Path | None) -> Iterator["Store"]:
     """Open the store that the options mean; end the program if it cannot be used or the question is wrong."""
-    from pipeline.runtime.settings_base import SettingsError
-    from pipeline.stores.base import StoreUnavailable
-
-    try:
-        store = _open(name, config, embedded)
-        try:
-            yield store
-        finally:
-            store.close()
-    except (StoreUnavailable, SettingsError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    with explained(), closing(_open(name, config, embedded)) as store:
+        yield store
 
 
 def _open(name: str | None, config: Path | None, embedded: Path | None) -> "Store":
@@ -149,7 +109,7 @@ def _open(name: str | None, config: Path | None, embedded: Path | None) -> "Stor
         return EmbeddedStore(embedded, read_only=True)
     from pipeline.stores.factory import open_store
 
-    stores = {store.name: store for store in settings_or_exit(config).stores}
+    stores = {store.name: store for store in settings_or_exit(config).regional_stores}
     if name is None and len(stores) == 1:
         (name,) = stores
     if name not in stores:

@@ -101,20 +101,27 @@ def decoded(runs: Sequence[Run], at_ms: Array) -> Array:
 
 
 def clipped(runs: Sequence[Run], start_ms: int, end_ms: int) -> list[Run]:
-    """Return what of a curve lies in ``[start_ms, end_ms)``; a run that began before gets a point at the start."""
+    """Return what of a curve lies in ``[start_ms, end_ms)``; where a line is cut, a point is put on it."""
     found = []
     for run in runs:
         if run.until_ms < start_ms or run.times_ms[0] >= end_ms:
             continue
-        inside = (run.times_ms >= start_ms) & (run.times_ms < end_ms)
-        times, values, interp = run.times_ms[inside], run.values[inside], run.interp[inside]
-        if run.times_ms[0] < start_ms and (not len(times) or times[0] > start_ms):
-            first = decode(run.times_ms, run.values, run.interp, np.array([start_ms]))
-            times = np.concatenate(([start_ms], times))
-            values = np.concatenate((first, values))
-            interp = np.concatenate((np.array([LINE], np.uint8), interp))
+        low, high = np.searchsorted(run.times_ms, (start_ms, end_ms))
+        times, values, interp = run.times_ms[low:high], run.values[low:high], run.interp[low:high]
+        if low > 0 and (low == len(run.times_ms) or run.times_ms[low] > start_ms):
+            times, values, interp = _with_point(run, start_ms, 0, times, values, interp)
+        goes_on = high < len(run.times_ms) and run.interp[high] == LINE
+        if goes_on and times[-1] < end_ms - 1:
+            times, values, interp = _with_point(run, end_ms - 1, len(times), times, values, interp)
         found.append(Run(times, values, interp, min(run.until_ms, end_ms - 1)))
     return found
+
+
+def _with_point(
+    run: Run, at_ms: int, place: int, times: Array, values: Array, interp: Array
+) -> tuple[Array, Array, Array]:
+    value = decode(run.times_ms, run.values, run.interp, np.array([at_ms]))
+    return np.insert(times, place, at_ms), np.insert(values, place, value), np.insert(interp, place, LINE)
 
 
 def vertices(run: Run) -> tuple[Array, Array]:

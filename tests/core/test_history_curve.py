@@ -53,10 +53,12 @@ def test_values_between_points_are_on_the_line_or_held_and_unknown_in_gaps() -> 
     np.testing.assert_array_equal(decoded(runs_of(CHUNKS), at), expected)
 
 
-def test_a_curve_that_is_clipped_begins_where_it_is_cut() -> None:
+def test_a_curve_that_is_clipped_begins_and_ends_where_it_is_cut() -> None:
     runs = runs_of(CHUNKS)
     assert shape(clipped(runs, 60, 145)) == [([60, 100, 140], [4.0, 5.0, 7.0], 144)]
-    assert shape(clipped(runs, 20, 100)) == [([20], [3.0], 99)]
+    assert shape(clipped(runs, 20, 100)) == [([20, 99], [3.0, 4.975], 99)]
+    assert shape(clipped(runs, 99, 100)) == [([99], [4.975], 99)]
+    assert shape(clipped(runs, 110, 130)) == [([110], [5.0], 129)]
     assert shape(clipped(runs, 151, 300)) == []
     assert shape(clipped(runs, 320, 900)) == [([320], [9.0], 350)]
 

@@ -50,7 +50,8 @@ def next_chunk(revision: int = 1) -> bytes:
 
 
 def test_points_and_what_is_known_of_a_chunk_are_readable(opened: Opener, influxdb: InfluxDB, bucket: str) -> None:
-    record = chunk([(0, 1.0, "l"), (60_000, 2.5, "s")], tags={"host": "a b", "metric": "x"}, gap=True, sigma=0.0, max=3.0)
+    tags = {"host": "a b", "metric": "x"}
+    record = chunk([(0, 1.0, "l"), (60_000, 2.5, "s")], tags=tags, gap=True, sigma=0.0, max=3.0)
     assert opened().write([record]) == WriteResult(written=1)
     first, second = rows_of(influxdb, bucket)
     assert {first[tag] for tag in ("host", "metric", "tag_metric", "_measurement")} == {"a b", "usage", "x", "cpu"}

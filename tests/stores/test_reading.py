@@ -115,11 +115,12 @@ def test_from_the_first_window_on_nothing_is_of_the_history(stores: Stores) -> N
     stores.regional[1].write(windows([7.0, 8.0, 9.0], hours=2.5))
     (series,) = read(stores)
     assert series.cut_ms == START_MS + 150 * MINUTE_MS
-    assert points(series.history)[0][-1] == (120, 1.0, "l")
+    assert points(series.history)[0][-2] == (120, 1.0, "l")
+    assert series.history[-1].times_ms[-1] == series.cut_ms - 1  # on the way to the next point
     assert points(series.windows) == [[(150, 7.0, "l"), (151, 8.0, "l"), (152, 9.0, "l")]]
     assert all(run.until_ms < series.cut_ms for run in series.history)
     (joined,) = points(series.runs)
-    assert [minute for minute, _, _ in joined] == [0, 45, 60, 105, 120, 150, 151, 152]
+    assert [round(minute, 3) for minute, _, _ in joined] == [0, 45, 60, 105, 120, 150, 150, 151, 152]
 
 
 def test_each_series_has_a_cut_of_its_own_and_all_stores_are_asked(stores: Stores) -> None:
