@@ -45,7 +45,7 @@ def acting(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """A worker that acts; each test has alerts, policies and channels of its own."""
     setting = Setting(broker, tmp_path_factory.mktemp("acting"))
     with running(setting.worker()) as worker:
-        worker.ready()
+        setting.running = worker.ready()
         yield setting
 
 
@@ -72,6 +72,8 @@ class Setting:
         } | act
         self._directory = directory
         self.policy = ""
+        self.running: Worker | None = None
+        self._scenarios = 0
 
     def worker(self, name: str = "worker") -> Worker:
         settings = settings_of(self.broker, act=self._act)
@@ -91,6 +93,10 @@ class Setting:
         self.policy = name
         self.apply("scenario", id=name, levels={"critical": list(steps)}, group_window="0s")
         self.apply("trigger", id=name, levels={"critical": {"fire": 80}}, scenario=name)
+        self._scenarios += 1
+        if self.running is not None:
+            count = self._scenarios
+            self.running.wait_for(lambda now: now.total("policies", kind="trigger") == count, "the policy in force")
 
     def alert(self, **changes: Any) -> AlertEvent:
         """Write an alert of the policy that was applied last."""
