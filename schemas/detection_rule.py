@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 from schemas.anomaly import Function
 from schemas.selection import Part, Target, Where
 
-__all__ = ["LEAST_LEVEL", "DetectionRule", "Levels", "Parameter", "Target", "Where"]
+__all__ = ["DetectionRule", "Levels", "Parameter", "Target", "Where"]
 
 LEAST_INFO, LEAST_WARN = 1.5, 2.0
 """Scores below the first have no reason; below the second it is not known whether a series is too young for more."""

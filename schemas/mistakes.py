@@ -6,13 +6,25 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from schemas.trigger_policy import PolicyError
-
-__all__ = ["model_of"]
+__all__ = ["PolicyError", "model_of"]
 
 Model = TypeVar("Model", bound=BaseModel)
 
 MOST_SHOWN = 80
+
+
+class PolicyError(ValueError):
+    """A document that is no policy.
+
+    Parameters
+    ----------
+    mistakes
+        One readable line for each mistake: the key, what is allowed, what was found.
+    """
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("; ".join(mistakes))
+        self.mistakes = mistakes
 
 
 def model_of(model: type[Model], document: Any) -> Model:

@@ -1,6 +1,5 @@
 """Trigger policies: when an alert fires, at which level, and when it ends."""
 
-import difflib
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
@@ -8,13 +7,12 @@ from pydantic import (
     BeforeValidator,
     Field,
     PlainSerializer,
-    ValidationError,
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
 from schemas.durations import duration_ms, duration_text
+from schemas.mistakes import PolicyError, model_of
 from schemas.selection import Part, Target, Where
 
 __all__ = [
@@ -197,20 +195,6 @@ class TriggerPolicy(Part):
         return tuple(sorted(found))
 
 
-class PolicyError(ValueError):
-    """A document that is no policy.
-
-    Parameters
-    ----------
-    mistakes
-        One readable line for each mistake: the key, what is allowed, what was found.
-    """
-
-    def __init__(self, mistakes: list[str]) -> None:
-        super().__init__("; ".join(mistakes))
-        self.mistakes = mistakes
-
-
 def trigger_policy(document: Any) -> TriggerPolicy:
     """Return the policy that a decoded document describes.
 
@@ -219,42 +203,4 @@ def trigger_policy(document: Any) -> TriggerPolicy:
     PolicyError
         If it is none: with every mistake.
     """
-    if not isinstance(document, dict):
-        raise PolicyError([f"a policy must be a mapping of keys to values, got {type(document).__name__}"])
-    try:
-        return TriggerPolicy.model_validate(document)
-    except ValidationError as error:
-        raise PolicyError([_line(details) for details in error.errors(include_url=False)]) from error
-
-
-def _line(details: ErrorDetails) -> str:
-    location = details["loc"]
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).removeprefix(".")
-    prefix = f"{where}: " if where else ""
-    if details["type"] == "extra_forbidden":
-        return f"{prefix}unknown key{_did_you_mean(str(location[-1]), location[:-1])}"
-    if details["type"] == "missing":
-        return f"{prefix}is required"
-    message = details["msg"].removeprefix("Value error, ").replace("Input should", "should")
-    found = details["input"]
-    shown = f"; got {repr(found)[:80]}" if isinstance(found, str | int | float | bool | None) else ""
-    return f"{prefix}{message}{shown}"
-
-
-def _did_you_mean(name: str, above: tuple[int | str, ...]) -> str:
-    places: dict[str, type[Part]] = {
-        "where": Where,
-        "targets": Target,
-        "levels": Levels,
-        "flap": Flap,
-        "info": Thresholds,
-        "warn": Thresholds,
-        "critical": Thresholds,
-    }
-    parts = [part for part in above if isinstance(part, str)]
-    model = places.get(parts[-1]) if parts else TriggerPolicy
-    if model is None:
-        return ""
-    known = list(model.model_fields)
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
+    return model_of(TriggerPolicy, document)
