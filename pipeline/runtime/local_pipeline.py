@@ -1,4 +1,4 @@
-"""The whole pipeline on one machine: broker, topics and a worker with all stages, as children of this process."""
+"""The whole pipeline on one machine: broker, topics, a worker with all stages and the control service, as children."""
 
 import os
 import signal
@@ -21,9 +21,9 @@ from topics.catalogue import load_topics
 from topics.plan import plan, wanted_topics
 
 PARTITIONS: Final = 4
-STORE_NAME: Final = "local"
+STORE_NAME, HISTORY_NAME = "local", "history"
 WORKER_START_TIMEOUT_S: Final = 120.0  # a first start may have to compile the kernels
-WORKER_STOP_TIMEOUT_S: Final = 20.0
+STOP_TIMEOUT_S: Final = 20.0
 _SESSION_TIMEOUT_S: Final = 2.0  # the embedded broker forms a group after half of it
 _CHECKPOINT_INTERVAL_S: Final = 5.0
 _SHORTEST_GRACE_MS: Final = 1_000
@@ -63,7 +63,7 @@ class LocalTiming:
 
 
 def local_settings(
-    timing: LocalTiming, *, bootstrap_servers: str, web_port: int, store_path: Path
+    timing: LocalTiming, *, bootstrap_servers: str, web_port: int, control_port: int, directory: Path
 ) -> dict[str, dict[str, Any] | list[dict[str, Any]]]:
     """Return the worker's settings as they stand in its file.
 
@@ -73,10 +73,10 @@ def local_settings(
         Of windows and source.
     bootstrap_servers
         The broker.
-    web_port
-        Where the worker answers.
-    store_path
-        The embedded store's file.
+    web_port, control_port
+        Where the worker and the control service answer.
+    directory
+        Where the files of the embedded stores and of the control service are.
 
     Raises
     ------
@@ -90,7 +90,16 @@ def local_settings(
             "grace_s": timing.grace_ms / 1000,
             "idle_close_s": timing.idle_close_ms / 1000,
         },
-        "stores": [{"name": STORE_NAME, "kind": "embedded", "path": str(store_path.absolute())}],
+        "stores": [
+            {"name": STORE_NAME, "kind": "embedded", "path": str(windows_path(directory).absolute())},
+            {
+                "name": HISTORY_NAME,
+                "kind": "embedded",
+                "role": "integrated",
+                "path": str(history_path(directory).absolute()),
+            },
+        ],
+        "control": {"web_port": control_port, "database_file": str((directory / "control.db").absolute())},
         "worker": {
             "web_host": "127.0.0.1",
             "web_port": web_port,
@@ -101,33 +110,52 @@ def local_settings(
     return settings
 
 
+def windows_path(directory: Path) -> Path:
+    """Return the file of the store of windows."""
+    return directory / "windows.db"
+
+
+def history_path(directory: Path) -> Path:
+    """Return the file of the integrated store: compressed history, anomalies and alerts."""
+    return directory / "history.db"
+
+
 class LocalPipeline:
-    """Broker and worker as children of this process.
+    """Broker, worker and control service as children of this process.
 
     Parameters
     ----------
     directory
-        Where the embedded store, the worker's settings and the logs go; must be there.
+        Where the embedded stores, the worker's settings and the logs go; must be there.
     timing
         Of windows and source.
-    web_port
-        Where the worker answers; must be free.
+    web_port, control_port
+        Where the worker and the control service answer; must be free.
+    policies
+        The file of policies that the control service begins with.
 
     Notes
     -----
-    A directory serves one pipeline at a time. The store outlives it; the broker's records do not, and a new broker
+    A directory serves one pipeline at a time. The stores outlive it; the broker's records do not, and a new broker
     counts offsets from 0 again: a window that two runs share stays as the run with the greater offsets wrote it.
     """
 
-    def __init__(self, directory: Path, timing: LocalTiming, web_port: int) -> None:
-        self.store_path = directory / "windows.db"
+    def __init__(
+        self, directory: Path, timing: LocalTiming, *, web_port: int, control_port: int, policies: Path
+    ) -> None:
+        self.store_path = windows_path(directory)
+        self.history_path = history_path(directory)
         self.worker_log = directory / "worker.log"
         self.web_port = web_port
+        self.control_port = control_port
+        self._directory = directory
+        self._policies = policies
         self.client = WorkerClient(web_port)
         self._settings_path = directory / "worker.yaml"
         self._timing = timing
         self._broker = EmbeddedBroker(directory / "broker.log")
         self._worker: ChildProcess | None = None
+        self._control: ChildProcess | None = None
 
     @property
     def bootstrap_servers(self) -> str:
@@ -139,7 +167,7 @@ class LocalPipeline:
         return self._broker.memory_bytes()
 
     def start(self) -> None:
-        """Start the broker, make the topics and start the worker; call it from the main thread.
+        """Start the broker, make the topics, start worker and control service; call it from the main thread.
 
         Raises
         ------
@@ -149,7 +177,10 @@ class LocalPipeline:
         try:
             self._broker.start()
             self._make_topics()
-            self._worker = self._start_worker()
+            self._write_settings()
+            self._worker = self._start_child("worker", self.worker_log)
+            log = self._directory / "control.log"
+            self._control = self._start_child("control", log, "--load", str(self._policies))
         except BaseException:
             self.kill()
             raise
@@ -181,33 +212,37 @@ class LocalPipeline:
         return False
 
     def raise_if_ended(self) -> None:
-        """Raise `ChildFailedError` if broker or worker has ended by itself."""
-        if self._worker is not None:
-            self._worker.raise_if_ended()
+        """Raise `ChildFailedError` if one of them has ended by itself."""
+        for child in (self._worker, self._control):
+            if child is not None:
+                child.raise_if_ended()
         self._broker.raise_if_ended()
 
     def stop(self) -> None:
-        """Stop the worker, then the broker; what does not end in time is killed.
+        """Stop the worker and the control service, then the broker; what does not end in time is killed.
 
         Raises
         ------
         ChildFailedError
-            If the worker ended with a failure; the broker is stopped all the same.
+            If one of the two ended with a failure; the others are stopped all the same.
         """
-        worker, self._worker = self._worker, None
+        children = [child for child in (self._worker, self._control) if child is not None]
+        self._worker = self._control = None
         try:
-            # SIGTERM: it had not come to the point of minding it
-            status = 0 if worker is None else worker.stop(WORKER_STOP_TIMEOUT_S)
-            if worker is not None and status not in {0, -signal.SIGTERM}:
-                raise worker.failure(f"did not end cleanly (status {status})")
+            ended = [(child, child.stop(STOP_TIMEOUT_S)) for child in children]
         finally:
             self._broker.stop()
+        for child, status in ended:
+            # SIGTERM: it had not come to the point of minding it
+            if status not in {0, -signal.SIGTERM}:
+                raise child.failure(f"did not end cleanly (status {status})")
 
     def kill(self) -> None:
-        """End both at once: nothing is finished, and the store is as the last write left it."""
-        if self._worker is not None:
-            self._worker.kill()
-            self._worker = None
+        """End all at once: nothing is finished, and the store is as the last write left it."""
+        for child in (self._worker, self._control):
+            if child is not None:
+                child.kill()
+        self._worker = self._control = None
         self._broker.stop()
 
     def _make_topics(self) -> None:
@@ -218,20 +253,26 @@ class LocalPipeline:
         except BrokerError as error:
             raise ChildFailedError(f"the topics cannot be made on the embedded broker: {error}") from error
 
-    def _start_worker(self) -> ChildProcess:
+    def _write_settings(self) -> None:
         settings = local_settings(
             self._timing,
             bootstrap_servers=self.bootstrap_servers,
             web_port=self.web_port,
-            store_path=self.store_path,
+            control_port=self.control_port,
+            directory=self._directory,
         )
-        # -P: a folder named pipeline in the current directory is not ours
-        command = [sys.executable, "-P", "-m", "pipeline", "worker", "--config", str(self._settings_path)]
         try:
             self._settings_path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-            return ChildProcess("worker", command, log=self.worker_log, environment=_without_settings(os.environ))
         except OSError as error:
-            raise ChildFailedError(f"the worker cannot be started: {error}") from error
+            raise ChildFailedError(f"the settings cannot be written: {error}") from error
+
+    def _start_child(self, name: str, log: Path, *options: str) -> ChildProcess:
+        # -P: a folder named pipeline in the current directory is not ours
+        command = [sys.executable, "-P", "-m", "pipeline", name, "--config", str(self._settings_path), *options]
+        try:
+            return ChildProcess(name, command, log=log, environment=_without_settings(os.environ))
+        except OSError as error:
+            raise ChildFailedError(f"the {name} cannot be started: {error}") from error
 
 
 def _without_settings(environment: Mapping[str, str]) -> dict[str, str]:

@@ -53,6 +53,9 @@ class WorkerCounts:
     """Values that it told, at any level."""
     host_incidents: int = 0
     """Records of incidents of hosts: beginnings, growths and ends."""
+    alerts: int = 0
+    """Records of alerts: what fired, changed and ended."""
+    open_alerts: int = 0
 
     @property
     def fields_in(self) -> int:
@@ -77,6 +80,7 @@ class WorkerCounts:
         return self.watched >= self.windows + self.corrections
 
 
+_SINK: Final = "sink-local"  # of windows; that of history and events has another name
 # Name of each count: the metric's name, with the label `kind` where it has one, and what the stage's name begins with.
 _SOURCES: Final = {
     "records": ("cinnamon_input_records_total", "aggregate"),
@@ -88,18 +92,20 @@ _SOURCES: Final = {
     "open_samples": ("cinnamon_open_samples", "aggregate"),
     "windows": ("cinnamon_emitted_windows_total", "aggregate"),
     "corrections": ("cinnamon_corrected_windows_total", "aggregate"),
-    "sunk": ("cinnamon_input_records_total", "sink"),
-    "written": ("cinnamon_written_points_total", "sink"),
-    "superseded": ("cinnamon_superseded_points_total", "sink"),
-    "rejected": ("cinnamon_rejected_points_total", "sink"),
+    "sunk": ("cinnamon_input_records_total", _SINK),
+    "written": ("cinnamon_written_points_total", _SINK),
+    "superseded": ("cinnamon_superseded_points_total", _SINK),
+    "rejected": ("cinnamon_rejected_points_total", _SINK),
     "dead_letters": ("cinnamon_dead_lettered_records_total", ""),
     "aggregate_lag": ("cinnamon_lag_records", "aggregate"),
-    "sink_lag": ("cinnamon_lag_records", "sink"),
+    "sink_lag": ("cinnamon_lag_records", _SINK),
     "series": ("cinnamon_series", "aggregate"),
     "watched": ("cinnamon_input_records_total", "detect"),
     "judged": ("cinnamon_judged_samples_total", "detect"),
     "anomalies": ("cinnamon_anomalies_total{anomaly}", "detect"),
     "host_incidents": ("cinnamon_anomalies_total{host}", "detect"),
+    "alerts": ("cinnamon_alerts_total", "trigger"),
+    "open_alerts": ("cinnamon_open_alerts", "trigger"),
 }
 
 

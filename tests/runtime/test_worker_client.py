@@ -35,6 +35,7 @@ def test_counts_are_summed_over_partitions_and_told_apart_by_stage() -> None:
     metrics.dead_lettered_records.labels("aggregate", "metrics.raw", "0", "PARSE_SYNTAX").inc(2)
     metrics.dead_lettered_records.labels("sink-local", "metrics.agg", "1", "STORE_REJECTED").inc(1)
     metrics.written_points.labels("sink-local").inc(30)
+    metrics.written_points.labels("sink-history-downsampled").inc(500)
     metrics.superseded_points.labels("sink-local").inc(2)
     metrics.rejected_points.labels("sink-local", "STORE_REJECTED").inc(1)
 
