@@ -178,7 +178,7 @@ class TriggerStage:
         for name in known.keys() - wanted.keys():
             self._send_and_save(number, partition, partition.bank.delete_policy(name, at_ms=now_ms))
         for name, policy in wanted.items():
-            if known.get(name) != policy:
+            if known.get(name) is not policy and known.get(name) != policy:
                 self._send_and_save(number, partition, partition.bank.put_policy(policy, at_ms=now_ms))
 
     def _take_over(self, number: int, snapshot: Snapshot | None) -> _Partition:
