@@ -26,6 +26,13 @@ class GivenSecret(Secret):
     )
     kept: bool = Field(default=False, strict=True, description="The secret that is there already.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_plain_text(cls, document: object) -> object:
+        if isinstance(document, str):
+            raise ValueError('must be an object, as {"value": "…"}')  # noqa: TRY004  pydantic makes a mistake of it
+        return document
+
     @model_validator(mode="after")
     def _kept_somewhere(self) -> Self:
         if (self.file is not None) + (self.value is not None) + self.kept != 1:

@@ -64,8 +64,18 @@ def document_router(family: Family, documents: Documents, box: SecretBox) -> API
     router = APIRouter(prefix=f"/v1/{family.path}", tags=[family.title])
     model = family.model
     name = model.__name__.removeprefix("Given")
-    shown: Any = create_model(f"Stored{name}", __base__=Envelope, document=(model, Field(description="As it is.")))
-    page: Any = create_model(f"{name}Page", __base__=Page, items=(list[shown], Field(description="By their ids.")))
+    shown: Any = create_model(
+        f"Stored{name}",
+        __base__=Envelope,
+        __doc__=f"A {family.kind} and what is known of it.",
+        document=(model, Field(description="As it is.")),
+    )
+    page: Any = create_model(
+        f"{name}Page",
+        __base__=Page,
+        __doc__=f"{family.title}, by their ids.",
+        items=(list[shown], Field(description="At most as many as were asked for.")),
+    )
     Editor: Any = Admin if family.role is Role.ADMIN else Operator  # noqa: N806  a type
     Given: Any = Annotated[model, Body(openapi_examples={"usual": {"value": family.example}})]  # noqa: N806
     edits = _Edits(family, documents, box)

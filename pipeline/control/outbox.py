@@ -1,5 +1,6 @@
 """Publishes what waits in the outbox to the topic ``policies``: in order, at least once."""
 
+from contextlib import suppress
 from typing import Any, Final
 
 from sqlalchemy import delete, func, select
@@ -8,11 +9,13 @@ from pipeline.control.database import Database
 from pipeline.control.leadership import Leadership
 from pipeline.control.tables import OUTBOX
 from pipeline.runtime.metrics import Metrics
-from pipeline.runtime.producer import DeliveryError, RecordProducer
+from pipeline.runtime.producer import DeliveryError, FlushTimeoutError, RecordProducer
 from topics import POLICIES
 
 MOST_AT_ONCE: Final = 500
-FLUSH_TIMEOUT_S: Final = 10.0
+FLUSH_TIMEOUT_S: Final = 2.0
+"""Then the loop has a look whether it shall end, and waits on."""
+CLOSE_TIMEOUT_S: Final = 0.5
 IDLE_S: Final = 0.5
 """Until the outbox is looked at again unasked: for what another instance put there."""
 
@@ -65,8 +68,9 @@ class Publisher:
         return 0.0
 
     def close(self) -> None:
-        """Let go of Kafka."""
-        self._producer.close(FLUSH_TIMEOUT_S)
+        """Let go of Kafka; what it has not acknowledged is in the outbox still."""
+        with suppress(DeliveryError, FlushTimeoutError):
+            self._producer.close(CLOSE_TIMEOUT_S)
 
     def _send(self) -> None:
         query = select(OUTBOX).order_by(OUTBOX.c.number).limit(MOST_AT_ONCE)

@@ -1,6 +1,7 @@
 """What an answer says when something is wrong: problem details (RFC 9457), with each field that is."""
 
 import logging
+import re
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -15,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
 MOST_MISTAKES: Final = 100
+_NAMED: Final = re.compile(r"([a-z_]+(?:\.[a-z_]+|\[[0-9]+\])*): (.*)", re.DOTALL)
 
 
 class Mistake(BaseModel):
@@ -81,7 +83,11 @@ def mistakes_of(found: Sequence[Any]) -> list[Mistake]:
         message = details["msg"].removeprefix("Value error, ").replace("Input should", "should")
         if details["type"] == "extra_forbidden":
             message = "unknown key"
-        mistakes.append(Mistake(field=".".join(_safe(str(part)) for part in details["loc"]), message=_safe(message)))
+        place = [str(part) for part in details["loc"]]
+        if details["type"] == "value_error" and (named := _NAMED.match(message)) is not None:
+            place += re.findall(r"\w+", named[1])  # what a model says of its parts together
+            message = named[2]
+        mistakes.append(Mistake(field=_safe(".".join(place)), message=_safe(message)))
     return mistakes
 
 

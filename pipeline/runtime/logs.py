@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO
 
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
-_QUIET: Final = ("faust", "mode", "aiokafka", "asyncio", "kafka")
+_QUIET: Final = ("alembic", "faust", "mode", "aiokafka", "asyncio", "kafka", "uvicorn")
 """Loggers whose information is about their insides."""
 
 

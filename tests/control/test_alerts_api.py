@@ -274,6 +274,6 @@ def test_a_backtest_is_bounded(sqlite_api: Api) -> None:
     series = {"measurement": "cpu", "field": "usage", "points": [[0, 1]] * 10_001}
     operator = sqlite_api.as_(Role.OPERATOR)
 
-    assert fields(operator.post("/v1/backtest", json={"policy": policy, "series": [series] * 2})) == ["body"]
+    assert fields(operator.post("/v1/backtest", json={"policy": policy, "series": [series] * 2})) == ["body.series"]
     wrong = {"policy": policy | {"on": "forecast"}, "series": [series]}
     assert operator.post("/v1/backtest", json=wrong).status_code == 422

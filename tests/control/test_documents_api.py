@@ -108,7 +108,8 @@ def test_the_example_of_each_family_is_taken(sqlite_api: Api, family: Family) ->
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"levels": {}}, "body"),
+        ({"levels": {}}, "body.levels"),
+        ({"levels": {"warn": {"fire": 70, "reset": 80}}}, "body.levels.warn.reset"),
         ({"levels": {"warn": {"fire": "70"}}}, "body.levels.warn.fire"),
         ({"levels": {"warn": {"fire": float("nan")}}}, "body.levels.warn.fire"),
         ({"tresholds": 1}, "body.tresholds"),

@@ -143,10 +143,14 @@ def test_what_was_not_published_before_a_crash_is_after_it(tmp_path: Path, start
     broker.start()
     try:
         with pipeline_topics(broker, partitions=1, names=NEEDED):
-            start(broker.bootstrap_servers)
+            again = start(broker.bootstrap_servers)
             wait_until(lambda: len(published(broker)) >= 5, timeout_s=20, what="the changes on the topic")
             titles = [value["title"] if isinstance(value, dict) else None for _, value in published(broker)]
             assert titles == ["first", None, "second", None, "third"]
+        broker.stop()
+        assert again.client.post("/v1/policies", json=policy("late")).status_code == 201
+        assert again.stop() == 0
+        assert "Traceback" not in again.process.log_tail()
     finally:
         broker.stop()
 

@@ -1,0 +1,83 @@
+"""The API against its own OpenAPI document: requests that fit it and requests that do not, by schemathesis."""
+
+import warnings
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from pipeline.control.principal import Role
+from tests.control.api import Api, policy
+from tests.control.test_alerts_api import FIRING, action, event, feed
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # what it imports of others
+    import schemathesis
+
+EXAMPLES = 4
+"""An operation and mode: enough to have found every fault that hundreds found."""
+SECRET = "hunter-2-and-longer"  # noqa: S105
+schemathesis.checks.load_all_checks()
+CHECKS = schemathesis.checks.CHECKS.get_by_names(
+    ["not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance"]
+)
+QUIET = settings(
+    max_examples=EXAMPLES,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture
+def filled(sqlite_api: Api) -> Api:
+    """An API with something in it."""
+    admin = sqlite_api.as_(Role.ADMIN)
+    admin.post("/v1/channels", json={"id": "hook", "webhook": {"url": {"value": f"https://example.org/{SECRET}"}}})
+    admin.post("/v1/policies", json=policy("cpu", "a", channels=["hook"]))
+    feed(sqlite_api, event("one", 1, FIRING), action("run", 0, outcome="awaiting_approval", reason="APPROVAL"))
+    return sqlite_api
+
+
+def test_the_document_is_complete(sqlite_api: Api) -> None:
+    document = sqlite_api.client().get("/openapi.json").json()
+    operations = [
+        (f"{method} {path}", operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+    assert len(operations) > 50
+    for name, operation in operations:
+        assert operation["summary"], name
+        if name.split()[1] not in {"/healthz", "/readyz", "/metrics"}:
+            assert {"401", "403", "422"} <= operation["responses"].keys(), name
+            assert operation["security"], name
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        if body is not None:
+            model = document["components"]["schemas"][body["schema"]["$ref"].rpartition("/")[2]]
+            assert body.get("examples") or model.get("examples"), name
+    assert all(model.get("description") for model in document["components"]["schemas"].values())
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("mode", ["positive", "negative"])
+def test_answers_are_as_the_document_has_them(filled: Api, mode: str) -> None:
+    schema = schemathesis.openapi.from_url(f"{filled.url}/openapi.json").include(path_regex="^/v1/")
+    key = filled.keys.create(name="schemathesis", role=Role.ADMIN, tenants=None)
+    headers = {"Authorization": f"Bearer {key}"}
+    requests = 0
+
+    def ask(case: Any) -> None:
+        nonlocal requests
+        requests += 1
+        answer = case.call_and_validate(headers=headers, checks=CHECKS)
+        assert SECRET not in answer.text
+
+    for found in schema.get_all_operations():
+        cases = found.ok().as_strategy(generation_mode=schemathesis.GenerationMode(mode))
+        QUIET(given(case=cases)(ask))()
+
+    assert requests > 150
