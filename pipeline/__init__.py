@@ -141,6 +141,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         wording.py           alerts as a message
         templates.py         templates filled, within bounds
         scripts.py           a script run, within bounds
+        script_jobs.py       or as a Job of Kubernetes
 
     pipeline/stores/  keep windows, history and events, and give them back
         base.py              what every store can do

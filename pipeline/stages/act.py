@@ -17,6 +17,7 @@ from typing import Final
 from pydantic import ValidationError
 
 import topics
+from pipeline.channels.script_jobs import JobTemplate, KubernetesApi, ScriptJobs
 from pipeline.channels.scripts import ScriptFolder
 from pipeline.core.actions import ActionRules, Decision, Message, Run, Skip
 from pipeline.core.pending_actions import STATE_VERSION, ActState, ActStateError
@@ -333,4 +334,16 @@ def _restored(snapshot: Snapshot | None, log_id: str) -> ActState:
 
 
 def _script_runner(act: ActSettings) -> ScriptRunner | None:
+    """Return what runs scripts; None where no script may be run."""
+    if act.scripts_in == "kubernetes" and act.job_image is not None:
+        template = JobTemplate(
+            namespace=act.job_namespace,
+            image=act.job_image,
+            folder=act.job_folder,
+            service_account=act.job_service_account,
+            cpu=act.job_cpu,
+            memory=act.job_memory,
+            keep_s=act.job_keep_s,
+        )
+        return ScriptJobs(template, KubernetesApi())
     return None if act.scripts_dir is None else ScriptFolder(act.scripts_dir, act.scripts_user)
