@@ -18,6 +18,7 @@ from pipeline.core.trigger_state import (
     EVALUATIONS,
     EVENTS,
     LATE,
+    NEVER,
     NONE,
     OK,
     PENDING,
@@ -198,20 +199,26 @@ class TriggerBank:
         return bool(self._table.first[number] != NONE)
 
     def forget(self, before_ms: int) -> list[int]:
-        """Forget the series that have sent nothing since, all of whose alerts are OK; give their numbers.
+        """Forget the series that have sent nothing since, none of whose alerts is open; give their numbers.
 
-        A number that was given is free for another series: the caller must not use it any more.
+        A series whose silence is yet to be told is kept. A number that was given is free for another series: the
+        caller must not use it any more.
         """
         gone = []
-        states = self._table.alerts.state
         for number in self._series.unseen_since(before_ms):
             alerts = list(self._table.on(number))
-            if all(states[alert] in {OK, PENDING} for alert in alerts):
+            if not any(self._is_needed(alert) for alert in alerts):
                 for alert in alerts:
                     self._table.drop(alert)
                 self._series.drop(number)
                 gone.append(number)
         return gone
+
+    def _is_needed(self, alert: int) -> bool:
+        """Tell whether an alert is open, or its series' silence is yet to be told."""
+        alerts = self._table.alerts
+        is_watched = self._rules.rules.silence_ms[alerts.policy[alert]] > 0 and alerts.last_ms[alert] != NEVER
+        return bool(alerts.state[alert] not in {OK, PENDING} or is_watched)
 
     def evaluate(
         self, series: Array, time_ms: Array, values: Array, offsets: Array, start_ms: Array | None = None

@@ -277,6 +277,14 @@ def test_a_series_that_is_gone_is_forgotten_unless_an_alert_of_it_is_open() -> N
     assert bank.series(CPU._replace(field="third")) == number
 
 
+def test_a_series_whose_silence_is_yet_to_be_told_is_not_forgotten() -> None:
+    bank = bank_of({"on": "silence", "silence_after": "1h", "levels": {}})
+    run(bank, [1])
+
+    assert bank.forget(START_MS + MINUTE_MS) == []
+    assert told(bank.expire(START_MS + 60 * MINUTE_MS)) == [(60, "critical", "WENT_SILENT")]
+
+
 def test_events_are_numbered_without_gaps_and_their_ids_are_those_of_any_other_run() -> None:
     events = run(bank_of({"pending": "1m", "repeat": "1m"}), [61, 61, 85, 85, 85, 85, 0])
 
