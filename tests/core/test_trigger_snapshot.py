@@ -59,6 +59,7 @@ def test_a_silence_that_was_told_is_not_told_again() -> None:
 
 def test_a_series_that_was_forgotten_is_not_remembered() -> None:
     bank = firing()
+    bank.delete_policy("s", at_ms=0)
     assert sampled(bank, 1000, 0) == ["p RECOVERED"]
     bank.forget(2000)
     bank = restarted(bank)
