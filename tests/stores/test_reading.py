@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 
-from pipeline.core.history_curve import Run
-from pipeline.stores.base import RecordStore, Store
+from pipeline.core.downsample import Kind, Rules
+from pipeline.core.downsampler import PartitionDownsampler
+from pipeline.core.history_curve import Run, decoded
+from pipeline.core.record_parser import batch_of
+from pipeline.stores.base import RecordStore, Store, WriteResult
 from pipeline.stores.embedded import EmbeddedStore
 from pipeline.stores.embedded_history import EmbeddedChunks
 from pipeline.stores.embedded_history_reading import EmbeddedHistoryReader
@@ -167,6 +171,28 @@ def test_names_of_tags_that_are_ours_come_back_as_they_were(stores: Stores) -> N
     stores.history.write([chunk([(0, 1.0, "l")], tags=tags)])
     (series,) = read(stores, tags={"metric": "x"})
     assert series.tags == tags
+
+
+def test_what_is_read_back_is_off_by_no_more_than_the_encoder_said(stores: Stores) -> None:
+    rng = np.random.default_rng(5)
+    values = np.round(50 + 20 * np.sin(np.arange(1500) / 90) + rng.normal(0, 2, 1500), 2)
+    values[700:900] = 12.0
+    times = START_MS + 10_000 * np.arange(1500) + np.where(np.arange(1500) >= 1000, 600_000, 0)  # and a gap
+    lines = [
+        f"cpu,host=a usage={value} {time}000000".encode()
+        for value, time in zip(values.tolist(), times.tolist(), strict=True)
+    ]
+    down = PartitionDownsampler(0, Rules(), lambda _measurement, _field: Kind.AUTO)
+    records = down.add(batch_of(lines, 0), 0, len(lines), now_ms=int(times[-1])).values + down.finish().values
+    assert stores.history.write(records) == WriteResult(written=len(records))
+    (series,) = read(stores)
+    back = decoded(series.history, times)
+    worst = max(orjson.loads(record)["max_error"] for record in records)
+    assert np.abs(back - values).max() == pytest.approx(worst, rel=1e-12)
+    assert sum(len(run.times_ms) for run in series.history) < 200
+    assert np.isnan(decoded(series.history, times[999:1000] + 300_000)).all()
+    (average,) = stores.reader.averages("cpu", "usage", start_ms=START_MS, end_ms=END_MS)
+    assert (average.value, average.is_exact) == (pytest.approx(values.mean(), rel=1e-12), True)
 
 
 def test_without_anything_there_is_nothing(stores: Stores) -> None:
