@@ -36,6 +36,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         alerts.py            what fired, changed and ended; what is open
         dead_letters.py      list, show and replay dead letters
         policy.py            applies, lists and deletes policies
+        channel.py           tries channels out, seals secrets
         policy_files.py      policies in files, or every mistake in them
         doctor.py            what cannot be reached, lags, or sends carelessly
         audit.py             whether every sample of a period is accounted for

@@ -1,18 +1,20 @@
 """Alerts as a message: by the channel's own templates, or the usual words where it has none or they do not work."""
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
+from uuid import uuid4
 
 from pipeline.channels.base import Message
 from pipeline.channels.templates import RenderError, TemplateRefused, check_template, render
-from schemas.alert import AlertEvent
+from schemas.alert import AlertEvent, AlertReason, AlertState
 from schemas.channel import Channel
 from schemas.trigger_policy import LEVELS, LevelName
 
-__all__ = ["VARIABLES", "Announcement", "check_templates", "compose"]
+__all__ = ["VARIABLES", "Announcement", "check_templates", "compose", "trial_announcement"]
 
 LONGEST_SUBJECT: Final = 200
 SUBJECT: Final = (
@@ -80,6 +82,35 @@ def compose(announcement: Announcement, channel: Channel) -> tuple[Message, str]
         recipients=announcement.recipients,
     )
     return message, "; ".join(notes)
+
+
+def trial_announcement() -> Announcement:
+    """Return what a channel is tried out with: it says so."""
+    now_ms = time.time_ns() // 1_000_000
+    event = AlertEvent(
+        id="test",
+        alert_id="test",
+        sequence=1,
+        policy="test",
+        policy_hash="test",
+        measurement="test",
+        field="test",
+        tags={"host": "test"},
+        resource="test",
+        state=AlertState.FIRING,
+        previous_state=AlertState.OK,
+        level="info",
+        previous_level=None,
+        reason=AlertReason.FIRST_BREACH,
+        notify=True,
+        time_ms=now_ms,
+        value=None,
+        threshold=None,
+        repeat=0,
+        evidence=None,
+        text="This is a test of the channel: nothing is wrong.",
+    )
+    return Announcement(uuid4().hex, (event,))
 
 
 def check_templates(channel: Channel) -> list[str]:

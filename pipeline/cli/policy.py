@@ -58,7 +58,7 @@ def list_policies(
     """List the policies in force, with what workers cannot use of them."""
     kafka = settings_or_exit(config, bootstrap).kafka
     with _failing_with_1():
-        stored = _stored(kafka, timeout_s)
+        stored = stored_policies(kafka, timeout_s)
     rows = [_row(key, value) for key, value in sorted(stored.items())]
     with reader_may_leave():
         if as_json:
@@ -82,7 +82,7 @@ def delete(
     wanted = [*(ids or []), *(policy.key for policy in (_read(files) if files else []))]
     kafka = settings_or_exit(config, bootstrap).kafka
     with _failing_with_1():
-        keys = _keys(wanted, list(_stored(kafka, timeout_s)))
+        keys = _keys(wanted, list(stored_policies(kafka, timeout_s)))
         _write(kafka, dict.fromkeys(keys), timeout_s)
     for key in keys:
         typer.echo(f"deleted {key}")
@@ -105,7 +105,7 @@ def _read(files: list[Path] | None) -> "list[FoundPolicy]":
         raise typer.Exit(1) from error
 
 
-def _stored(kafka: "KafkaSettings", timeout_s: float) -> dict[str, bytes]:
+def stored_policies(kafka: "KafkaSettings", timeout_s: float) -> dict[str, bytes]:
     """Return the newest value of each key that has one."""
     from pipeline.runtime.topic_reader import TopicReader
     from topics import POLICIES

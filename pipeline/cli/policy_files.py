@@ -9,9 +9,11 @@ from typing import Any, Final
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from pipeline.channels.wording import check_templates
 from pipeline.core.policies import DEFAULT_KIND, KINDS, policy_key
 from pipeline.runtime.policy_log import LARGEST_POLICY_BYTES
 from pipeline.runtime.strict_yaml import StrictLoader
+from schemas.channel import Channel
 
 LARGEST_FILE_BYTES: Final = 16 * 1024 * 1024
 MOST_DOCUMENTS: Final = 100_000
@@ -126,6 +128,8 @@ def _policy(document: Any, where: str, mistakes: list[str]) -> FoundPolicy | Non
     except ValueError as error:
         mistakes.append(f"{where}: {error}")
         return None
+    if isinstance(policy, Channel):
+        mistakes += [f"{where}: {mistake}" for mistake in check_templates(policy)]
     value = _value_of(policy)
     if len(value) > LARGEST_POLICY_BYTES:
         mistakes.append(f"{where}: comes to {len(value)} bytes, at most {LARGEST_POLICY_BYTES} are allowed")

@@ -277,14 +277,20 @@ def test_what_a_killed_worker_had_decided_is_sent_by_the_next_one_with_the_same_
         setting = Setting(broker, tmp_path, first_retry_s=60, longest_retry_s=60)
         setting.webhook("hung", hung.address)
         setting.webhook("hook", hook.address)
+        setting.webhook("before", hung.address)
+        setting.scenario("before", {"notify": "before"}, {"after": "1h", "notify": "before"})
+        setting.alert()
+        setting.over()
         setting.scenario("killed", {"notify": ["hung", "hook"]})
-        hung.hangs = threading.Event()
         hook.status = 503
         workers = [setting.worker("first"), setting.worker("second")]
         try:
             first, second = who_acts_and_who_stands_by(*workers)
+            hung.hangs = threading.Event()
             setting.alert()
-            requested(hung, 1)
+            wait_until(
+                lambda: any(each.path == "/hung" for each in hung.requests), timeout_s=TIMEOUT_S, what="a request"
+            )
             setting.until(lambda found: outcomes(found) == ["failed"], "the first attempt")
             first.kill()
             hung.hangs.set()
@@ -294,10 +300,17 @@ def test_what_a_killed_worker_had_decided_is_sent_by_the_next_one_with_the_same_
             found = setting.until(lambda found: len(found) == 5, "the end")
             second.wait_for(lambda scrape: scrape.total("waiting_actions") == 0, "nothing waits")
             second.stop()
+            setting.policy = "before"
+            before = setting.actions()
         finally:
             for worker in workers:
                 worker.discard()
     server.stop()
+    # an alert that was over before anybody acted: both is told, and nothing that was not due in between
+    assert [(action.outcome.value, action.alerts[0].level) for action in before] == [
+        ("sent", "critical"),
+        ("sent", None),
+    ]
     assert [(action.outcome.value, action.reason.value) for action in found] == [
         ("failed", "UNAVAILABLE"),
         ("sent", "DUE"),
@@ -306,6 +319,8 @@ def test_what_a_killed_worker_had_decided_is_sent_by_the_next_one_with_the_same_
         ("sent", "RECOVERED"),
     ]
     for name, receiver in (("hung", hung), ("hook", hook)):
-        first_key, again, end = keys(receiver)
+        first_key, again, end = (
+            key for request, key in zip(receiver.requests, keys(receiver), strict=True) if request.path == f"/{name}"
+        )
         assert first_key == again != end
         assert {action.key for action in found if action.channel == name} == {first_key, end}
