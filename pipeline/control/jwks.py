@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import jwt
 
+from pipeline.runtime.settings_control import trusted_url
+
 logger = logging.getLogger(__name__)
 
 LARGEST_BYTES: Final = 256 * 1024
@@ -30,13 +32,16 @@ class Jwks:
 
     Parameters
     ----------
+    issuer
+        Whose keys; they are where its ``/.well-known/openid-configuration`` says.
     url
-        Where they are, as a JSON Web Key Set.
+        Where they are instead, as a JSON Web Key Set.
     monotonic_s
         The clock that ages them.
     """
 
-    def __init__(self, url: str, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, issuer: str, url: str | None = None, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+        self._issuer = issuer
         self._url = url
         self._monotonic_s = monotonic_s
         self._lock = threading.Lock()
@@ -71,19 +76,32 @@ class Jwks:
             return self._keys.get(key_id)
 
     def _fetched(self) -> dict[str, jwt.PyJWK]:
-        request = urllib.request.Request(self._url, headers={"Accept": "application/json"})  # noqa: S310  checked in the settings
+        found = self._document(self._url or self._discovered()).get("keys")
+        if not isinstance(found, list) or len(found) > MOST_KEYS:
+            raise ValueError(f"the answer must have a list of at most {MOST_KEYS} keys")
+        return dict(pair for entry in found if (pair := _public_key(entry)) is not None)
+
+    def _discovered(self) -> str:
+        """Return where the issuer says that its keys are."""
+        document = self._document(f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")
+        url = document.get("jwks_uri")
+        if document.get("issuer") != self._issuer or not isinstance(url, str):
+            raise ValueError("openid-configuration is another issuer's, or has no jwks_uri")
+        return trusted_url(url)
+
+    def _document(self, url: str) -> dict[str, Any]:
+        request = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310  a trusted_url
         with self._opener.open(request, timeout=TIMEOUT_S) as answer:
             content = answer.read(LARGEST_BYTES + 1)
         if len(content) > LARGEST_BYTES:
             raise ValueError(f"the answer is larger than {LARGEST_BYTES} bytes")
         try:
-            document: Any = json.loads(content)
-            found = document["keys"]
-        except (RecursionError, TypeError, KeyError, ValueError) as error:
-            raise ValueError("the answer is no JSON Web Key Set") from error
-        if not isinstance(found, list) or len(found) > MOST_KEYS:
-            raise ValueError(f"the answer must have a list of at most {MOST_KEYS} keys")
-        return dict(pair for entry in found if (pair := _public_key(entry)) is not None)
+            document = json.loads(content)
+        except (RecursionError, ValueError) as error:
+            raise ValueError("the answer is no JSON") from error
+        if not isinstance(document, dict):
+            raise ValueError("the answer is no JSON object")  # noqa: TRY004  of what somebody else sent
+        return document
 
 
 def _public_key(entry: Any) -> tuple[str, jwt.PyJWK] | None:

@@ -96,8 +96,8 @@ class ControlService:
         self._publishing = self._loop("publishing policies", publisher.step, publisher.close)
         self._following = self._loop("following alerts", followers.step, followers.close)
         wake = self._publishing.wake
-        jwks_url = control.jwks_url
-        tokens = None if jwks_url is None else OidcTokens(control, Jwks(jwks_url))
+        issuer = control.oidc_issuer
+        tokens = None if issuer is None else OidcTokens(control, Jwks(issuer, control.oidc_jwks_url))
         app = make_app(
             Parts(
                 documents=Documents(self._database, now_ms, wake),

@@ -14,7 +14,14 @@ Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-def _trusted_url(url: str) -> str:
+def trusted_url(url: str) -> str:
+    """Return an address that keys may be fetched from.
+
+    Raises
+    ------
+    ValueError
+        If it is not https without user and password; http is for this machine alone.
+    """
     parts = urlsplit(url)
     is_local = parts.scheme == "http" and parts.hostname in _LOOPBACK
     if not parts.hostname or parts.username is not None or not (parts.scheme == "https" or is_local):
@@ -22,7 +29,7 @@ def _trusted_url(url: str) -> str:
     return url
 
 
-TrustedUrl = Annotated[str, Field(max_length=2000), AfterValidator(_trusted_url)]
+TrustedUrl = Annotated[str, Field(max_length=2000), AfterValidator(trusted_url)]
 
 
 class ControlSettings(Section):
@@ -57,7 +64,7 @@ class ControlSettings(Section):
         None, min_length=1, max_length=500, title="OIDC audience", description="For whom tokens must be (aud)."
     )
     oidc_jwks_url: TrustedUrl | None = Field(
-        None, title="OIDC keys", description="Address of the issuer's keys; none: ISSUER/.well-known/jwks.json."
+        None, title="OIDC keys", description="Address of the issuer's keys; none: as its openid-configuration says."
     )
     oidc_algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)] = Field(
         ("RS256", "ES256"), title="OIDC algorithms", description="Signatures that are taken; none with shared secrets."
@@ -92,13 +99,6 @@ class ControlSettings(Section):
     def is_postgresql(self) -> bool:
         """Whether it is PostgreSQL, and not SQLite."""
         return self.database_secret is not None or self.database_secret_file is not None
-
-    @property
-    def jwks_url(self) -> str | None:
-        """Where the issuer's keys are; none without an issuer."""
-        if self.oidc_jwks_url is not None or self.oidc_issuer is None:
-            return self.oidc_jwks_url
-        return f"{self.oidc_issuer.rstrip('/')}/.well-known/jwks.json"
 
     def read_database_url(self) -> str | None:
         """Return PostgreSQL's address, which holds a secret; none for SQLite.

@@ -22,13 +22,14 @@ class Issuer:
         self.fetches = 0
         self.body: bytes | None = None
         self.redirect: str | None = None
+        self.configuration: dict[str, Any] = {}
         self.keys = [self._jwk(self.private, "first"), self._jwk(self.curve, "curve")]
         issuer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 issuer.fetches += 1
-                body = issuer.body if issuer.body is not None else json.dumps({"keys": issuer.keys}).encode()
+                body = issuer.answer(self.path)
                 self.send_response(200 if issuer.redirect is None else 302)
                 if issuer.redirect is not None:
                     self.send_header("Location", issuer.redirect)
@@ -47,6 +48,17 @@ class Issuer:
     def url(self) -> str:
         """Who it says it is."""
         return f"http://127.0.0.1:{self._server.server_port}"
+
+    def answer(self, path: str) -> bytes:
+        """Return what is at a path."""
+        if path == "/.well-known/openid-configuration":
+            return json.dumps({"issuer": self.url, "jwks_uri": self.jwks_url} | self.configuration).encode()
+        return self.body if self.body is not None else json.dumps({"keys": self.keys}).encode()
+
+    @property
+    def jwks_url(self) -> str:
+        """Where its keys are."""
+        return f"{self.url}/keys"
 
     def claims(self, **more: Any) -> dict[str, Any]:
         """Return claims that are right, with changes; None leaves one out."""

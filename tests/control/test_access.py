@@ -35,7 +35,7 @@ def issuer() -> Iterator[Issuer]:
 @pytest.fixture
 def tokens(issuer: Issuer) -> OidcTokens:
     settings = ControlSettings(oidc_issuer=issuer.url, oidc_audience=AUDIENCE)
-    return OidcTokens(settings, Jwks(settings.jwks_url or ""))
+    return OidcTokens(settings, Jwks(issuer.url))
 
 
 def test_nobody_is_let_in_without_a_key(sqlite_api: Api) -> None:
@@ -199,7 +199,7 @@ def test_the_api_takes_tokens_within_their_tenant(issuer: Issuer, tmp_path: Path
 def test_keys_are_fetched_once_and_again_for_a_new_one_but_not_for_each_stranger() -> None:
     issuer, now_s = Issuer(), [1000.0]
     try:
-        jwks = Jwks(f"{issuer.url}/keys", lambda: now_s[0])
+        jwks = Jwks(issuer.url, issuer.jwks_url, lambda: now_s[0])
         assert [jwks.key("first") is None for _ in range(3)] == [False] * 3
         assert issuer.fetches == 1
 
@@ -220,17 +220,37 @@ def test_an_issuer_that_answers_nonsense_lets_nobody_in(body: bytes) -> None:
     issuer.body = body
     try:
         with pytest.raises(JwksError):
-            Jwks(f"{issuer.url}/keys").key("first")
+            Jwks(issuer.url, issuer.jwks_url).key("first")
+    finally:
+        issuer.close()
+
+
+@pytest.mark.parametrize(
+    "configuration",
+    [
+        {"issuer": "https://evil.example.org"},
+        {"jwks_uri": "file:///etc/passwd"},
+        {"jwks_uri": None},
+        {"jwks_uri": "http://a.example.org/"},
+    ],
+)
+def test_a_configuration_that_leads_elsewhere_lets_nobody_in(configuration: dict[str, Any]) -> None:
+    issuer = Issuer()
+    issuer.configuration = configuration
+    try:
+        with pytest.raises(JwksError):
+            Jwks(issuer.url).key("first")
+        assert issuer.fetches == 1
     finally:
         issuer.close()
 
 
 def test_a_redirect_of_the_issuer_is_not_followed() -> None:
     issuer, elsewhere = Issuer(), Issuer()
-    issuer.redirect = f"{elsewhere.url}/keys"
+    issuer.redirect = elsewhere.jwks_url
     try:
         with pytest.raises(JwksError):
-            Jwks(f"{issuer.url}/keys").key("first")
+            Jwks(issuer.url, issuer.jwks_url).key("first")
         assert elsewhere.fetches == 0
     finally:
         issuer.close()
@@ -241,7 +261,7 @@ def test_a_shared_secret_among_the_issuers_keys_is_passed_over() -> None:
     issuer = Issuer()
     issuer.keys = [{"kty": "oct", "k": "c2VjcmV0", "kid": "shared", "alg": "HS256"}, *issuer.keys]
     try:
-        jwks = Jwks(f"{issuer.url}/keys")
+        jwks = Jwks(issuer.url, issuer.jwks_url)
         assert jwks.key("shared") is None
         assert jwks.key("first") is not None
     finally:
