@@ -3,15 +3,17 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pipeline.core.anomaly import BANK
 from schemas.catalogue import Catalogue
-from schemas.detection_rule import DetectionRule, Levels, Parameter, Target
+from schemas.detection_rule import DetectionRule, Levels, Parameter
 
 NOT_JUDGED: Final = "none"
 """The detector of series that a rule takes out."""
 AVERAGE, RATE = "avg", "rate"
+_MOST_MEASUREMENTS: Final = 10_000
+"""That are remembered with their rules."""
 _MOST: Final = 1000
 """Of any parameter: what a rule asks for is made for each of its series."""
 _MOST_HEIGHT: Final = 12
@@ -110,16 +112,25 @@ class DetectionRules:
     def __init__(self, catalogue: Catalogue, zones: Zones, rules: Iterable[DetectionRule] = ()) -> None:
         self._catalogue = catalogue
         self._zones = zones
-        self._rules: Sequence[DetectionRule] = sorted(
-            (rule for rule in rules if rule.enabled), key=lambda rule: rule.id
-        )
+        self._rules = [_Matcher.of(rule) for rule in sorted(rules, key=lambda rule: rule.id) if rule.enabled]
         self._watched = {metric.measurement for metric in catalogue.metrics if metric.watched}
+        self._by_measurement: dict[str, Sequence[_Matcher]] = {}
 
     def may_watch(self, measurement: str, tags: Mapping[str, str]) -> bool:
         """Tell whether any field of a measurement and tag set might be judged."""
         return measurement in self._watched or any(
-            rule.detector != NOT_JUDGED and _is_for(rule, measurement, tags) for rule in self._rules
+            each.rule.detector != NOT_JUDGED and each.matches(tags) for each in self._rules_for(measurement)
         )
+
+    def _rules_for(self, measurement: str) -> "Sequence[_Matcher]":
+        """Give the rules whose measurement this is, in their order."""
+        found = self._by_measurement.get(measurement)
+        if found is None:
+            if len(self._by_measurement) >= _MOST_MEASUREMENTS:
+                self._by_measurement.clear()
+            found = [each for each in self._rules if fnmatchcase(measurement, each.rule.where.measurement)]
+            self._by_measurement[measurement] = found
+        return found
 
     def watch_of(self, measurement: str, name: str, tags: Mapping[str, str]) -> Watch | None:
         """Give how a series is judged; None for one that is not.
@@ -132,12 +143,16 @@ class DetectionRules:
             Its canonical tags.
         """
         rule = next(
-            (each for each in self._rules if fnmatchcase(name, each.where.field) and _is_for(each, measurement, tags)),
+            (
+                each.rule
+                for each in self._rules_for(measurement)
+                if fnmatchcase(name, each.rule.where.field) and each.matches(tags)
+            ),
             None,
         )
-        function = RATE if self._catalogue.kind_of(measurement, name) == "counter" else AVERAGE
+        metric = self._catalogue.find(measurement, name)
+        function = RATE if metric is not None and metric.kind == "counter" else AVERAGE
         if rule is None:
-            metric = self._catalogue.find(measurement, name)
             return Watch(function, self._zones.of(tags)) if metric is not None and metric.watched else None
         if rule.detector == NOT_JUDGED:
             return None
@@ -150,18 +165,25 @@ class DetectionRules:
         )
 
 
-def _is_for(rule: DetectionRule, measurement: str, tags: Mapping[str, str]) -> bool:
-    """Tell whether a rule is for fields of a measurement and tag set."""
-    return (
-        fnmatchcase(measurement, rule.where.measurement)
-        and _all_match(rule.where.tags, tags)
-        and (not rule.targets or any(_is_of(target, tags) for target in rule.targets))
-    )
+class _Matcher(NamedTuple):
+    """A rule, and what the tags of a series must be for it."""
 
+    rule: DetectionRule
+    tags: Mapping[str, str]
+    targets: Sequence[Mapping[str, str]]
+    """Globs of each target's tags, those alone that not every series matches; none: everybody's."""
 
-def _is_of(target: Target, tags: Mapping[str, str]) -> bool:
-    """Tell whether all that a target says holds; what it leaves open holds for any series."""
-    return _all_match({name: glob for name, glob in target.model_dump().items() if glob != "*"}, tags)
+    @classmethod
+    def of(cls, rule: DetectionRule) -> "_Matcher":
+        targets = [target.model_dump() for target in rule.targets]
+        globs = [{name: glob for name, glob in target.items() if glob != "*"} for target in targets]
+        return cls(rule, rule.where.tags, globs)
+
+    def matches(self, tags: Mapping[str, str]) -> bool:
+        """Tell whether a series with these tags is one that the rule is for."""
+        return _all_match(self.tags, tags) and (
+            not self.targets or any(_all_match(target, tags) for target in self.targets)
+        )
 
 
 def _all_match(globs: Mapping[str, str], tags: Mapping[str, str]) -> bool:
