@@ -1,7 +1,7 @@
 """One chunk encoded: what it is like, its budget, its encoder, and what the next chunk needs to know."""
 
 from pipeline.core.compiled import compiled
-from pipeline.core.downsample_budget import Budget, budget_of, settle
+from pipeline.core.downsample_budget import Budget, base_points, budget_of, settle
 from pipeline.core.downsample_levels import keep_levels, keep_runs
 from pipeline.core.downsample_lines import keep_increases, keep_lines
 from pipeline.core.downsample_points import measure_errors
@@ -43,7 +43,7 @@ from pipeline.core.downsample_state import (
 )
 from pipeline.core.series import Array
 
-_GOOD, _SEVERAL = 0.07, 8
+_GOOD, _SEVERAL = 0.05, 8
 """Residual of several lines, in usual deviations, at which nothing else is tried: levels would hardly be better."""
 _CLEARLY = 0.8
 """Part of the lines' cost below which levels are taken: lines keep the tails' shares better (measured)."""
@@ -76,9 +76,9 @@ def encode(
     sort_signal(count, s)
     learn_profile(values, count, number, s)
     share = rules.ratio + number[GRANT]
-    base = count * share
     changes = changes_of(values, count)
-    series_class = choose_class(kind, changes, base, rules.ratio, number)
+    series_class = choose_class(kind, changes, count * share, rules.ratio, number)
+    base = base_points(count, share, series_class)
     budget = budget_of(base, series_class, number)
     if series_class == CLASS_COUNTER:
         _increases(values, count, number, s)

@@ -20,7 +20,7 @@ from pipeline.core.downsample_state import (
 from pipeline.core.series import Array
 
 _PINNED_PART = 0.35
-_PINNED_PART_OF_COUNTER = 0.4
+_PINNED_PART_OF_COUNTER = 0.5
 
 
 @compiled

@@ -196,7 +196,7 @@ def clear(series: Series, rows: slice | int) -> None:
     series.whole[rows, WATERMARK_MS] = NEVER
     series.whole[rows, LAST_END_MS] = NEVER
     series.whole[rows, LAST_MS] = NEVER
-    series.number[rows, BUDGET_LAMBDA] = 0.1
+    series.number[rows, BUDGET_LAMBDA] = 0.01
 
 
 def new_scratch(room: int) -> Scratch:
