@@ -20,6 +20,8 @@ def check(config: ConfigOption = None) -> None:
         settings.kafka.librdkafka,
         settings.kafka.ssl_context,
         *(store.read_token for store in settings.stores),
+        settings.control.read_database_url,
+        settings.control.read_keys,
     ):
         try:
             read()

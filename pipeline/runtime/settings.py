@@ -247,7 +247,7 @@ def _line(details: ErrorDetails, path: Path | None, from_environment: dict[str, 
     is_shown = (
         isinstance(value, (str, int, float))
         and not any(is_secret(name) for name in names)
-        and not ("url" in names and "@" in str(value))
+        and not ("@" in str(value) and ("url" in names or "://" in str(value)))
         and not (len(names) == 1 and names[0] in Settings.model_fields)
     )
     return f"{where}: {message}; got {repr(value)[:80]}" if is_shown else f"{where}: {message}"

@@ -100,6 +100,17 @@ class ControlSettings(Section):
         """Whether it is PostgreSQL, and not SQLite."""
         return self.database_secret is not None or self.database_secret_file is not None
 
+    def read_keys(self) -> None:
+        """Read the key file, if one is set: to know that it can be.
+
+        Raises
+        ------
+        SettingsError
+            If it cannot.
+        """
+        if self.secrets_key_file is not None:
+            read_secret_file(self.secrets_key_file, where="control.secrets_key_file")
+
     def read_database_url(self) -> str | None:
         """Return PostgreSQL's address, which holds a secret; none for SQLite.
 
