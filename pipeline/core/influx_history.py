@@ -74,9 +74,10 @@ def encode_chunk(chunk: DownsampledChunk) -> ChunkLines:
     series = series_of(chunk)
     tags = {**renamed_tags(chunk.tags, RESERVED), FIELD_TAG: chunk.field, SERIES_TAG: series}
     head = escaped_measurement(chunk.measurement) + "".join(escaped_tag(key, tags[key]) for key in sorted(tags))
+    texts = orjson.dumps([value for _, value, _ in chunk.points]).decode()[1:-1].split(",")  # a third of repr's time
     lines = [
-        f"{head} value={number_text(value)}{',step=t' if interp == 's' else ''} {time_ms}"
-        for time_ms, value, interp in chunk.points
+        f"{head} value={text.removesuffix('.0')}{',step=t' if interp == 's' else ''} {time_ms}"
+        for text, (time_ms, _, interp) in zip(texts, chunk.points, strict=True)
     ]
     lines.append(f"{head} {_known(chunk)} {chunk.start_ms}")
     text = "\n".join(lines).encode()
