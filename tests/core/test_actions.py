@@ -109,6 +109,15 @@ def test_a_recovery_stops_the_steps_and_is_told_to_those_who_were_told() -> None
     assert len(actions.alerts) == 0
 
 
+def test_the_end_of_an_alert_that_nobody_was_told_of_is_not_told_whatever_was_before() -> None:
+    actions = taken(event(0, "warn", 1))
+    due(actions, 0)
+    for each in (event(1, None, 2), event(2, "info", 3), event(3, None, 4)):
+        actions.take(each, rules(), each.time_ms)
+
+    assert due(actions, 3) == [("mail", "RECOVERED")]
+
+
 def test_a_new_level_begins_its_steps() -> None:
     actions = taken(event(0, "warn", 1))
     assert due(actions, 0) == [("mail", "DUE")]
