@@ -16,7 +16,11 @@ from urllib3.exceptions import HTTPError
 from pipeline.stores.base import StoreUnavailable
 from pipeline.stores.influxdb_errors import Refusal, refusal_or_unavailable
 
-_FAST_GZIP_LEVEL = 1  # the client's own level 9 costs 94 µs a line of 1 kB
+FAST_GZIP_LEVEL = 1
+"""For windows: the client's own level 9 costs 94 µs a line of 1 kB."""
+SMALL_GZIP_LEVEL = 6
+"""For lines that repeat each other, as those of a chunk do: a fifth smaller than by the fast one, 2.4 in place of 1.7 µs a line."""
+
 _NO_TAGS = frozenset({"result", "table", "_time", "_start", "_stop", "_value", "_measurement", "_field"})
 
 
@@ -32,7 +36,9 @@ class InfluxConnection:
     token
         What to authenticate with; it appears in no message and no representation.
     compress
-        Whether bodies are compressed (gzip, fast level).
+        Whether bodies are compressed (gzip).
+    gzip_level
+        How much.
     timeout_s
         Seconds a request may take.
     connections
@@ -52,6 +58,7 @@ class InfluxConnection:
         bucket: str,
         token: str,
         compress: bool = False,
+        gzip_level: int = FAST_GZIP_LEVEL,
         timeout_s: float = 10.0,
         connections: int = 3,
     ) -> None:
@@ -64,6 +71,7 @@ class InfluxConnection:
         self.bucket = bucket
         self._token = token
         self._compress = compress
+        self._gzip_level = gzip_level
         self.client = InfluxDBClient(
             url=url,
             token=token,
@@ -89,7 +97,7 @@ class InfluxConnection:
         """
         encoding: dict[str, str] = {}
         if self._compress:
-            body = gzip.compress(body, compresslevel=_FAST_GZIP_LEVEL, mtime=0)
+            body = gzip.compress(body, compresslevel=self._gzip_level, mtime=0)
             encoding["content_encoding"] = "gzip"
         try:
             self._writing.post_write(  # type: ignore[no-untyped-call]

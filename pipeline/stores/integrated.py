@@ -40,11 +40,11 @@ def open_integrated(options: StoreOptions, topic: str) -> RecordStore:
             return EmbeddedChunks(path, retention_ms=retention_ms)
         return EmbeddedEvents(path, topic, retention_ms=retention_ms)
     # half a second that an embedded store never needs
-    from pipeline.stores.influxdb_connection import InfluxConnection  # noqa: PLC0415
+    from pipeline.stores.influxdb_connection import SMALL_GZIP_LEVEL, InfluxConnection  # noqa: PLC0415
     from pipeline.stores.influxdb_history import InfluxHistory  # noqa: PLC0415
 
     in_flight = options.requests_in_flight
-    connection = InfluxConnection(**influxdb_place(options), connections=in_flight + 1)
+    connection = InfluxConnection(**influxdb_place(options), gzip_level=SMALL_GZIP_LEVEL, connections=in_flight + 1)
     if topic == topics.METRICS_DOWNSAMPLED:
         return InfluxHistory(connection, batch_lines=options.batch_lines, requests_in_flight=in_flight)
     return influx_events(connection, topic, batch_lines=options.batch_lines, requests_in_flight=in_flight)
