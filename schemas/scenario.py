@@ -10,7 +10,7 @@ from schemas.trigger_policy import Duration, Id, LevelName, Name
 
 __all__ = ["Address", "Scenario", "ScenarioLevels", "Step"]
 
-Address = Annotated[str, Field(pattern=r"^[^@\s,;<>\x00-\x1f]{1,64}@[^@\s,;<>\x00-\x1f]{1,255}$")]
+Address = Annotated[str, Field(pattern=r"^[\w.!#$%&'*+/=?^{|}~-]{1,64}@[\w-]+(\.[\w-]+)*$", max_length=320)]
 """Of e-mail."""
 MOST_STEPS = 20
 MOST_CHANNELS = 20

@@ -93,12 +93,16 @@ class AppriseChannel:
         service.socket_connect_timeout = min(self._timeout_s, LONGEST_CONNECT_S)
         service.socket_read_timeout = self._timeout_s
         _log.forget()
-        was_taken = service.notify(
-            body=message.text,
-            title=message.subject,
-            notify_type=apprise.NotifyType(_LEVELS[message.level]),
-            body_format=apprise.NotifyFormat.TEXT,
-        )
+        try:
+            was_taken = service.notify(
+                body=message.text,
+                title=message.subject,
+                notify_type=apprise.NotifyType(_LEVELS[message.level]),
+                body_format=apprise.NotifyFormat.TEXT,
+            )
+        except Exception as error:  # noqa: BLE001  the code of some two hundred services, and its text may hold secrets
+            text = f"the service failed ({type(error).__name__})"
+            raise NotDelivered(ActionReason.REJECTED, text, can_retry=False) from None
         if was_taken:
             return ""
         status = _log.status

@@ -1,5 +1,6 @@
 """A channel from its document, with its secrets opened."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,8 @@ __all__ = ["OpenSecret", "open_channel"]
 
 OpenSecret = Callable[[Secret], str]
 """Gives a secret's value; raises ValueError, with nothing of the secret."""
+TALKATIVE = ("urllib3.connectionpool", "requests_oauthlib", "oauthlib")
+"""Loggers of libraries that write addresses or tokens, with their secrets."""
 HIDDEN = "***"
 SHORTEST_HIDDEN = 4
 
@@ -36,6 +39,8 @@ def open_channel(document: ChannelDocument, secret: OpenSecret, ca_file: Path | 
     NotDelivered
         With the reason CONFIGURATION: a secret is missing, or not of the form that it must have.
     """
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     opened: list[str] = []
 
     def opening(each: Secret) -> str:

@@ -1,3 +1,4 @@
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -143,6 +144,20 @@ def test_a_missing_secret_is_a_mistake_of_the_channel() -> None:
     with pytest.raises(NotDelivered, match="channel c: there is no file slack-url") as caught:
         open_channel(channel, missing)
     assert caught.value.reason is ActionReason.CONFIGURATION
+
+
+@pytest.mark.parametrize("scheme", ["http", "json"])
+def test_no_secret_is_logged_at_any_level(
+    receiver: HttpReceiver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.setattr(logging.getLogger("urllib3.connectionpool"), "level", logging.NOTSET)
+    caplog.set_level(0)
+    caplog.set_level(0, "urllib3")
+    kind = "webhook" if scheme == "http" else "apprise"
+    secrets = {"url": f"{scheme}://{receiver.address}/hunter2?x=hunter3"}
+    assert sent({kind: {"url": {"file": "url"}}}, secrets=secrets) == ""
+    assert receiver.requests[0].path.startswith("/hunter2")
+    assert "hunter" not in caplog.text
 
 
 # apprise
