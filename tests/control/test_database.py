@@ -7,6 +7,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import insert, select, text
+from sqlalchemy.exc import OperationalError
 
 from pipeline.control.api_keys import ApiKeys
 from pipeline.control.database import Database, DatabaseError
@@ -15,6 +16,9 @@ from pipeline.control.principal import Role
 from pipeline.control.tables import METADATA, OUTBOX
 from pipeline.runtime.settings_base import SettingsError
 from pipeline.runtime.settings_control import ControlSettings
+from tests.conftest import made_or_skipped
+from tests.control.api import Api, policy
+from tests.real.postgresql import PASSWORD, PostgreSQL
 from tests.real.servers import free_ports
 
 SECRET = "hunter-2"  # noqa: S105
@@ -143,3 +147,34 @@ def test_names_and_tenants_of_keys_are_checked(database: Database) -> None:
         with pytest.raises(ValueError, match="must"):
             keys.create(name=name, role=Role.VIEWER, tenants=tenants)
     assert keys.rows() == []
+
+
+@pytest.mark.real
+def test_an_outage_of_the_database_is_told_and_over_when_it_is(tmp_path: Path) -> None:
+    server = made_or_skipped(PostgreSQL)
+    settings = ControlSettings(database_secret=server.start().create_database(), secrets_key_file=tmp_path / "key")
+    database = Database(settings)
+    database.migrate()
+    leadership = Leadership(database, settings)
+    api = Api(database, tmp_path)
+    admin = api.as_(Role.ADMIN)
+    try:
+        assert leadership.is_held()
+        assert admin.post("/v1/policies", json=policy("before")).status_code == 201
+
+        server.kill()
+        answers = [admin.get("/v1/policies"), admin.post("/v1/policies", json=policy("lost")), admin.get("/readyz")]
+        with pytest.raises(OperationalError):
+            leadership.is_held()
+
+        assert [answer.status_code for answer in answers] == [503] * 3
+        assert all(PASSWORD not in answer.text for answer in answers)
+        server.start()
+        assert [item["id"] for item in admin.get("/v1/policies").json()["items"]] == ["before"]
+        assert admin.post("/v1/policies", json=policy("after")).status_code == 201
+        assert leadership.is_held()
+    finally:
+        api.close()
+        leadership.release()
+        database.close()
+        server.remove()
