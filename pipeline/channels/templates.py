@@ -15,7 +15,7 @@ from jinja2 import ChainableUndefined, Template, TemplateError, TemplateSyntaxEr
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-__all__ = ["LONGEST_OUTPUT", "RenderError", "TemplateRefused", "check_template", "render"]
+__all__ = ["LONGEST_OUTPUT", "MOST_ITEMS", "RenderError", "TemplateRefused", "check_template", "render"]
 
 LONGEST_OUTPUT: Final = 64 * 1024
 """Characters of what a template comes to."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from pipeline.channels.base import Message
-from pipeline.channels.templates import RenderError, TemplateRefused, check_template, render
+from pipeline.channels.templates import MOST_ITEMS, RenderError, TemplateRefused, check_template, render
 from schemas.alert import AlertEvent, AlertReason, AlertState
 from schemas.channel import Channel
 from schemas.trigger_policy import LEVELS, LevelName
@@ -150,13 +150,13 @@ def _document(text: str | None, values: Mapping[str, Any], notes: list[str]) -> 
 
 
 def _values(announcement: Announcement) -> dict[str, Any]:
-    alerts = [_alert(alert) for alert in announcement.alerts]
+    alerts = [_alert(alert) for alert in announcement.alerts[:MOST_ITEMS]]
     return {
         **{name: alerts[0][name] for name in _OF_ALERT},
         "key": announcement.key,
         "resource": announcement.alerts[0].resource,
         "level": announcement.level or "ok",
-        "count": len(alerts),
+        "count": len(announcement.alerts),
         "is_repeated": announcement.is_repeated,
         "alerts": alerts,
     }

@@ -55,7 +55,7 @@ class AlertLog:
         self._not_at_end: set[int] = set()
         self._has_room = threading.Condition()
         self._is_closed = False
-        self._failure: KafkaException | None = None
+        self._failure: Exception | None = None
         self._thread: threading.Thread | None = None
 
     def start(self, next_offsets: Mapping[int, int], timeout_s: float) -> None:
@@ -93,19 +93,18 @@ class AlertLog:
         """Whether every partition was read to its end once, and all that was read is taken."""
         return not self._not_at_end and not self._records
 
-    def take(self) -> list[AlertRecord]:
-        """Return what was read since the last call.
+    def take(self, most: int) -> list[AlertRecord]:
+        """Return what was read and not taken, the oldest first, so many at most.
 
         Raises
         ------
         AlertLogError
-            When Kafka refuses for good.
+            When Kafka refuses for good, or the thread has failed.
         """
         if self._failure is not None:
-            raise AlertLogError(f"the alerts are not followed any more: {self._failure.args[0].str()}")
+            raise AlertLogError(f"the alerts are not followed any more: {self._failure}") from self._failure
         with self._has_room:
-            records = list(self._records)
-            self._records.clear()
+            records = [self._records.popleft() for _ in range(min(most, len(self._records)))]
             self._has_room.notify()
         return records
 
@@ -134,7 +133,7 @@ class AlertLog:
             consumer.assign(places)
             while self._wait_for_room():
                 self._put(consumer.consume(READ_RECORDS, READ_WAIT_S))
-        except KafkaException as error:
+        except Exception as error:  # noqa: BLE001  the supervisor of this thread: it is raised by `take`
             self._failure = error
         finally:
             consumer.close()

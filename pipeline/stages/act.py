@@ -58,6 +58,8 @@ CLOSE_TIMEOUT_S: Final = 5.0
 LOOK_EVERY_S: Final = 0.2
 IDLE_SHARE: Final = 10
 """Deciding, and making the state ready to be saved, take one part in so many of the time at most."""
+MOST_TAKEN: Final = 1000
+"""Alerts at a time: other stages of the process have their turns between."""
 FORGET_AFTER_MS: Final = 24 * 3_600_000
 """Events of an alert that is over do not come again after this."""
 _STATE: Final = "state"
@@ -174,7 +176,7 @@ class ActStage:
         Between two events of one alert everything is decided that was due before the second, so that what happens while
         nobody acts is told as it would have been; what is too old to be told is passed over.
         """
-        records = lease.alerts.take()
+        records = lease.alerts.take(MOST_TAKEN)
         seen: set[str] = set()
         rules = self._rules()
         for record in records:

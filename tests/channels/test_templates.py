@@ -153,6 +153,13 @@ def test_several_alerts_are_one_message_of_the_worst_level() -> None:
     assert message.level == "critical"
 
 
+def test_of_many_alerts_the_first_hundred_are_told_and_all_counted() -> None:
+    many = tuple(alert_event(alert_id=f"a{number}") for number in range(150))
+    message, _ = compose(Announcement(KEY, many), channel({}, "webhook"))
+    assert len(orjson.loads(message.document)["alerts"]) == 100
+    assert message.subject.endswith("and 149 more")
+
+
 def test_the_templates_of_a_channel_are_checked_before_they_are_used() -> None:
     assert check_templates(channel({"subject": "{{ resource }}", "html": "{{ ''.__class__ }}"})) == [
         "template.html: line 1: '__class__' is not allowed in templates"
