@@ -1,7 +1,12 @@
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from pipeline.channels.wording import check_templates
+from pipeline.core.policies import KINDS
 from schemas.channel import Channel
 from schemas.mistakes import model_of
 from schemas.scenario import Scenario
@@ -123,3 +128,14 @@ def test_maintenance_begins_by_the_clock_of_its_zone() -> None:
         "start: should match pattern '^([01][0-9]|2[0-3]):[0-5][0-9]$'; got '24:00'",
         "zone: must be a time zone of the IANA database, as Asia/Seoul; got 'Mars'",
     ]
+
+
+def test_the_documents_on_the_page_of_actions_are_some() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "actions.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    documents = [document for block in blocks for document in yaml.safe_load_all(block)]
+    kinds = [document["kind"] for document in documents]
+    for document in documents:
+        policy = KINDS[document["kind"]](document)
+        assert not isinstance(policy, Channel) or check_templates(policy) == []
+    assert kinds == ["scenario", "channel", "channel", "channel", "script"]
