@@ -54,16 +54,21 @@ class _HistoryWriter:
         """Write records: see `RecordStore.write`. One transaction: after an error nothing is written."""
         rejected: list[Rejected] = []
         superseded = 0
-        with self._file.transaction() as writer:
-            for index, record in enumerate(records):
-                writer.execute("SAVEPOINT one")
-                try:
-                    superseded += not self._keep(record)
-                except (ValueError, *UNFIT) as error:
-                    writer.execute("ROLLBACK TO one")
-                    rejected.append(Rejected(index, str(error)))
-                writer.execute("RELEASE one")
-            self._prune()
+        try:
+            with self._file.transaction() as writer:
+                for index, record in enumerate(records):
+                    writer.execute("SAVEPOINT one")
+                    try:
+                        superseded += not self._keep(record)
+                    except (ValueError, *UNFIT) as error:
+                        writer.execute("ROLLBACK TO one")
+                        self._forget()
+                        rejected.append(Rejected(index, str(error)))
+                    writer.execute("RELEASE one")
+                self._prune()
+        except BaseException:
+            self._forget()
+            raise
         return WriteResult(len(records) - len(rejected) - superseded, superseded, tuple(rejected))
 
     def remember(self, records: Sequence[bytes]) -> None:
@@ -81,6 +86,9 @@ class _HistoryWriter:
         """Write one record; tell whether it was not superseded."""
         raise NotImplementedError
 
+    def _forget(self) -> None:
+        """Forget ids that were given since the last commit: what gave them is undone."""
+
     def _prune(self) -> None:
         if self._retention_ms is None or self._clock_ms() < self._next_prune_ms:
             return
@@ -91,13 +99,20 @@ class _HistoryWriter:
 
 
 class EmbeddedChunks(_HistoryWriter):
-    """Writes chunks of ``metrics.downsampled``: a row each, so that a newer revision replaces all points at once."""
+    """Writes chunks of ``metrics.downsampled``: a row each, so that a newer revision replaces all points at once.
 
-    _series: dict[tuple[str, str, bytes], int]
+    Parameters
+    ----------
+    path, options
+        As `_HistoryWriter`.
+    """
 
     def __init__(self, path: Path, **options: Any) -> None:
         super().__init__(path, **options)
-        self._series = {}
+        self._series: dict[tuple[str, str, bytes], int] = {}
+
+    def _forget(self) -> None:
+        self._series.clear()
 
     def _keep(self, record: bytes) -> bool:
         chunk = read_record(DownsampledChunk, record, "metrics.downsampled")
@@ -122,14 +137,6 @@ class EmbeddedChunks(_HistoryWriter):
             (known,) = self._file.writer().execute(schema.FIND_OR_ADD_SERIES, given).fetchone()
             self._series[name] = int(known)
         return int(known)
-
-    def write(self, records: Sequence[bytes], is_mine: Callable[[], bool] = always) -> WriteResult:
-        """Write records: see `RecordStore.write`."""
-        try:
-            return super().write(records, is_mine)
-        except BaseException:
-            self._series.clear()  # ids that were given in the transaction are void
-            raise
 
 
 class EmbeddedEvents(_HistoryWriter):

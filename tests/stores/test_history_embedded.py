@@ -55,6 +55,14 @@ def test_a_bad_record_is_rejected_alone(tmp_path: Path) -> None:
     assert [row[0] for row in rows(tmp_path / "history.db")] == ['{"host":"a"}', '{"host":"b"}']
 
 
+def test_a_series_whose_first_chunk_is_rejected_is_there_with_the_next(tmp_path: Path) -> None:
+    store = EmbeddedChunks(tmp_path / "history.db")
+    huge = orjson.loads(chunk(NEW)) | {"revision": 2**63, "last_offset": 0}
+    assert store.write([orjson.dumps(huge), chunk(NEW, revision=4)]).written == 1
+    store.close()
+    assert rows(tmp_path / "history.db") == [('{"host":"a"}', 0, 4, 2)]
+
+
 def test_anomalies_and_alerts_share_the_file_and_come_back_as_they_were(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     chunks, anomalies, alerts = EmbeddedChunks(path), EmbeddedEvents(path, "anomalies"), EmbeddedEvents(path, "alerts")
