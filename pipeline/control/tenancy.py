@@ -1,17 +1,17 @@
 """Whose a document is, and that a tenant's reaches nobody else."""
 
 from http import HTTPStatus
-from typing import Any
 
 from pydantic import BaseModel
 
 from pipeline.control.channel_secrets import GivenChannel, files_of
+from pipeline.control.documents import Link
 from pipeline.control.families import SCRIPT, Family, steps_of
 from pipeline.control.principal import Principal, Role
 from pipeline.control.problems import Mistake, ProblemError
 from schemas.scenario import Scenario
 
-__all__ = ["owner_of", "require_allowed"]
+__all__ = ["owner_of", "require_allowed", "unmet"]
 
 
 def owner_of(document: BaseModel, family: Family, principal: Principal, wanted: str | None) -> str | None:
@@ -97,7 +97,7 @@ def _invalid(mistakes: list[Mistake]) -> ProblemError:
     return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "the request is not valid", mistakes)
 
 
-def unmet(links: list[Any]) -> ProblemError:
+def unmet(links: list[Link]) -> ProblemError:
     """Return what is answered when a document names others that are not there for it."""
     return _invalid(
         [Mistake(field=f"body.{link.field}", message=f"there is no {link.kind} of this id") for link in links]
