@@ -190,6 +190,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         topic_reader.py      a topic read to its end, for commands
         topic_identity.py    which log its offsets are of
         alert_log.py         the alerts of all partitions, followed by a thread
+        finished_actions.py  which actions are finished by what stands on actions
         policy_log.py        the policies in force, followed by a thread
         dead_letter_log.py   dead letters read, and the marks of replays
         dead_letter_replay.py  them produced again, each once

@@ -78,6 +78,8 @@ class ActState:
         Of each partition of ``alerts``, the first record that it does not know.
     log_id : str
         Of which log of ``alerts`` these are.
+    saved_ms : int
+        When it was saved.
     """
 
     actions: Actions = field(default_factory=Actions)
@@ -85,9 +87,10 @@ class ActState:
     guards: ScriptGuards = field(default_factory=ScriptGuards)
     next_offsets: dict[int, int] = field(default_factory=dict)
     log_id: str = ""
+    saved_ms: int = 0
 
-    def to_bytes(self) -> bytes:
-        """Return it as JSON."""
+    def to_bytes(self, now_ms: int) -> bytes:
+        """Return it as JSON, saved now."""
         return _SAVED.dump_json(
             _Saved(
                 self.actions.state().decode(),
@@ -96,6 +99,7 @@ class ActState:
                 self.guards.runs,
                 self.next_offsets,
                 self.log_id,
+                now_ms,
             )
         )
 
@@ -114,7 +118,8 @@ class ActState:
         except ValidationError as error:
             raise ActStateError(f"the saved state is not as it was written: {error.error_count()} mistakes") from error
         pending = PendingActions(saved.messages, saved.runs)
-        return cls(actions, pending, ScriptGuards(saved.past_runs), saved.next_offsets, saved.log_id)
+        guards = ScriptGuards(saved.past_runs)
+        return cls(actions, pending, guards, saved.next_offsets, saved.log_id, saved.saved_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +130,7 @@ class _Saved:
     past_runs: list[PastRun]
     next_offsets: dict[int, int]
     log_id: str
+    saved_ms: int
 
 
 _SAVED: Final = TypeAdapter(_Saved)

@@ -25,6 +25,7 @@ from pipeline.core.policies import policy_of
 from pipeline.core.quiet import QuietRules
 from pipeline.core.record_batch import RecordColumns
 from pipeline.runtime.alert_log import AlertLog, AlertRecord
+from pipeline.runtime.finished_actions import finished_keys
 from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.policy_log import PolicyLog
 from pipeline.runtime.producer import RecordProducer
@@ -35,7 +36,7 @@ from pipeline.runtime.snapshots import Snapshot, SnapshotStore
 from pipeline.runtime.stage import StageContext
 from pipeline.runtime.topic_identity import topic_id
 from pipeline.stages.act_channels import ChannelMessages
-from pipeline.stages.act_records import Attempt, message_record, run_record, skip_record
+from pipeline.stages.act_records import Attempt, message_record, now_ms, run_record, skip_record
 from pipeline.stages.act_scripts import ScriptRunner, ScriptRuns, Scripts
 from pipeline.stages.dead_letters import DeadLetters
 from schemas.action import Action
@@ -58,6 +59,7 @@ CLOSE_TIMEOUT_S: Final = 5.0
 LOOK_EVERY_S: Final = 0.2
 IDLE_SHARE: Final = 10
 """Deciding, and making the state ready to be saved, take one part in so many of the time at most."""
+CLOCKS_DIFFER_MS: Final = 60_000
 MOST_TAKEN: Final = 1000
 """Alerts at a time: other stages of the process have their turns between."""
 FORGET_AFTER_MS: Final = 24 * 3_600_000
@@ -76,6 +78,8 @@ class _Lease:
     change: int
     """Number of the newest change of the state."""
     saved_change: int
+    finished: set[str]
+    """Keys of what was finished after the state was saved that this worker began with."""
     decided: list[tuple[int, int, Message | Run]] = field(default_factory=list)
     """Change, time, and what is begun once that change is saved."""
     next_look_s: float = 0.0
@@ -126,10 +130,17 @@ class ActStage:
         log_id = await asyncio.to_thread(topic_id, self._settings.kafka, topics.ALERTS, READ_TIMEOUT_S)
         snapshot = (await self._snapshots.read({LEASE}))[LEASE]
         state = _restored(snapshot, log_id)
+        finished: set[str] = set()
+        if state.saved_ms:
+            since_ms = state.saved_ms - CLOCKS_DIFFER_MS
+            finished = await asyncio.to_thread(finished_keys, self._settings.kafka, since_ms, READ_TIMEOUT_S)
+        for key in finished:
+            state.pending.finish(key)
         alerts = AlertLog(self._settings.kafka, STAGE)
         await asyncio.to_thread(alerts.start, state.next_offsets, READ_TIMEOUT_S)
         change = 0 if snapshot is None else snapshot.offset
-        self._lease = _Lease(state, alerts, self._channel_messages(), self._script_runs(state), change, change)
+        messages, runs = self._channel_messages(), self._script_runs(state)
+        self._lease = _Lease(state, alerts, messages, runs, change, change, finished)
         for decided_ms, message in state.pending.messages:
             self._begin(self._lease, decided_ms, message)
         for decided_ms, run in state.pending.runs:
@@ -221,7 +232,7 @@ class ActStage:
         for decision in decisions:
             if isinstance(decision, Skip):
                 self._write(skip_record(decision, rules, now_ms), "none")
-            else:
+            elif (decision.key if isinstance(decision, Message) else decision.item.key) not in lease.finished:
                 lease.state.pending.add(decision, now_ms)
                 lease.decided.append((lease.change, now_ms, decision))
 
@@ -317,7 +328,7 @@ class ActStage:
 
 
 def _snapshot(lease: _Lease) -> Snapshot:
-    return Snapshot(lease.change, records={_STATE: lease.state.to_bytes()})
+    return Snapshot(lease.change, records={_STATE: lease.state.to_bytes(now_ms())})
 
 
 def _restored(snapshot: Snapshot | None, log_id: str) -> ActState:

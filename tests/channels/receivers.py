@@ -34,6 +34,8 @@ class HttpReceiver:
     answer: bytes = b"ok"
     hangs: threading.Event | None = None
     """While it is there and not set, requests get no answer."""
+    hanging_path: str = ""
+    """What the path of those begins with."""
 
     @property
     def address(self) -> str:
@@ -49,7 +51,7 @@ def http_receiver(context: ssl.SSLContext | None = None) -> Iterator[HttpReceive
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             receiver.requests.append(Request(self.path, dict(self.headers.items()), body))
-            if receiver.hangs is not None:
+            if receiver.hangs is not None and self.path.startswith(receiver.hanging_path):
                 receiver.hangs.wait()
             self.send_response(receiver.status)
             for name, value in receiver.headers.items():

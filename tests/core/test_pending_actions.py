@@ -19,11 +19,11 @@ def test_a_state_is_after_a_restart_what_it_was() -> None:
     pending.add(MESSAGE, 5)
     pending.add(RUN, 6)
     guards = ScriptGuards([PastRun("restart", "web-1", 7)])
-    state = ActState.from_bytes(ActState(actions, pending, guards, {0: 8, 3: 9}, "log").to_bytes())
+    state = ActState.from_bytes(ActState(actions, pending, guards, {0: 8, 3: 9}, "log").to_bytes(10))
     assert state.pending.messages == [(5, MESSAGE)]
     assert state.pending.runs == [(6, RUN)]
     assert state.guards.runs == [PastRun("restart", "web-1", 7)]
-    assert (state.next_offsets, state.log_id) == ({0: 8, 3: 9}, "log")
+    assert (state.next_offsets, state.log_id, state.saved_ms) == ({0: 8, 3: 9}, "log", 10)
     assert state.actions.alerts.get("a1") == actions.alerts.get("a1")
 
 
