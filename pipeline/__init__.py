@@ -14,6 +14,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         up_output.py         its three ways to report: live view, lines, JSON
         live_view.py         the screen, drawn from a state
         pipeline_state.py    what is known of a running pipeline at one moment
+        recent_alerts.py     what was told lately
         recent_windows.py    what its store has lately got
         local_source.py      what feeds it: a fleet or this machine
         worker.py            the stages against a real Kafka
@@ -81,6 +82,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         api_keys.py          API keys
         oidc.py              bearer tokens of an issuer
         jwks.py              its public keys
+        loading.py           documents of files put into the database
         families.py          the kinds of documents
         tenancy.py           whose a document is, and what it may reach
         channel_secrets.py   secrets given once, sealed, never shown

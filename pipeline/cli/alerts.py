@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 _POLL_S: Final = 0.1
+_MOST_AT_ONCE: Final = 1000
 _OVER: Final = ("OK", "PENDING")
 """States that are none of an open alert."""
 _RANK: Final = {None: 0, "info": 1, "warn": 2, "critical": 3}
@@ -114,12 +115,9 @@ class _Events:
         from pipeline.runtime.alert_log import AlertLogError
 
         heard_s = time.monotonic()
-        while not stop.is_set():
-            is_over = self._log.is_at_end
+        while not stop.is_set() and not self._log.is_caught_up:
             found = self.next()
             yield from found
-            if is_over:
-                return
             if found:
                 heard_s = time.monotonic()
             elif time.monotonic() - heard_s > timeout_s:
@@ -132,7 +130,7 @@ class _Events:
         from schemas.alert import AlertEvent
 
         found = []
-        for record in self._log.take():
+        for record in self._log.take(_MOST_AT_ONCE):
             try:
                 event = AlertEvent.model_validate_json(record.value)
             except ValueError:
@@ -186,5 +184,4 @@ def _print_json(event: "AlertEvent") -> None:
 def alert_line(event: "AlertEvent") -> str:
     """Return an event as a line for readers."""
     at = datetime.fromtimestamp(event.time_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    level = event.level or "ok"
-    return f"{at}  {level:8s}  {event.policy}  {event.resource}  {event.reason.value}: {event.text}"
+    return f"{at}  {event.level or 'ok':8s}  {event.policy}  {event.text}"

@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,6 +30,14 @@ def control(
         int | None, typer.Option(min=0, max=65535, help="Port of the API; 0: a free one, logged.")
     ] = None,
     migrate: Annotated[bool, typer.Option("--migrate", help="Only bring the database's tables up to date.")] = False,
+    load: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--load",
+            metavar="FILE|DIR",
+            help="Policies and the like in YAML, stored where there is none of their id; all are published again.",
+        ),
+    ] = None,
 ) -> None:
     """Serve the HTTP API until SIGTERM or Ctrl-C: policies, scenarios, channels, silences, alerts.
 
@@ -40,6 +49,8 @@ def control(
     if migrate:
         _with_database(settings, lambda _: typer.echo("the tables are up to date"))
         return
+    if load:
+        _load(settings, load)
     if web_port is not None:
         settings = settings.model_copy(update={"control": settings.control.model_copy(update={"web_port": web_port})})
     from pipeline.control.database import DatabaseError
@@ -145,6 +156,30 @@ def republish(*, config: ConfigOption = None) -> None:
         typer.echo(f"{count} documents wait to be published by `cinnamon control`")
 
     _with_database(settings_or_exit(config), publish)
+
+
+def _load(settings: "Settings", paths: list[Path]) -> None:
+    """Put files' documents into the database, and everything into its outbox: the topic may be a new one."""
+    from pipeline.cli.policy_files import PolicyFilesError, read_policies
+    from pipeline.control.documents import Documents
+    from pipeline.control.loading import GivenDocument, LoadError, load_new
+
+    try:
+        found = [GivenDocument(each.kind, json.loads(each.value)) for each in read_policies(paths)]
+    except PolicyFilesError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+
+    def put(database: "Database") -> None:
+        documents = Documents(database, _now_ms, lambda: None)
+        try:
+            load_new(documents, found)
+        except LoadError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(1) from error
+        documents.publish_all()
+
+    _with_database(settings, put)
 
 
 def register(root: typer.Typer) -> None:

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from pipeline.runtime.worker_client import WorkerCounts
     from pipeline.sources.fleet_incidents import Incident
     from pipeline.stores.base import Point
+    from schemas.alert import AlertEvent
 
 _FIXED_ROWS: Final = 10  # head, rates, balance, two rules, a table's head, the last line
 _WIDE: Final = 110
 _BAR_CELLS: Final = 10
 _BUSY_PERCENT: Final = 70.0
 _FULL_PERCENT: Final = 90.0
+_LEVEL_STYLES: Final = {"ok": "green", "info": "cyan", "warn": "yellow", "critical": "bold red"}
 
 
 class _Rows(NamedTuple):
@@ -28,6 +30,7 @@ class _Rows(NamedTuple):
 
     windows: int
     top: int
+    alerts: int
     incidents: int
 
 
@@ -43,7 +46,7 @@ def render(state: PipelineState, *, width: int, height: int, unicode: bool = Tru
     unicode
         Whether the terminal takes more than ASCII.
     """
-    rows = _share(height, with_incidents=state.incident_count > 0)
+    rows = _share(height, with_alerts=bool(state.alerts), with_incidents=state.incident_count > 0)
     line = "─" if unicode else "-"
     parts: list[RenderableType] = [
         *_head(state),
@@ -55,6 +58,10 @@ def render(state: PipelineState, *, width: int, height: int, unicode: bool = Tru
         Rule(_top_title(state), characters=line, align="left", style="dim"),
         _top(state, rows.top, unicode=unicode),
     ]
+    if state.alerts:
+        title = f"alerts: {state.counts.open_alerts} open"
+        parts.append(Rule(title, characters=line, align="left", style="dim"))
+        parts.append(_alerts(state.alerts, rows.alerts))
     if state.incident_count:
         title = f"incidents injected: {state.incident_count}"
         parts.append(Rule(title, characters=line, align="left", style="dim"))
@@ -63,12 +70,14 @@ def render(state: PipelineState, *, width: int, height: int, unicode: bool = Tru
     return Group(*parts)
 
 
-def _share(height: int, *, with_incidents: bool) -> _Rows:
-    """Divide what is left of the screen: to windows 6 of 13 rows, top hosts 4, incidents 3."""
-    free = max(height - _FIXED_ROWS - (1 if with_incidents else 0), 3)
+def _share(height: int, *, with_alerts: bool, with_incidents: bool) -> _Rows:
+    """Divide what is left: a quarter each to alerts and incidents, of the rest two fifths to top hosts."""
+    free = max(height - _FIXED_ROWS - with_alerts - with_incidents, 4)
     incidents = max(free * 3 // 13, 1) if with_incidents else 0
-    top = max((free - incidents) * 2 // 5, 1)
-    return _Rows(windows=max(free - incidents - top, 1), top=top, incidents=incidents)
+    alerts = max(free * 3 // 13, 1) if with_alerts else 0
+    left = free - incidents - alerts
+    top = max(left * 2 // 5, 1)
+    return _Rows(windows=max(left - top, 1), top=top, alerts=alerts, incidents=incidents)
 
 
 def _head(state: PipelineState) -> Iterable[RenderableType]:
@@ -85,7 +94,7 @@ def _head(state: PipelineState) -> Iterable[RenderableType]:
     )
     yield first
     memory = f" ({state.broker_memory_bytes / 1e6:,.0f} MB)" if state.broker_memory_bytes else ""
-    second = f"broker {state.broker}{memory}  web http://127.0.0.1:{state.web_port}  files {state.directory}"
+    second = f"broker {state.broker}{memory}  web :{state.web_port}  api :{state.control_port}  files {state.directory}"
     yield Text(second, style="dim", no_wrap=True, overflow="ellipsis")
 
 
@@ -209,6 +218,19 @@ def _bar(percent: float, *, unicode: bool) -> Text:
     return Text.assemble((full * cells, style), (rest * (_BAR_CELLS - cells), "dim"))
 
 
+def _alerts(alerts: "Sequence[AlertEvent]", rows: int) -> RenderableType:
+    table = Table.grid(expand=True, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, width=8)
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    for event in reversed(alerts[-rows:]):
+        level = event.level or "ok"
+        table.add_row(Text(_time(event.time_ms)), Text(level, style=_LEVEL_STYLES[level]), Text(event.text))
+    for _ in range(rows - len(alerts[-rows:])):
+        table.add_row("")
+    return table
+
+
 def _incidents(incidents: "Sequence[Incident]", rows: int) -> RenderableType:
     table = Table.grid(expand=True, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
@@ -229,7 +251,9 @@ def _last_line(state: PipelineState) -> str:
         return "What was sent is being finished; Ctrl-C again leaves at once."
     letters = state.counts.dead_letters
     lost = f"{letters:,} dead letters. " if letters else ""
-    told = f"{state.counts.anomalies:,} anomalies. " if state.counts.anomalies else ""
+    counts = state.counts
+    told = f"{counts.alerts:,} alerts, {counts.open_alerts:,} open. " if counts.alerts else ""
+    told += f"{counts.anomalies:,} anomalies. " if counts.anomalies else ""
     return f"{lost}{told}{state.counts.series:,} series, {state.sent:,} messages sent. Ctrl-C ends it."
 
 

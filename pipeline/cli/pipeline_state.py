@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from pipeline.sources.fleet_incidents import Incident
     from pipeline.stores.base import Point
+    from schemas.alert import AlertEvent
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,6 +98,7 @@ class PipelineState:
     uptime_s: float
     broker: str
     web_port: int
+    control_port: int
     directory: str
     broker_memory_bytes: int = 0
     sent: int = 0
@@ -104,6 +106,8 @@ class PipelineState:
     counts: WorkerCounts = field(default_factory=WorkerCounts)
     rates: Rates = field(default_factory=Rates)
     stored: StoredState = field(default_factory=StoredState)
+    alerts: "Sequence[AlertEvent]" = ()
+    """The newest that were worth telling, the oldest first."""
     incidents: "Sequence[Incident]" = ()
     """The newest, the oldest first."""
     incident_count: int = 0
@@ -126,6 +130,8 @@ class PipelineState:
             "judged": counts.judged,
             "anomalies": counts.anomalies,
             "host_incidents": counts.host_incidents,
+            "alerts": counts.alerts,
+            "open_alerts": counts.open_alerts,
             "broker_memory_bytes": self.broker_memory_bytes,
             "rates": {
                 "records_per_s": round(rates.records, 1),

@@ -71,7 +71,7 @@ def up(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """Run broker, worker, store and a source of metrics on this machine, and watch the windows close.
+    """Run broker, worker, stores, the control service and a source of metrics on this machine, and watch.
 
     The broker keeps its records in memory, about 0.3 kB each, until the end; windows stay in the store. Settings files
     and CINNAMON_* are not read.
@@ -103,6 +103,7 @@ def up(
             directory=folder,
             truth_path=truth_path,
             web_port=web_port or free_port(),
+            control_port=free_port(),
         )
         ending = stack.enter_context(ending_by_signals())
         stack.enter_context(reader_may_leave())

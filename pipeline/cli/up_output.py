@@ -11,16 +11,21 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from rich.console import Console
 from rich.live import Live
 
+from pipeline.cli.alerts import alert_line
 from pipeline.cli.live_view import render
 from pipeline.cli.pipeline_state import PipelineState, balance_document
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
     from pipeline.runtime.worker_client import WorkerCounts
+    from schemas.alert import AlertEvent
 
 LINE_EVERY_S: Final = 2.0
 JSON_EVERY_S: Final = 1.0
+_ALERTS_LISTED: Final = 10
+"""At the end, the newest."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +54,10 @@ class Summary:
             "delivered": self.delivered,
             "failed": self.failed,
             "complete": self.is_complete,
+            "newest_alerts": [
+                {"time_ms": each.time_ms, "policy": each.policy, "level": each.level, "resource": each.resource}
+                for each in self.state.alerts
+            ],
             "store": self.store_path,
             "truth": self.truth_path,
         }
@@ -66,6 +75,8 @@ class Summary:
         if counts.dead_letters:
             lines.append(f"          {counts.dead_letters:,} dead letters")
         lines.append(f"anomalies {anomalies_text(counts)}")
+        lines.append(f"alerts    {counts.alerts:,} changes, {counts.open_alerts:,} open at the end")
+        lines += [f"          {alert_line(event)}" for event in self.state.alerts[-_ALERTS_LISTED:]]
         if self.state.incident_count:
             lines.append(f"incidents {self.state.incident_count:,}, listed in {self.truth_path}")
         if counts.open_samples:
@@ -158,6 +169,7 @@ class LineOutput(_Periodic):
     def __init__(self) -> None:
         super().__init__(LINE_EVERY_S)
         self._is_introduced = False
+        self._last_alert: AlertEvent | None = None
 
     def end(self, summary: Summary) -> None:
         """Print the summary."""
@@ -168,14 +180,25 @@ class LineOutput(_Periodic):
             self._is_introduced = True
             sys.stdout.write(
                 f"{state.source}, windows of {state.every_ms / 1000:g} s; broker {state.broker}, "
-                f"metrics http://127.0.0.1:{state.web_port}/metrics, files {state.directory}\n"
+                f"metrics http://127.0.0.1:{state.web_port}/metrics, API http://127.0.0.1:{state.control_port}/docs, "
+                f"files {state.directory}\n"
             )
+        for event in self._new(state.alerts):
+            sys.stdout.write(f"alert {alert_line(event)}\n")
         counts, rates = state.counts, state.rates
         sys.stdout.write(
             f"{state.uptime_s:.0f} s {state.phase}: in {rates.records:.0f} records/s {rates.samples:.0f} samples/s; "
             f"{counts.windows} windows closed, {counts.written} written; "
-            f"lag {counts.aggregate_lag + counts.sink_lag}; {counts.anomalies} anomalies; {balance_text(counts)}\n"
+            f"lag {counts.aggregate_lag + counts.sink_lag}; {counts.anomalies} anomalies, "
+            f"{counts.open_alerts} alerts open; {balance_text(counts)}\n"
         )
+
+    def _new(self, alerts: "Sequence[AlertEvent]") -> "Sequence[AlertEvent]":
+        """Return what comes behind the alert that was written last."""
+        places = [place for place, event in enumerate(alerts) if event is self._last_alert]
+        new = alerts[places[0] + 1 :] if places else alerts
+        self._last_alert = alerts[-1] if alerts else None
+        return new
 
 
 class JsonOutput(_Periodic):
@@ -196,6 +219,7 @@ class JsonOutput(_Periodic):
             "interval_ms": state.interval_ms,
             "broker": state.broker,
             "web_port": state.web_port,
+            "control_port": state.control_port,
             "directory": state.directory,
         }
         sys.stdout.write(json.dumps(about | state.as_document()) + "\n")

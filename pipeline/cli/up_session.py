@@ -11,12 +11,14 @@ from typing import Final, TextIO
 
 from pipeline.cli.local_source import LocalSource
 from pipeline.cli.pipeline_state import PipelineState, RateMeter
+from pipeline.cli.recent_alerts import RecentAlerts
 from pipeline.cli.recent_windows import RecentWindows
 from pipeline.cli.up_output import Output, Summary
 from pipeline.runtime.local_pipeline import LocalPipeline, LocalTiming
 from pipeline.runtime.worker_client import WorkerUnreachableError
 
 SHOW_EVERY_S: Final = 0.5
+EXAMPLE_POLICIES: Final = Path(__file__).with_name("example_policies.yaml")
 _SHORTEST_RATE_SPAN_S: Final = 5.0
 _DRAIN_TIMEOUT_S: Final = 10.0  # until what was sent is read and what is closed is written
 _LONGEST_CLOSE_S: Final = 30.0  # how long the last windows are waited for
@@ -35,6 +37,7 @@ class SessionOptions:
     directory: Path
     truth_path: Path
     web_port: int
+    control_port: int
 
 
 class Session:
@@ -59,9 +62,16 @@ class Session:
         self._stop = stop
         self._leave = leave
         self._begun_s = time.monotonic()
-        self._pipeline = LocalPipeline(options.directory, timing, options.web_port)
+        self._pipeline = LocalPipeline(
+            options.directory,
+            timing,
+            web_port=options.web_port,
+            control_port=options.control_port,
+            policies=EXAMPLE_POLICIES,
+        )
         self._source = LocalSource(hosts=options.hosts, interval_ms=timing.interval_ms, seed=options.seed, truth=truth)
         self._meter = RateMeter(max(_SHORTEST_RATE_SPAN_S, 2 * timing.every_ms / 1000))
+        self._alerts = RecentAlerts()
         self._windows = RecentWindows(
             self._pipeline.store_path,
             every_ms=timing.every_ms,
@@ -76,6 +86,7 @@ class Session:
             uptime_s=0.0,
             broker="(starting)",
             web_port=options.web_port,
+            control_port=options.control_port,
             directory=str(options.directory),
         )
 
@@ -85,7 +96,7 @@ class Session:
         Raises
         ------
         ChildFailedError
-            If broker or worker cannot be started, end by themselves, or the worker fails at the end.
+            If a part cannot be started, ends by itself, or fails at the end.
         """
         with self._output, ExitStack() as stack:
             self._output.show(self._state)
@@ -93,11 +104,14 @@ class Session:
             stack.callback(self._source.stop)
             stack.enter_context(_killed_on_error(self._pipeline))
             self._source.start(self._pipeline.bootstrap_servers)
+            self._alerts.start(self._pipeline.bootstrap_servers)
+            stack.callback(self._alerts.close)
             self._state = replace(self._state, broker=self._pipeline.bootstrap_servers)
             if self._pipeline.wait_until_ready(self._stop, on_wait=self._show):
                 self._state = replace(self._state, phase="running")
                 self._watch()
             self._drain()
+            self._alerts.close()
             if self._leave.is_set():
                 self._pipeline.kill()
             else:
@@ -151,6 +165,7 @@ class Session:
             counts=counts,
             rates=self._meter.add(time.monotonic(), counts),
             stored=self._windows.read(time.time_ns() // 1_000_000),
+            alerts=self._alerts.read(),
             broker_memory_bytes=self._pipeline.broker_memory_bytes(),
         )
         self._show()

@@ -84,11 +84,6 @@ class AlertLog:
         self._thread.start()
 
     @property
-    def is_at_end(self) -> bool:
-        """Whether every partition was read to its end once; what was read may wait to be taken."""
-        return not self._not_at_end
-
-    @property
     def is_caught_up(self) -> bool:
         """Whether every partition was read to its end once, and all that was read is taken."""
         return not self._not_at_end and not self._records

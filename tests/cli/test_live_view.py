@@ -10,6 +10,7 @@ from pipeline.cli.pipeline_state import ClosedWindow, PipelineState, RateMeter, 
 from pipeline.runtime.worker_client import WorkerCounts
 from pipeline.sources.fleet_incidents import Incident, IncidentKind
 from pipeline.stores.base import Point
+from tests.channels.alerts import alert_event
 
 MOMENT_MS = 1_780_000_000_000  # 20:26:40 UTC
 
@@ -38,6 +39,7 @@ FULL = PipelineState(
     uptime_s=3_671.4,
     broker="127.0.0.1:41234",
     web_port=6066,
+    control_port=6067,
     directory=".cinnamon",
     broker_memory_bytes=1_234_000_000,
     sent=3_650,
@@ -61,6 +63,7 @@ FULL = PipelineState(
         top_memory=[Point(MOMENT_MS, 65.0 - number, {"host": f"mem{number:02d}"}) for number in range(20)],
         span_ms=60_000,
     ),
+    alerts=[alert_event(time_ms=MOMENT_MS + 1000 * number, text=f"alert {number}") for number in range(30)],
     incidents=[
         Incident(3, "ns01/mci01/node03", "mci01-node03", "cpu.usage_active", IncidentKind.CPU_SPIKE, MOMENT_MS, 2**41),
         Incident(4, "ns01/mci01/node04", "mci01-node04", "*", IncidentKind.HOST_SILENT, MOMENT_MS + 7_000, 2**41),
@@ -76,6 +79,7 @@ EMPTY = PipelineState(
     uptime_s=0.0,
     broker="(starting)",
     web_port=6066,
+    control_port=6067,
     directory=".cinnamon",
 )
 
@@ -100,7 +104,7 @@ def test_the_screen_fills_the_terminal_and_no_more(state: PipelineState, width: 
 def test_head_rates_and_lag_stand_on_top() -> None:
     lines = drawn(FULL)
     assert lines[0] == "cinnamon simulated fleet of 50, every 1 s, windows of 5 s        running 1:01:11"
-    assert lines[1] == "broker 127.0.0.1:41234 (1,234 MB)  web http://127.0.0.1:6066  files .cinnamon"
+    assert lines[1] == "broker 127.0.0.1:41234 (1,234 MB)  web :6066  api :6067  files .cinnamon"
     assert lines[3] == "in 300 records/s 2,400 samples/s  out 60 windows/s 9.5 written/s  lag 12"
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 from typer.testing import CliRunner
@@ -46,7 +47,7 @@ def is_gone(process: psutil.Process) -> bool:
 
 
 def until_running(process: subprocess.Popen[str]) -> tuple[dict[str, psutil.Process], list[str]]:
-    """Read lines until the pipeline runs; return its broker and worker, and the lines."""
+    """Read lines until the pipeline runs; return its children by name, and the lines."""
     lines = []
     for line in process.stdout:
         lines.append(line)
@@ -55,9 +56,13 @@ def until_running(process: subprocess.Popen[str]) -> tuple[dict[str, psutil.Proc
     else:
         raise AssertionError(f"it ended before it ran: {process.stderr.read()}")
     children = psutil.Process(process.pid).children()
-    named = {"worker" if "worker" in child.cmdline() else "broker": child for child in children}
-    assert named.keys() == {"worker", "broker"}
+    named = {name_of(child): child for child in children}
+    assert named.keys() == {"worker", "control", "broker"}
     return named, lines
+
+
+def name_of(child: psutil.Process) -> str:
+    return next((name for name in ("worker", "control") if name in child.cmdline()), "broker")
 
 
 def test_a_fleet_is_aggregated_into_the_store_and_every_sample_is_accounted_for(tmp_path: Path) -> None:
@@ -92,6 +97,30 @@ def test_a_fleet_is_aggregated_into_the_store_and_every_sample_is_accounted_for(
     assert len(Path(summary["truth"]).read_text().splitlines()) == summary["incidents"]
     query = ["query", "top", "cpu", "usage_active", "--embedded", summary["store"], "--json"]
     assert len(CliRunner().invoke(app, query).stdout.splitlines()) == 5
+
+
+def test_incidents_of_the_fleet_become_alerts_and_the_api_serves(tmp_path: Path) -> None:
+    arguments = ["--simulate", "5", "--every", "1s", "--interval", "200ms", "--json", "--duration", "24s"]
+    with running(*arguments, data=tmp_path) as process:
+        ready = json.loads(next(line for line in process.stdout if "running" in line))
+        url = f"http://127.0.0.1:{ready['control_port']}/readyz"
+        wait_until(lambda: answers(url), timeout_s=20, what="the API", alive=lambda: process.poll() is None)
+        out, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (0, "")
+    summary = json.loads(out.splitlines()[-1])
+    truth = [json.loads(line) for line in Path(summary["truth"]).read_text().splitlines()]
+    busy = {incident["resource"] for incident in truth if incident["kind"] == "cpu_spike"}
+    told = {alert["resource"] for alert in summary["newest_alerts"] if alert["policy"] == "cpu-busy"}
+    assert set() < busy <= told
+    assert summary["alerts"] >= len(summary["newest_alerts"])
+    assert summary["complete"]
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -176,7 +205,7 @@ def test_no_child_is_left_when_it_is_killed(tmp_path: Path) -> None:
             wait_until(lambda child=child: is_gone(child), timeout_s=10, what=f"the end of the {name}")
 
 
-@pytest.mark.parametrize("name", ["worker", "broker"])
+@pytest.mark.parametrize("name", ["worker", "control", "broker"])
 def test_a_child_that_dies_ends_it_with_status_1_and_the_end_of_its_log(tmp_path: Path, name: str) -> None:
     with running("--simulate", "2", data=tmp_path) as process:
         children, _ = until_running(process)
@@ -184,7 +213,7 @@ def test_a_child_that_dies_ends_it_with_status_1_and_the_end_of_its_log(tmp_path
         _, err = process.communicate(timeout=90)
         assert process.returncode == 1
         assert all(is_gone(child) for child in children.values())
-    text = {"worker": "the worker was ended by SIGKILL", "broker": "the embedded broker was ended by SIGKILL"}[name]
+    text = f"the {'embedded ' if name == 'broker' else ''}{name} was ended by SIGKILL"
     assert err.startswith(f"{text}; the end of {tmp_path}/{name}.log:\n")
 
 
