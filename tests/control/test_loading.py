@@ -12,7 +12,8 @@ from pipeline.control.loading import GivenDocument, LoadError, load_new
 from pipeline.runtime.settings_control import ControlSettings
 
 POLICY = {"id": "cpu", "levels": {"warn": {"fire": 70}}, "scenario": "ops"}
-SCENARIO: dict[str, Any] = {"id": "ops", "levels": {"warn": []}}
+SCENARIO: dict[str, Any] = {"id": "ops", "levels": {"warn": [{"after": "0s", "run": "restart"}]}}
+SCRIPT = {"id": "restart", "file": "restart.sh"}
 
 
 @pytest.fixture
@@ -24,13 +25,13 @@ def documents(tmp_path: Path) -> Iterator[Documents]:
 
 
 def test_what_is_named_is_stored_first_and_what_is_there_stays(documents: Documents) -> None:
-    given = [GivenDocument("trigger", POLICY), GivenDocument("scenario", SCENARIO)]
-    assert load_new(documents, given) == 2
+    given = [GivenDocument("trigger", POLICY), GivenDocument("scenario", SCENARIO), GivenDocument("script", SCRIPT)]
+    assert load_new(documents, given) == 3
     changed = POLICY | {"levels": {"warn": {"fire": 80}}}
     documents.replace(DraftDocument("trigger", "cpu", None, changed, ()), "me", tenants=None, revision=None)
     assert load_new(documents, given) == 0
     assert documents.get("trigger", "cpu", None).document == changed
-    assert documents.publish_all() == 2
+    assert documents.publish_all() == 3
 
 
 def test_what_names_a_missing_document_is_refused(documents: Documents) -> None:
