@@ -162,7 +162,9 @@ def test_rules_are_followed_while_the_worker_runs_and_read_when_it_starts(embedd
 @pytest.mark.real
 def test_kills_and_moves_between_workers_leave_no_trace(kafka: Broker, tmp_path: Path) -> None:
     r = random.Random(3)
-    first, second = (worker_of(kafka, tmp_path / name, fetch_max_bytes=8192, session_timeout_s=3) for name in ("first", "second"))
+    first, second = (
+        worker_of(kafka, tmp_path / name, fetch_max_bytes=8192, session_timeout_s=3) for name in ("first", "second")
+    )
     batches = parts(records(), 4)
     with contextlib.ExitStack() as stack:
         for worker in (first, second):
