@@ -13,7 +13,7 @@ from pipeline.core.series import Array, grown
 from pipeline.core.triggers import SAMPLES, SeriesName, TriggerBank
 from schemas.alert import AlertEvent
 
-__all__ = ["ANOMALY", "WINDOW", "RawInput", "RecordInput", "RefusedRecord"]
+__all__ = ["ANOMALY", "HOST", "INCIDENT", "WINDOW", "RawInput", "RecordInput", "RefusedRecord"]
 
 WINDOW: Final = "window:"
 """What the sources of windows begin with."""
@@ -21,8 +21,8 @@ ANOMALY: Final = "anomaly"
 """The source of anomalies."""
 _UNKNOWN: Final = -1
 """A series that the bank is to be asked about."""
-_JUDGED: Final = frozenset(("anomaly", "sample"))
-"""The kinds of records of ``anomalies`` that are about a series."""
+HOST, INCIDENT = "host", "incident"
+"""Measurement and field of what policies can ask for of a resource's incidents: their score, 0 when they are over."""
 
 
 class RawInput:
@@ -69,6 +69,8 @@ class _Value(NamedTuple):
     start_ms: int
     end_ms: int
     value: float
+    note: str = ""
+    """What a reader should know of it."""
 
 
 class RefusedRecord(NamedTuple):
@@ -116,13 +118,15 @@ class RecordInput:
                 continue
             found += values
             offsets += [offset] * len(values)
-        return self._bank.evaluate(
+        events = self._bank.evaluate(
             np.array([self._bank.series(value.name) for value in found], np.int64),
             np.array([value.end_ms for value in found], np.int64),
             np.array([value.value for value in found], np.float64),
             np.array(offsets, np.int64),
             np.array([value.start_ms for value in found], np.int64),
         )
+        notes = {offset: value.note for offset, value in zip(offsets, found, strict=True) if value.note}
+        return [_with_note(event, notes) for event in events] if notes else events
 
 
 def _window_values(document: Any, sources: Sequence[str]) -> Iterator[_Value]:
@@ -137,12 +141,27 @@ def _window_values(document: Any, sources: Sequence[str]) -> Iterator[_Value]:
 
 
 def _anomaly_values(document: Any, _sources: Sequence[str]) -> Iterator[_Value]:
-    """Yield the score of a record of ``anomalies`` (`schemas.anomaly.Anomaly`), unless it is about a host."""
-    if document["kind"] in _JUDGED:
-        name = SeriesName(
-            ANOMALY, str(document["measurement"]), str(document["field"]), canonical_tags(document["tags"])
-        )
-        yield _Value(name, int(document["start_ms"]), int(document["end_ms"]), float(document["score"]))
+    """Yield the score of a record of ``anomalies`` (`schemas.anomaly.Anomaly`), of a series or a host's incident."""
+    tags = canonical_tags(document["tags"])
+    start_ms, end_ms, score = int(document["start_ms"]), int(document["end_ms"]), float(document["score"])
+    reason = document["reason"] or ""
+    if document["kind"] == HOST:
+        is_over = document["state"] == "ended"
+        yield _Value(SeriesName(ANOMALY, HOST, INCIDENT, tags), start_ms, end_ms, 0.0 if is_over else score, reason)
+        return
+    name = SeriesName(ANOMALY, str(document["measurement"]), str(document["field"]), tags)
+    low, high = document["expected_low"], document["expected_high"]
+    if reason:
+        reason = f"{reason}: {float(document['value']):.6g}"
+        if low is not None and high is not None:
+            reason += f", expected {float(low):.6g} to {float(high):.6g}"
+    yield _Value(name, start_ms, end_ms, score, reason)
+
+
+def _with_note(event: AlertEvent, notes: Mapping[int, str]) -> AlertEvent:
+    """Add to the text of an alert that is not over what its record says, if anything."""
+    note = notes.get(event.evidence.offset) if event.evidence is not None and event.level is not None else None
+    return event if note is None else event.model_copy(update={"text": f"{event.text}; {note}"})
 
 
 _READERS: Final[Mapping[str, Callable[[Any, Sequence[str]], Iterator[_Value]]]] = {
