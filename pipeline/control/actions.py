@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, delete, insert, select
 
 from pipeline.control.database import Database
-from pipeline.control.documents import MissingError, publish
+from pipeline.control.documents import APPROVAL, MissingError, publish
 from pipeline.control.principal import Tenants
 from pipeline.control.tables import ACTION_ALERTS, ACTIONS
 from pipeline.core.policies import policy_key
@@ -15,8 +15,6 @@ from schemas.action import Action, Outcome
 from schemas.script import Approval
 
 __all__ = ["ActionFilter", "Actions", "NotWaitingError", "apply_action", "forget_actions"]
-
-_APPROVAL: Final = "approval"
 
 
 class NotWaitingError(Exception):
@@ -92,7 +90,7 @@ class Actions:
             if row["outcome"] != Outcome.AWAITING_APPROVAL:
                 raise NotWaitingError
             answer = approval(self._now_ms())
-            publish(connection, policy_key(_APPROVAL, key), answer.model_dump_json(), self._now_ms())
+            publish(connection, policy_key(APPROVAL, key), answer.model_dump_json(), self._now_ms())
         self._on_change()
         return answer
 

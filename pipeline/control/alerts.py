@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, Select, and_, delete, exists, insert, or_, select, update
 
 from pipeline.control.database import Database
-from pipeline.control.documents import MissingError, publish
+from pipeline.control.documents import ACKNOWLEDGEMENT, MissingError, publish
 from pipeline.control.principal import Tenants
 from pipeline.control.tables import ALERT_COMMENTS, ALERT_EVENTS, ALERTS
 from pipeline.core.policies import policy_key
@@ -17,7 +17,6 @@ from schemas.silence import Acknowledgement
 __all__ = ["AlertFilter", "Alerts", "NotFiringError", "apply_event", "forget_alerts"]
 
 _OVER: Final = frozenset({AlertState.OK, AlertState.PENDING})
-_ACKNOWLEDGEMENT: Final = "acknowledgement"
 
 
 class NotFiringError(Exception):
@@ -185,7 +184,7 @@ def forget_alerts(connection: Connection, before_ms: int) -> None:
 
 def _set_acknowledgement(connection: Connection, alert_id: str, record: str | None, now_ms: int) -> None:
     connection.execute(update(ALERTS).where(ALERTS.c.alert_id == alert_id).values(acknowledgement=record))
-    publish(connection, policy_key(_ACKNOWLEDGEMENT, alert_id), record, now_ms)
+    publish(connection, policy_key(ACKNOWLEDGEMENT, alert_id), record, now_ms)
 
 
 def _plain(text: str, length: int) -> str:

@@ -1,7 +1,7 @@
 """The documents in the database: policies, scenarios, channels and the rest, each with its change in the outbox."""
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,12 +9,14 @@ from sqlalchemy import Connection, Select, delete, insert, select, update
 
 from pipeline.control.database import Database
 from pipeline.control.principal import Tenants
-from pipeline.control.tables import DOCUMENTS, LINKS, OUTBOX
+from pipeline.control.tables import ALERTS, DOCUMENTS, LINKS, OUTBOX
 from pipeline.core.policies import policy_key
 
 __all__ = ["ChangedError", "Documents", "DraftDocument", "Link", "MissingError", "Stored", "TakenError", "UsedError"]
 
 ANY_REVISION: Final = None
+ACKNOWLEDGEMENT: Final = "acknowledgement"
+APPROVAL: Final = "approval"
 
 
 class MissingError(Exception):
@@ -203,6 +205,18 @@ class Documents:
 def publish(connection: Connection, key: str, value: str | None, now_ms: int) -> None:
     """Put a record for ``policies`` into the outbox, in the transaction of the connection."""
     connection.execute(insert(OUTBOX).values({"key": key, "value": value, "created_ms": now_ms}))
+
+
+def publish_again(connection: Connection, keys: Iterable[str], now_ms: int) -> None:
+    """Put what keys of ``policies`` stand for now into the outbox; approvals never change, and are passed over."""
+    for key in dict.fromkeys(keys):
+        kind, _, name = key.partition("/")
+        if kind == APPROVAL:
+            continue
+        query = select(DOCUMENTS.c.document).where(DOCUMENTS.c.kind == kind, DOCUMENTS.c.id == name)
+        if kind == ACKNOWLEDGEMENT:
+            query = select(ALERTS.c.acknowledgement).where(ALERTS.c.alert_id == name)
+        publish(connection, key, connection.execute(query).scalar_one_or_none(), now_ms)
 
 
 def _visible(tenants: Collection[str] | None) -> Select[Any]:

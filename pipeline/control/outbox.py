@@ -6,6 +6,7 @@ from typing import Any, Final
 from sqlalchemy import delete, func, select
 
 from pipeline.control.database import Database
+from pipeline.control.documents import publish_again
 from pipeline.control.leadership import Leadership
 from pipeline.control.tables import OUTBOX
 from pipeline.runtime.metrics import Metrics
@@ -53,9 +54,7 @@ class Publisher:
         FlushTimeoutError, DeliveryError, OperationalError
             If Kafka or the database is away: nothing is lost, call again.
         """
-        if not self._leadership.is_held():
-            return IDLE_S
-        if not self._sent:
+        if not self._sent and self._leadership.is_held():
             self._send()
         if not self._sent:
             return IDLE_S
@@ -86,6 +85,9 @@ class Publisher:
     def _forget(self) -> None:
         numbers = [row["number"] for row in self._sent]
         with self._database.writing() as connection:
-            connection.execute(delete(OUTBOX).where(OUTBOX.c.number.in_(numbers)))
+            deleted = connection.execute(delete(OUTBOX).where(OUTBOX.c.number.in_(numbers))).rowcount
+            if deleted < len(numbers):
+                # another instance led meanwhile and sent these, and newer ones; ours may lie behind them on the topic
+                publish_again(connection, (row["key"] for row in self._sent), self._sent[-1]["created_ms"])
         self._metrics.published_policies.inc(len(numbers))
         self._sent = []
