@@ -144,13 +144,13 @@ def _anomaly_values(document: Any, _sources: Sequence[str]) -> Iterator[_Value]:
     """Yield the score of a record of ``anomalies`` (`schemas.anomaly.Anomaly`), of a series or a host's incident."""
     tags = canonical_tags(document["tags"])
     start_ms, end_ms, score = int(document["start_ms"]), int(document["end_ms"]), float(document["score"])
-    reason = document["reason"] or ""
+    reason = document.get("reason") or ""
     if document["kind"] == HOST:
-        is_over = document["state"] == "ended"
+        is_over = document.get("state") == "ended"
         yield _Value(SeriesName(ANOMALY, HOST, INCIDENT, tags), start_ms, end_ms, 0.0 if is_over else score, reason)
         return
     name = SeriesName(ANOMALY, str(document["measurement"]), str(document["field"]), tags)
-    low, high = document["expected_low"], document["expected_high"]
+    low, high = document.get("expected_low"), document.get("expected_high")
     if reason:
         reason = f"{reason}: {float(document['value']):.6g}"
         if low is not None and high is not None:
