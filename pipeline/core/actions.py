@@ -19,6 +19,8 @@ __all__ = ["ActionRules", "Actions", "Decision", "Item", "Message", "Run", "Skip
 
 _KEY_CHARACTERS: Final = 32
 _MILLISECOND: Final = timedelta(milliseconds=1)
+_KNOWN_AFTER_MS: Final = 2000
+"""A policy that was just applied may be known to who evaluates it sooner than here."""
 _GROUP_WINDOW: Final = timedelta(seconds=10)
 """Of policies that name channels themselves; scenarios have their own."""
 
@@ -161,7 +163,8 @@ class Actions:
 
     def _steps(self, alert: OpenAlert, course: _Course | Quiet, quiet_now: QuietNow, now_ms: int) -> Iterator[Decision]:
         if isinstance(course, Quiet):
-            yield from self._skip(alert, -1, "", course, None)
+            if course.reason is not ActionReason.UNKNOWN or now_ms >= alert.event.time_ms + _KNOWN_AFTER_MS:
+                yield from self._skip(alert, -1, "", course, None)
             return
         steps = course.steps.get(alert.event.level, ()) if alert.event.level is not None else ()
         done = self._done.get(alert.alert_id, {})

@@ -17,8 +17,6 @@ from typing import Final
 from pydantic import ValidationError
 
 import topics
-from pipeline.channels.script_jobs import JobTemplate, KubernetesApi, ScriptJobs
-from pipeline.channels.scripts import ScriptFolder
 from pipeline.core.actions import ActionRules, Decision, Message, Run, Skip
 from pipeline.core.pending_actions import STATE_VERSION, ActState, ActStateError
 from pipeline.core.policies import policy_of
@@ -31,13 +29,12 @@ from pipeline.runtime.policy_log import PolicyLog
 from pipeline.runtime.producer import RecordProducer
 from pipeline.runtime.secrets import Secrets
 from pipeline.runtime.settings import Settings
-from pipeline.runtime.settings_act import ActSettings
 from pipeline.runtime.snapshots import Snapshot, SnapshotStore
 from pipeline.runtime.stage import StageContext
 from pipeline.runtime.topic_identity import topic_id
 from pipeline.stages.act_channels import ChannelMessages
 from pipeline.stages.act_records import Attempt, message_record, now_ms, run_record, skip_record
-from pipeline.stages.act_scripts import ScriptRunner, ScriptRuns, Scripts
+from pipeline.stages.act_scripts import ScriptRuns, Scripts, script_runner
 from pipeline.stages.dead_letters import DeadLetters
 from schemas.action import Action
 from schemas.alert import AlertEvent
@@ -296,7 +293,7 @@ class ActStage:
             return Scripts(self._policies.policies("script"), self._policies.policies("approval"))
 
         return ScriptRuns(
-            _script_runner(self._act),
+            script_runner(self._act),
             state.guards,
             scripts,
             is_open=lambda alert_id: state.actions.alerts.get(alert_id) is not None,
@@ -344,19 +341,3 @@ def _restored(snapshot: Snapshot | None, log_id: str) -> ActState:
         logger.error("%s was made anew since the state was saved: it is begun again", topics.ALERTS)
         return ActState(log_id=log_id)
     return state
-
-
-def _script_runner(act: ActSettings) -> ScriptRunner | None:
-    """Return what runs scripts; None where no script may be run."""
-    if act.scripts_in == "kubernetes" and act.job_image is not None:
-        template = JobTemplate(
-            namespace=act.job_namespace,
-            image=act.job_image,
-            folder=act.job_folder,
-            service_account=act.job_service_account,
-            cpu=act.job_cpu,
-            memory=act.job_memory,
-            keep_s=act.job_keep_s,
-        )
-        return ScriptJobs(template, KubernetesApi())
-    return None if act.scripts_dir is None else ScriptFolder(act.scripts_dir, act.scripts_user)

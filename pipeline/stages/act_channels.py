@@ -13,7 +13,7 @@ from pipeline.channels.factory import OpenSecret, open_channel
 from pipeline.channels.wording import Announcement, compose
 from pipeline.core.actions import Message
 from pipeline.runtime.settings_act import ActSettings
-from pipeline.stages.act_lane import Lane
+from pipeline.stages.act_lane import Lane, known
 from pipeline.stages.act_records import Attempt, now_ms
 from schemas.action import ActionReason, Outcome
 from schemas.channel import Channel
@@ -86,7 +86,7 @@ class ChannelMessages:
     async def _deliver(self, name: str, waiting: tuple[int, Message]) -> None:
         decided_ms, message = waiting
         lane = self._lanes[name]
-        channel = self._channels().get(name)
+        channel = await known(self._channels, name, decided_ms)
         if channel is None:
             self._end(message, Outcome.FAILED, ActionReason.UNKNOWN, f"there is no channel {name}")
         elif not channel.enabled:

@@ -2,13 +2,25 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
-__all__ = ["BlockingCalls", "Lane"]
+from pipeline.stages.act_records import now_ms
+
+__all__ = ["BlockingCalls", "Lane", "known"]
 
 T = TypeVar("T")
+
+KNOWN_AFTER_MS: Final = 2000
+LOOK_EVERY_S: Final = 0.2
+
+
+async def known(documents: Callable[[], Mapping[str, T]], name: str, decided_ms: int) -> T | None:
+    """Return the document of a name; for a decision of just now one is waited for, as it may just have been applied."""
+    while (found := documents().get(name)) is None and now_ms() < decided_ms + KNOWN_AFTER_MS:  # noqa: ASYNC110
+        await asyncio.sleep(LOOK_EVERY_S)
+    return found
 
 
 class BlockingCalls:

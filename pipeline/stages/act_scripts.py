@@ -5,15 +5,24 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final, NamedTuple, Protocol
 
-from pipeline.channels.scripts import ScriptCancelled, ScriptRefused, ScriptResult, arguments_of, environment_of
+from pipeline.channels.script_jobs import JobTemplate, KubernetesApi, ScriptJobs
+from pipeline.channels.scripts import (
+    ScriptCancelled,
+    ScriptFolder,
+    ScriptRefused,
+    ScriptResult,
+    arguments_of,
+    environment_of,
+)
 from pipeline.core.actions import Run
 from pipeline.core.script_guards import ScriptGuards
-from pipeline.stages.act_lane import Lane
+from pipeline.runtime.settings_act import ActSettings
+from pipeline.stages.act_lane import Lane, known
 from pipeline.stages.act_records import Attempt, now_ms
 from schemas.action import ActionReason, Outcome
 from schemas.script import Approval, Script
 
-__all__ = ["ScriptRunner", "ScriptRuns", "Scripts"]
+__all__ = ["ScriptRunner", "ScriptRuns", "Scripts", "script_runner"]
 
 MOST_WAITING: Final = 1000
 GRACE_S: Final = 30.0
@@ -87,33 +96,27 @@ class ScriptRuns:
         self._on_attempt = on_attempt
         self._on_finished = on_finished
         self._on_failure = on_failure
-        self._lanes: dict[str, Lane[Run]] = {}
+        self._lanes: dict[str, Lane[tuple[int, Run]]] = {}
         self._waiting: dict[str, tuple[int, Run]] = {}
         self._is_closed = False
 
     def run(self, run: Run, decided_ms: int) -> None:
         """Run a script when its turn comes, and it is approved of where it must be."""
-        script = self._scripts().scripts.get(run.script)
-        if script is None:
-            self._end(run, Outcome.FAILED, ActionReason.UNKNOWN, f"there is no script {run.script}")
-        elif not script.enabled:
-            self._end(run, Outcome.SUPPRESSED, ActionReason.DISABLED, f"script {run.script} is disabled")
-        elif script.dry_run:
-            arguments = arguments_of(script.arguments, run.item.event)
-            self._end(run, Outcome.DRY_RUN, run.item.reason, f"would run {script.file} with {arguments}")
-        elif script.approval:
-            self._waiting[run.item.key] = (decided_ms, run)
-            if not self._is_decided(run, decided_ms):
-                text = f"waits for the approval {run.item.key}"
-                waits = Attempt(Outcome.AWAITING_APPROVAL, ActionReason.APPROVAL, now_ms(), text)
-                self._on_attempt(run, waits)
-        else:
-            self._put(run)
+        lane = self._lanes.get(run.script)
+        if lane is None:
+            lane = Lane(run.script, partial(self._do, run.script), MOST_WAITING, self._on_failure)
+            self._lanes[run.script] = lane
+        if not lane.put((decided_ms, run)):
+            self._end(run, Outcome.RATE_LIMITED, ActionReason.RATE, f"{MOST_WAITING} runs of the script wait already")
 
     def look_at_approvals(self) -> None:
-        """Go on with the runs that were decided on, or have waited too long."""
-        for decided_ms, run in list(self._waiting.values()):
-            self._is_decided(run, decided_ms)
+        """Go on with the runs that were decided on, are not needed any more, or have waited too long."""
+        approvals = self._scripts().approvals
+        for key, (decided_ms, run) in list(self._waiting.items()):
+            is_over = not self._is_open(run.item.event.alert_id)
+            if key in approvals or is_over or self._is_too_late(decided_ms):
+                del self._waiting[key]
+                self.run(run, decided_ms)
 
     async def close(self) -> None:
         """Kill what runs, and give up what waits: it stays undone, for the next owner."""
@@ -123,53 +126,52 @@ class ScriptRuns:
         self._lanes = {}
         self._waiting = {}
 
-    def _is_decided(self, run: Run, decided_ms: int) -> bool:
-        """Go on with a run that waits, if there is a decision; return whether there is one."""
+    async def _do(self, name: str, waiting: tuple[int, Run]) -> None:
+        decided_ms, run = waiting
+        await self._may_run()
+        script = await known(lambda: self._scripts().scripts, name, decided_ms)
+        event = run.item.event
+        if script is None:
+            self._end(run, Outcome.FAILED, ActionReason.UNKNOWN, f"there is no script {name}")
+        elif not script.enabled:
+            self._end(run, Outcome.SUPPRESSED, ActionReason.DISABLED, f"script {name} is disabled")
+        elif not self._is_open(event.alert_id):
+            self._end(run, Outcome.SUPPRESSED, ActionReason.SUPERSEDED, "the alert was over before")
+        elif script.dry_run:
+            text = f"would run {script.file} with {arguments_of(script.arguments, event)}"
+            self._end(run, Outcome.DRY_RUN, run.item.reason, text)
+        elif (not script.approval or self._is_approved(run, decided_ms)) and self._is_allowed(run, script):
+            self._guards.note(script, event.resource, now_ms())
+            await self._run(self._lanes[name], run, script)
+
+    def _is_approved(self, run: Run, decided_ms: int) -> bool:
+        """Return whether a run is approved of; one that nobody has decided on waits."""
         key = run.item.key
         approval = self._scripts().approvals.get(key)
-        if not self._is_open(run.item.event.alert_id):
-            self._end(run, Outcome.SUPPRESSED, ActionReason.SUPERSEDED, "the alert was over before an approval")
-        elif approval is not None and approval.approved:
-            self._put(run)
-        elif approval is not None:
+        if approval is not None and not approval.approved:
             by = f" by {approval.author}" if approval.author else ""
             self._end(run, Outcome.DENIED, ActionReason.APPROVAL, f"was refused{by}")
-        elif now_ms() - decided_ms > self._approve_within_ms:
+        elif approval is None and self._is_too_late(decided_ms):
             self._end(run, Outcome.DENIED, ActionReason.APPROVAL, "nobody approved within act.approve_within_s")
-        else:
-            return False
-        self._waiting.pop(key, None)
-        return True
+        elif approval is None:
+            self._waiting[key] = (decided_ms, run)
+            text = f"waits for the approval {key}"
+            self._on_attempt(run, Attempt(Outcome.AWAITING_APPROVAL, ActionReason.APPROVAL, now_ms(), text))
+        return approval is not None and approval.approved
 
-    def _put(self, run: Run) -> None:
-        lane = self._lanes.get(run.script)
-        if lane is None:
-            lane = Lane(run.script, partial(self._do, run.script), MOST_WAITING, self._on_failure)
-            self._lanes[run.script] = lane
-        if not lane.put(run):
-            text = f"{MOST_WAITING} runs of the script wait already"
-            self._end(run, Outcome.RATE_LIMITED, ActionReason.RATE, text)
+    def _is_too_late(self, decided_ms: int) -> bool:
+        return now_ms() - decided_ms > self._approve_within_ms
 
-    async def _do(self, name: str, run: Run) -> None:
-        await self._may_run()
-        script = self._scripts().scripts.get(name)
-        event = run.item.event
-        if script is None or not script.enabled:
-            self._end(run, Outcome.SUPPRESSED, ActionReason.DISABLED, f"script {name} is disabled")
-            return
-        if not self._is_open(event.alert_id):
-            self._end(run, Outcome.SUPPRESSED, ActionReason.SUPERSEDED, "the alert was over before")
-            return
-        guard = self._guards.verdict(script, event.resource, now_ms())
-        if guard is not None:
-            limit = script.rate if guard is ActionReason.RATE else script.blast_radius
-            text = f"{limit.count} in {limit.within} are allowed"
-            self._end(run, Outcome.RATE_LIMITED, guard, text)
-            return
-        self._guards.note(script, event.resource, now_ms())
-        await self._run(self._lanes[name], run, script)
+    def _is_allowed(self, run: Run, script: Script) -> bool:
+        """Return whether the guards allow a run; one that they do not is over."""
+        guard = self._guards.verdict(script, run.item.event.resource, now_ms())
+        if guard is None:
+            return True
+        limit = script.rate if guard is ActionReason.RATE else script.blast_radius
+        self._end(run, Outcome.RATE_LIMITED, guard, f"{limit.count} in {limit.within} are allowed")
+        return False
 
-    async def _run(self, lane: Lane[Run], run: Run, script: Script) -> None:
+    async def _run(self, lane: Lane[tuple[int, Run]], run: Run, script: Script) -> None:
         begun_ms, begun_s = now_ms(), time.monotonic()
         runner = self._runner
         if runner is None:
@@ -207,3 +209,19 @@ def _outcome(result: ScriptResult, run: Run, timeout_s: float) -> tuple[Outcome,
         return Outcome.FAILED, ActionReason.TIMEOUT, f"was killed after {timeout_s:g} s", result.output
     how = f"status {result.status}" if result.status > 0 else f"signal {-result.status}"
     return Outcome.FAILED, ActionReason.EXIT_STATUS, f"ended with {how}", result.output
+
+
+def script_runner(act: ActSettings) -> ScriptRunner | None:
+    """Return what runs scripts; None where no script may be run."""
+    if act.scripts_in == "kubernetes" and act.job_image is not None:
+        template = JobTemplate(
+            namespace=act.job_namespace,
+            image=act.job_image,
+            folder=act.job_folder,
+            service_account=act.job_service_account,
+            cpu=act.job_cpu,
+            memory=act.job_memory,
+            keep_s=act.job_keep_s,
+        )
+        return ScriptJobs(template, KubernetesApi())
+    return None if act.scripts_dir is None else ScriptFolder(act.scripts_dir, act.scripts_user)

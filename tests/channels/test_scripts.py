@@ -1,4 +1,5 @@
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -13,21 +14,20 @@ from pipeline.channels.scripts import (
     environment_of,
 )
 from tests.channels.alerts import alert_event
+from tests.channels.folders import open_folder
 from tests.waiting import wait_until
 
 HOSTILE = "$(touch /tmp/pwned); `id` | rm -rf / && \"x\" 'y' \\ \n %s {resource} *"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> ScriptFolder:
+def folder() -> Iterator[ScriptFolder]:
     """An empty folder that any user can look into."""
-    path = tmp_path / "scripts"
-    path.mkdir()
-    for each in (path, *path.parents):
-        if each.stat().st_uid == os.getuid() and each != Path("/"):
-            each.chmod(each.stat().st_mode | 0o011)
-    path.chmod(0o755)
-    return ScriptFolder(path)
+    with open_folder() as parent:
+        path = parent / "scripts"
+        path.mkdir()
+        path.chmod(0o755)
+        yield ScriptFolder(path)
 
 
 def write(folder: ScriptFolder, name: str, text: str, mode: int = 0o755) -> Path:

@@ -255,8 +255,15 @@ def test_an_alert_that_keeps_changing_is_not_told() -> None:
 def test_what_is_not_there_is_said_once(of: ActionRules, reason: str, by: str) -> None:
     actions = taken(event(0, "warn", 1))
 
-    assert due(actions, 0, of) == [("not ", reason, by)]
-    assert due(actions, 1, of) == []
+    assert due(actions, 1, of) == [("not ", reason, by)]
+    assert due(actions, 2, of) == []
+
+
+def test_a_policy_that_is_not_known_yet_is_waited_for() -> None:
+    actions = taken(event(0, "warn", 1))
+
+    assert due(actions, 0, ActionRules({}, {})) == []
+    assert due(actions, 0) == [("mail", "DUE")]
 
 
 def test_a_silence_that_began_meanwhile_keeps_the_end_quiet_too() -> None:

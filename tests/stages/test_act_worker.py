@@ -13,6 +13,7 @@ import topics
 from schemas.action import Action
 from schemas.alert import AlertEvent, AlertReason, AlertState
 from tests.channels.alerts import alert_event
+from tests.channels.folders import open_folder
 from tests.channels.receivers import HttpReceiver, http_receiver, mail_server
 from tests.real.tansu import EmbeddedBroker
 from tests.stages.brokers import Broker, Raw, pipeline_topics, produce, read_topic
@@ -43,10 +44,11 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 @pytest.fixture(scope="module")
 def acting(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator["Setting"]:
     """A worker that acts; each test has alerts, policies and channels of its own."""
-    setting = Setting(broker, tmp_path_factory.mktemp("acting"))
-    with running(setting.worker()) as worker:
-        setting.running = worker.ready()
-        yield setting
+    with open_folder() as scripts:
+        setting = Setting(broker, tmp_path_factory.mktemp("acting"), scripts)
+        with running(setting.worker()) as worker:
+            setting.running = worker.ready()
+            yield setting
 
 
 @pytest.fixture
@@ -58,12 +60,11 @@ def hook() -> Iterator[HttpReceiver]:
 class Setting:
     """A worker with a folder of secrets and one of scripts, and what it writes."""
 
-    def __init__(self, broker: Broker, directory: Path, **act: Any) -> None:
+    def __init__(self, broker: Broker, directory: Path, scripts: Path | None = None, **act: Any) -> None:
         self.broker = broker
         self.secrets = directory / "secrets"
-        self.scripts = directory / "scripts"
-        for folder in (self.secrets, self.scripts):
-            folder.mkdir(exist_ok=True)
+        self.secrets.mkdir()
+        self.scripts = scripts or directory
         self._act = {
             "secrets_dir": str(self.secrets),
             "scripts_dir": str(self.scripts),
@@ -213,9 +214,6 @@ def test_scripts_are_dry_runs_guarded_and_approved(acting: Setting) -> None:
     script = acting.scripts / "show"
     script.write_text('#!/bin/sh\necho "$1" for $CINNAMON_KEY\n')
     script.chmod(0o755)
-    for folder in (acting.scripts, *acting.scripts.parents):
-        if folder != Path("/") and folder.owner() == script.owner():
-            folder.chmod(folder.stat().st_mode | 0o011)
     acting.apply("script", id="dry", file="show", arguments=["{resource}"])
     acting.apply("script", id="real", file="show", arguments=["{tags.host}; $(id)"], dry_run=False)
     acting.apply("script", id="asked", file="show", dry_run=False, approval=True)
