@@ -299,7 +299,6 @@ The map of the house. Imports go down this page and never up (an import-linter c
         actions.py           what is done about them, step by step
         pending_actions.py   what of it is not finished, and all else a restart needs
         script_guards.py     how often a script may be run, and for how many
-        trigger_inputs.py    samples and windows by the triggers' series
         scorecard.py         alerts a day, and what was found and how late
         detectors.py         detectors by name, with river's interface
         downsampler.py       one partition: records in, records of chunks out
