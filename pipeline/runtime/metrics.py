@@ -104,10 +104,6 @@ class Metrics:
         self.policies = gauge("policies", "Policies in force.", ("stage", "kind"))
         self.refused_policies = counter("refused_policies", "Records of policies that changed nothing.", of_reason)
 
-        self.outbox_records = gauge("outbox_records", "Changes of policies that wait to be published.", ())
-        self.published_policies = counter("published_policies", "Changes of policies that Kafka has.", ())
-        self.followed_records = counter("followed_records", "Records taken over.", ("topic", "outcome"))
-
         self.downsampled_samples = counter(
             "downsampled_samples", "Samples in chunks that were given out.", of_partition
         )
@@ -115,6 +111,10 @@ class Metrics:
         self.downsampled_chunks = counter("downsampled_chunks", "Chunks given out, revised ones again.", of_partition)
         self.revised_chunks = counter("revised_chunks", "Chunks given out again after late samples.", of_partition)
         self.kept_points = counter("kept_points", "Points in the chunks that were given out.", of_partition)
+
+        self.outbox_records = gauge("outbox_records", "Changes of policies that wait to be published.", ())
+        self.published_policies = counter("published_policies", "Changes of policies that Kafka has.", ())
+        self.followed_records = counter("followed_records", "Records taken over.", ("topic", "outcome"))
 
         self.snapshot_bytes = gauge("snapshot_bytes", "State in the newest snapshot written.", ("stage",))
         self.snapshot_written_bytes = counter("snapshot_written_bytes", "Blocks written: what changed.", ("stage",))
