@@ -247,3 +247,21 @@ def test_kills_and_moves_between_workers_change_no_alert(kafka: Broker, tmp_path
     assert {event.id: event for event in found} == want
     assert np.unique([event.reason.value for event in found]).size > 8
     assert "snapshot" in first.log()
+
+
+@pytest.mark.real
+def test_a_broker_that_is_killed_and_comes_back_changes_no_alert(own_kafka_broker: KafkaBroker, tmp_path: Path) -> None:
+    records = walks(6, 200)
+    with pipeline_topics(own_kafka_broker, names=TRIGGERS, partitions=PARTITIONS) as broker:
+        apply(broker, GOLDEN, FLAPPING)
+        with running(worker_of(broker, tmp_path / "worker", fetch_max_bytes=8192, session_timeout_s=6)) as worker:
+            produce(broker, records[: len(records) // 2])
+            worker.wait_for(lambda scrape: scrape.total("open_alerts") > 0, "alerts that fire")
+            own_kafka_broker.kill()
+            own_kafka_broker.start()
+            produce(broker, records[len(records) // 2 :])
+            want = {event.id: event for event in expected(broker, GOLDEN, FLAPPING)}
+            wait_until(
+                lambda: {e.id for e in written(broker)} >= want.keys(), timeout_s=90.0, what="all alerts", every_s=0.5
+            )
+        assert {event.id: event for event in written(broker)} == want
