@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, TextIO
+from typing import TYPE_CHECKING, Annotated, Final, TextIO
 
 import typer
 
@@ -63,6 +63,7 @@ def downsample(
     """
     from pipeline.cli.series_files import SeriesFileError, read_series
     from pipeline.core.downsample import Kind, checked
+    from pipeline.core.downsample_chunk import described
     from pipeline.core.downsample_whole import downsample_series, rules_of_file
 
     place = zone_of(zone)
@@ -84,7 +85,7 @@ def downsample(
             _write_restored(target, rows, chunks)
     if meta is not None:
         with _written(meta) as target:
-            target.writelines(json.dumps(_metadata(chunk)) + "\n" for chunk in chunks)
+            target.writelines(json.dumps(described(chunk)) + "\n" for chunk in chunks)
     samples, points = sum(chunk.n_raw for chunk in chunks), sum(chunk.n_kept for chunk in chunks)
     share = f" ({points / samples:.1%})" if samples else ""
     typer.echo(f"{file}: {samples:,} samples, {len(chunks):,} chunks, {points:,} points kept{share}")
@@ -139,25 +140,3 @@ def _write_restored(file: TextIO, rows: "SeriesRows", chunks: "Sequence[Chunk]")
     restored = restore(chunks, rows.time_ms).tolist()
     for text, raw, value in zip(rows.time_text, rows.value.tolist(), restored, strict=True):
         writer.writerow((text, value if math.isfinite(raw) and math.isfinite(value) else ""))
-
-
-def _metadata(chunk: "Chunk") -> dict[str, Any]:
-    """Give what is known of a chunk, under the names of the record on ``metrics.downsampled``."""
-    return {
-        "start_ms": chunk.start_ms,
-        "end_ms": chunk.end_ms,
-        "first_ms": chunk.first_ms,
-        "last_ms": chunk.last_ms,
-        "gap": chunk.gap,
-        "kind": chunk.kind.name.lower(),
-        "series_class": chunk.series_class.name.lower(),
-        "encoder": chunk.encoder.name.lower(),
-        "n_raw": chunk.n_raw,
-        "n_kept": chunk.n_kept,
-        "sigma": chunk.sigma,
-        "max_error": chunk.max_error,
-        "min": chunk.min,
-        "max": chunk.max,
-        "sum": chunk.sum,
-        "count": chunk.count,
-    }

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 from pipeline.core import downsample_state as columns
 from pipeline.core.downsample_state import Emitted
@@ -103,6 +104,28 @@ class Chunk:
     def count(self) -> int:
         """How many samples ``sum`` is of."""
         return self.n_raw
+
+
+def described(chunk: Chunk) -> dict[str, Any]:
+    """Return what is known of a chunk but its points and offsets, under the names of the record of it."""
+    return {
+        "start_ms": chunk.start_ms,
+        "end_ms": chunk.end_ms,
+        "first_ms": chunk.first_ms,
+        "last_ms": chunk.last_ms,
+        "gap": chunk.gap,
+        "kind": chunk.kind.name.lower(),
+        "series_class": chunk.series_class.name.lower(),
+        "encoder": chunk.encoder.name.lower(),
+        "n_raw": chunk.n_raw,
+        "n_kept": chunk.n_kept,
+        "sigma": chunk.sigma,
+        "max_error": chunk.max_error,
+        "min": chunk.min,
+        "max": chunk.max,
+        "sum": chunk.sum,
+        "count": chunk.count,
+    }
 
 
 def chunk_from(out: Emitted, at: int, kind: Kind) -> Chunk:

@@ -8,6 +8,7 @@ import numpy as np
 import orjson
 
 from pipeline.core.downsample import BankState, Chunk, Counts, DownsampleBank, Kind, Rules
+from pipeline.core.downsample_chunk import described
 from pipeline.core.raw_samples import RawSamples, SeriesName
 from pipeline.core.record_parser import ParseOptions, RecordBatch
 from pipeline.core.series import Array, grown
@@ -260,22 +261,7 @@ def _record(name: SeriesName, partition: int, chunk: Chunk) -> bytes:
             "field": name.field,
             "tags": name.tags,
             "partition": partition,
-            "start_ms": chunk.start_ms,
-            "end_ms": chunk.end_ms,
-            "first_ms": chunk.first_ms,
-            "last_ms": chunk.last_ms,
-            "gap": chunk.gap,
-            "kind": chunk.kind.name.lower(),
-            "series_class": chunk.series_class.name.lower(),
-            "encoder": chunk.encoder.name.lower(),
-            "n_raw": chunk.n_raw,
-            "n_kept": chunk.n_kept,
-            "sigma": chunk.sigma,
-            "max_error": chunk.max_error,
-            "min": chunk.min,
-            "max": chunk.max,
-            "sum": chunk.sum,
-            "count": chunk.count,
+            **described(chunk),
             "first_offset": chunk.first_offset,
             "last_offset": chunk.last_offset,
             "revision": chunk.revision,
