@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import topics
 from pipeline.core.downsample import Kind, Rules
@@ -16,6 +16,7 @@ from pipeline.runtime.settings import Settings
 from pipeline.runtime.settings_base import to_ms
 from pipeline.runtime.snapshots import Snapshot, SnapshotStore
 from pipeline.runtime.stage import StageContext
+from pipeline.runtime.topic_identity import topic_id
 from pipeline.stages.raw_input import keyed_records, parse_options
 from schemas.catalogue import Catalogue, load_catalogue
 from schemas.reasons import FilterReason
@@ -23,9 +24,12 @@ from schemas.reasons import FilterReason
 logger = logging.getLogger(__name__)
 
 STAGE = "downsample"
+READ_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 5.0
 REST_EVERY_S = 5.0
 """How often silent series are looked for."""
+_LOG_ID = "log-id"
+"""Of a snapshot: which log its offset is of."""
 
 
 def downsampling_rules(settings: Settings) -> Rules:
@@ -71,6 +75,7 @@ class DownsampleStage:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.group = f"{settings.kafka.group_prefix}-{STAGE}"
+        self._kafka = settings.kafka
         self._metrics = metrics
         self._rules = downsampling_rules(settings)
         self._times = Times(to_ms(settings.downsample.idle_close_s), to_ms(settings.downsample.expire_after_s))
@@ -87,6 +92,7 @@ class DownsampleStage:
         )
         self._partitions: dict[int, _Partition] = {}
         self._rested_s = 0.0
+        self._log_id = ""
         self._context: StageContext | None = None
 
     async def start(self, context: StageContext) -> None:
@@ -95,16 +101,14 @@ class DownsampleStage:
 
     async def assigned(self, partitions: frozenset[int]) -> Mapping[int, int]:
         """Take partitions over where their snapshots say; without one, from the earliest record that Kafka has."""
+        self._log_id = await asyncio.to_thread(topic_id, self._kafka, self.source_topic, READ_TIMEOUT_S)
         found = await self._snapshots.read(partitions)
         self._partitions = {number: self._take_over(number, snapshot) for number, snapshot in found.items()}
         return {number: partition.next_offset for number, partition in self._partitions.items()}
 
     async def revoked(self, partitions: frozenset[int]) -> None:
         """Save where the partitions stand, and let them go."""
-        snapshots = {
-            number: partition.downsampler.snapshot(partition.next_offset)
-            for number, partition in self._partitions.items()
-        }
+        snapshots = {number: self._snapshot(partition) for number, partition in self._partitions.items()}
         try:
             await self._commit(await self._snapshots.save(snapshots))
         finally:
@@ -133,7 +137,7 @@ class DownsampleStage:
         number = self._snapshots.due({number: partition.next_offset for number, partition in self._partitions.items()})
         if number is not None:
             partition = self._partitions[number]
-            await self._snapshots.begin(number, partition.downsampler.snapshot(partition.next_offset))
+            await self._snapshots.begin(number, self._snapshot(partition))
 
     async def stop(self) -> None:
         """Let go of the connections."""
@@ -142,6 +146,7 @@ class DownsampleStage:
 
     def _take_over(self, number: int, snapshot: Snapshot | None) -> _Partition:
         try:
+            self._require_this_log(snapshot)
             downsampler = self._downsampler(number, snapshot)
         except ValueError as error:
             logger.error(  # noqa: TRY400 - the message says it all
@@ -150,6 +155,16 @@ class DownsampleStage:
             snapshot, downsampler = None, self._downsampler(number, None)
         offset = 0 if snapshot is None else snapshot.offset
         return _Partition(downsampler, _BalanceMetrics(self._metrics, number, downsampler), offset)
+
+    def _require_this_log(self, snapshot: Snapshot | None) -> None:
+        """Raise ValueError if a snapshot's offset is one of a topic that is gone."""
+        log_id = b"" if snapshot is None else snapshot.records.get(_LOG_ID, b"")
+        if log_id and self._log_id and log_id.decode("utf-8", "replace") != self._log_id:
+            raise ValueError(f"{self.source_topic} was made anew since the snapshot")
+
+    def _snapshot(self, partition: _Partition) -> Snapshot:
+        snapshot = partition.downsampler.snapshot(partition.next_offset)
+        return replace(snapshot, records={**snapshot.records, _LOG_ID: self._log_id.encode()})
 
     def _downsampler(self, number: int, snapshot: Snapshot | None) -> PartitionDownsampler:
         return PartitionDownsampler(

@@ -145,6 +145,24 @@ def test_kills_and_moves_between_workers_leave_no_trace(kafka: Broker, tmp_path:
     assert len(found) > len(set(found)), "nothing was done twice: the kills have missed"
 
 
+@pytest.mark.real
+def test_a_topic_that_was_made_anew_is_read_from_its_beginning(kafka: KafkaBroker, tmp_path: Path) -> None:
+    worker = Worker(tmp_path / "worker", document(kafka), stages="downsample")
+    with running(worker):
+        until_read(worker, produce(kafka, fleet(5, 400)))
+        wait_until(lambda: committed(kafka) == ends(kafka), timeout_s=60.0, what="all committed", every_s=0.3)
+    before = {record.value for record in written(kafka)}
+    admin = kafka.admin()
+    admin.delete_topics([topics.METRICS_RAW])[topics.METRICS_RAW].result(30)
+    kafka.create_topic(topics.METRICS_RAW, partitions=PARTITIONS)
+    count = produce(kafka, fleet(6, 200))
+    with running(worker):
+        until_read(worker, count)
+    found = sorted({record.value for record in written(kafka)} - before)
+    assert found == expected(kafka) != []
+    assert "metrics.raw was made anew since the snapshot" in worker.log()
+
+
 def committed(broker: Broker) -> dict[int, int]:
     kafka = Settings(kafka={"bootstrap_servers": broker.bootstrap_servers}).kafka
     return committed_offsets(kafka, "cinnamon-downsample", topics.METRICS_RAW, [*range(PARTITIONS)], 30.0)
