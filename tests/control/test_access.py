@@ -219,7 +219,7 @@ def test_an_issuer_that_answers_nonsense_lets_nobody_in(body: bytes) -> None:
     issuer = Issuer()
     issuer.body = body
     try:
-        with pytest.raises(JwksError):
+        with pytest.raises(JwksError, match="the OIDC issuer's keys cannot be fetched"):
             Jwks(issuer.url, issuer.jwks_url).key("first")
     finally:
         issuer.close()
@@ -238,7 +238,7 @@ def test_a_configuration_that_leads_elsewhere_lets_nobody_in(configuration: dict
     issuer = Issuer()
     issuer.configuration = configuration
     try:
-        with pytest.raises(JwksError):
+        with pytest.raises(JwksError, match="the OIDC issuer's keys cannot be fetched"):
             Jwks(issuer.url).key("first")
         assert issuer.fetches == 1
     finally:
@@ -249,7 +249,7 @@ def test_a_redirect_of_the_issuer_is_not_followed() -> None:
     issuer, elsewhere = Issuer(), Issuer()
     issuer.redirect = elsewhere.jwks_url
     try:
-        with pytest.raises(JwksError):
+        with pytest.raises(JwksError, match="the OIDC issuer's keys cannot be fetched"):
             Jwks(issuer.url, issuer.jwks_url).key("first")
         assert elsewhere.fetches == 0
     finally:
