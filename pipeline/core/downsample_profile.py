@@ -37,12 +37,6 @@ _FEWEST = 8
 
 
 @compiled
-def is_reset(before: float, after: float) -> bool:
-    """Tell whether a counter began anew between two samples."""
-    return after < before
-
-
-@compiled
 def changes_of(values: Array, count: int) -> int:
     """Count the samples that differ from the one before."""
     changes = 0
