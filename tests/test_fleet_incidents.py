@@ -1,10 +1,12 @@
 """What goes wrong in the simulated fleet is told soon, by the right series, and once; what is no incident is not."""
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import orjson
 import pytest
 
 import topics
@@ -30,7 +32,11 @@ CALM_MS = 26 * HOUR_MS
 """A day to learn from, and the hours that series are young."""
 WITHIN = 3
 """Windows in which an incident is to be told."""
-HOSTS = 28
+HOSTS = 84
+SEED = 13
+"""None that the detector was tried on."""
+HOURS = 5
+"""Of incidents: every host has two or three."""
 
 WITH_CPU = {
     *("cpu.usage_active", "cpu.usage_iowait", "cpu.usage_steal", "system.load1", "mem.used_percent"),
@@ -45,14 +51,27 @@ MOVED = {
     IncidentKind.DISK_FILLING: {"disk.used_percent", "disk.inodes_used_percent"},
 }
 """Which watched series an incident moves; the truth's metric is the one where it shows best."""
+SHOWS = ("cpu.usage_active", "net.err_in", "mem.used_percent", "disk.used_percent")
+"""The truth's metrics."""
+
+
+Truth = Mapping[tuple[str, str], Mapping[int, float]]
+"""Of a resource and a truth's metric: the value of each window by its start."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One incident, and what was told of its host while it lasted."""
+    """One incident, what its metric was until then and within three windows, and what was told of its host."""
 
     incident: Incident
     told: Sequence[Anomaly] = field(repr=False)
+    before: Sequence[float] = field(repr=False)
+    soon: Sequence[float] = field(repr=False)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether its metric becomes, within three windows, greater than it ever was: else nobody could tell yet."""
+        return bool(self.soon) and max(self.soon) > max(self.before)
 
     @cached_property
     def series(self) -> list[str]:
@@ -91,6 +110,7 @@ class Watched:
 
     incidents: Sequence[Incident]
     records: Sequence[Anomaly] = field(repr=False)
+    truth: Truth = field(repr=False)
     end_ms: int
 
     def cases(self, kind: IncidentKind) -> list[Case]:
@@ -104,40 +124,73 @@ class Watched:
             and each.end_ms > incident.start_ms
             and each.start_ms < incident.end_ms
         ]
-        return Case(incident, told)
+        values = self.truth[incident.resource, incident.metric] if incident.metric != "*" else {}
+        first_ms = incident.start_ms - incident.start_ms % MINUTE_MS
+        end_ms = first_ms + WITHIN * MINUTE_MS
+        return Case(
+            incident,
+            told,
+            [value for start_ms, value in values.items() if start_ms < first_ms],
+            [value for start_ms, value in values.items() if first_ms <= start_ms < end_ms],
+        )
+
+
+def note_truth(windows: Iterable[bytes], truth: dict[tuple[str, str], dict[int, float]]) -> None:
+    """Note the values of the truth's metrics in records of metrics.agg: the rate of a counter, the mean of all else."""
+    for metric in SHOWS:
+        measurement, name = metric.split(".")
+        begin = f'{{"measurement":"{measurement}"'.encode()
+        for value in windows:
+            if value.startswith(begin):
+                record = orjson.loads(value)
+                found = record["fields"][name]
+                value_of = found.get("rate") if measurement == "net" else found["avg"]
+                if value_of is not None:
+                    truth[resource_of(record["tags"]), metric][record["start_ms"]] = value_of
 
 
 @pytest.fixture(scope="module")
 def watched() -> Watched:
-    """A calm day of 28 hosts, then five hours of incidents, aggregated by the minute and judged."""
+    """A calm day of the fleet, then hours of incidents, aggregated by the minute and judged."""
     incidents: list[Incident] = []
-    fleet = Fleet(HOSTS, 2, START_MS, MINUTE_MS, calm_ms=CALM_MS, on_incident=incidents.append)
+    fleet = Fleet(HOSTS, SEED, START_MS, MINUTE_MS, calm_ms=CALM_MS, on_incident=incidents.append)
     counters = load_catalogue().counters
     rules = WindowRules(default=WindowRule(MINUTE_MS, 10_000, MINUTE_MS))
     aggregator = PartitionAggregator(0, rules, lambda measurement, name: (measurement, name) in counters)
     detector = detector_of(sample_interval_ms=0)
+    truth: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
     values: list[bytes] = []
     read = windows = 0
-    ticks = (CALM_MS + 5 * HOUR_MS) // MINUTE_MS
+    ticks = (CALM_MS + HOURS * HOUR_MS) // MINUTE_MS
     for tick in range(ticks):
         batch = batch_of([message.value for message in fleet.tick()], read)
         read += len(batch.offset)
         closed = aggregator.add(batch, 0, len(batch.offset), START_MS + tick * MINUTE_MS).values
+        note_truth(closed, truth)
         values += detector.add(enumerate(closed, windows)).values
         windows += len(closed)
-    return Watched(incidents, anomalies(values), START_MS + ticks * MINUTE_MS)
+    return Watched(incidents, anomalies(values), truth, START_MS + ticks * MINUTE_MS)
 
 
 def share(cases: Sequence[Case], name: str) -> float:
     """Give the share of cases of which a property is true; there must be enough to speak of one."""
-    assert len(cases) >= 4
+    assert len(cases) >= 10
     return sum(bool(getattr(case, name)) for case in cases) / len(cases)
 
 
-def test_a_spike_of_the_processor_is_told_at_once_as_one_incident_that_names_it(watched: Watched) -> None:
+@pytest.mark.parametrize("kind", MOVED)
+def test_what_a_host_has_never_shown_is_told_within_three_windows(watched: Watched, kind: IncidentKind) -> None:
+    assert share([case for case in watched.cases(kind) if case.is_new], "is_soon") >= 0.9
+
+
+def test_nearly_every_incident_is_told_before_its_end_and_by_a_series_that_it_moves_first(watched: Watched) -> None:
+    cases = [case for kind in MOVED for case in watched.cases(kind)]
+    assert share(cases, "series") >= 0.85
+    assert share([case for case in cases if case.series], "is_right_first") >= 0.95
+
+
+def test_its_own_metric_is_among_the_series_told_of_a_spike_which_is_one_incident(watched: Watched) -> None:
     spikes = watched.cases(IncidentKind.CPU_SPIKE)
-    assert share(spikes, "is_soon") == 1.0
-    assert share(spikes, "is_right_first") == 1.0
     assert share(spikes, "is_named") >= 0.7
     assert [len(case.begun) for case in spikes].count(1) >= 0.7 * len(spikes)
     for case in spikes:
@@ -148,26 +201,9 @@ def test_a_spike_of_the_processor_is_told_at_once_as_one_incident_that_names_it(
             assert len(named) >= 3
 
 
-def test_errors_of_the_network_are_told_at_once_by_their_own_series(watched: Watched) -> None:
+def test_errors_of_the_network_are_told_by_their_own_series(watched: Watched) -> None:
     cases = watched.cases(IncidentKind.NET_ERRORS)
-    assert share(cases, "is_soon") >= 0.8
-    assert all(case.is_right_first for case in cases if case.series)
     assert [case.series[:1] for case in cases].count(["net.err_in"]) >= 0.7 * len(cases)
-
-
-def test_a_disk_that_fills_is_told_within_three_windows_by_its_own_series(watched: Watched) -> None:
-    cases = watched.cases(IncidentKind.DISK_FILLING)
-    assert share(cases, "is_soon") >= 0.7
-    assert all(case.is_right_first for case in cases if case.series)
-
-
-def test_what_grows_slowly_or_hides_in_the_load_is_told_by_the_right_series_if_not_always_soon(
-    watched: Watched,
-) -> None:
-    leaks, shifts = watched.cases(IncidentKind.MEMORY_LEAK), watched.cases(IncidentKind.LEVEL_SHIFT)
-    assert share(leaks, "is_named") >= 0.5
-    assert share(shifts, "is_soon") >= 0.5
-    assert all(case.is_right_first for case in (*leaks, *shifts) if case.series)
 
 
 def test_what_is_no_anomaly_of_a_value_is_not_told(watched: Watched) -> None:
@@ -184,13 +220,13 @@ def test_while_nothing_goes_wrong_little_is_told(watched: Watched) -> None:
     assert sum(each.kind == "anomaly" for each in calm) / watched_series_days < 0.9
 
 
-def test_an_incident_goes_its_way_from_the_agents_messages_to_the_topic_of_anomalies(
+def test_incidents_go_their_way_from_the_agents_messages_to_the_topic_of_anomalies_within_three_windows(
     embedded: Broker, tmp_path: Path
 ) -> None:
-    calm_ms = 11 * HOUR_MS
     incidents: list[Incident] = []
-    fleet = Fleet(8, 4, START_MS, MINUTE_MS, calm_ms=calm_ms, on_incident=incidents.append)
-    messages = [message for _ in range((calm_ms + 8 * MINUTE_MS) // MINUTE_MS) for message in fleet.tick()]
+    fleet = Fleet(28, SEED, START_MS, MINUTE_MS, calm_ms=CALM_MS, on_incident=incidents.append)
+    end_ms = CALM_MS + HOUR_MS
+    messages = [message for _ in range(end_ms // MINUTE_MS) for message in fleet.tick()]
     settings = settings_of(
         embedded,
         rules=False,
@@ -205,17 +241,17 @@ def test_an_incident_goes_its_way_from_the_agents_messages_to_the_topic_of_anoma
                 and scrape.total("input_records_total", stage="detect") == scrape.total("emitted_windows_total")
             ),
             "all judged",
+            timeout_s=120,
         )
     stored = read_topic(embedded, topics.ANOMALIES)
     records = anomalies(record.value for record in stored)
     assert [record.key for record in stored] == [resource_of(record.tags).encode() for record in records]
-    watched = Watched(incidents, records, START_MS + calm_ms + HOUR_MS)
-    spike, errors = (watched.cases(kind)[0] for kind in (IncidentKind.CPU_SPIKE, IncidentKind.NET_ERRORS))
-    assert spike.is_soon
-    assert spike.is_right_first
-    assert len(spike.begun) == 1
-    assert errors.is_soon
-    assert errors.is_right_first
+    truth: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
+    note_truth([record.value for record in read_topic(embedded, topics.METRICS_AGG)], truth)
+    watched = Watched(incidents, records, truth, START_MS + end_ms)
+    cases = [case for kind in MOVED for case in watched.cases(kind) if case.is_new]
+    assert {case.incident.kind for case in cases} == set(MOVED)
+    assert [case for case in cases if not case.is_soon or not case.is_right_first] == []
 
 
 @pytest.fixture

@@ -25,9 +25,21 @@ from pipeline.core.compiled import compiled
 
 FLAT_SCORE = 4.0
 """A line that stands still for thrice as long as it ever did is above the level critical, whatever the budget."""
+YOUNG = 600
+"""Samples of a series until which nothing is above info: false alerts are ten times as frequent there."""
 _STILL = 0.2
 """The part of the usual step below which a value has not moved."""
 _BUDGET_DECAY = math.exp(-1e-4)
+_GOES_ON = 0.6
+"""An incident goes on while scores are above this part of the greatest that was told of it."""
+_QUIET = 5
+"""Samples without such a score after which it is over."""
+_MORE = 0.5
+"""What is told again of an incident is greater by this."""
+_APART = 120
+"""Samples after what was last told from which on the next incident stands for itself."""
+_FADES = 30.0
+"""Until then, what was told of one that is over counts for less, 1/e after so many samples; not in a young series."""
 
 
 @compiled
@@ -80,15 +92,20 @@ def emitted(score: float, row: int, bank: Bank) -> float:
     s = bank.number
     t = s[row, COUNT]
     if s[row, ALIVE] > 0:
-        if score > 0.5 * s[row, HOLD]:
+        if score > _GOES_ON * s[row, HOLD]:
             s[row, HIGH_AT] = t
-        elif t - s[row, HIGH_AT] > 5:
+        elif t - s[row, HIGH_AT] > _QUIET:
             s[row, ALIVE] = 0.0
     s[row, BUDGET] *= _BUDGET_DECAY
     left = score - 0.4 * math.log1p(s[row, BUDGET])
-    if s[row, ALIVE] == 0 and t - s[row, EMITTED_AT] > 120:
-        s[row, HOLD] = -np.inf
-    if left <= 0 or left <= s[row, HOLD] + 0.5:
+    hold = s[row, HOLD]
+    if s[row, ALIVE] == 0 and hold > -np.inf:
+        if t - s[row, EMITTED_AT] > _APART:
+            hold = -np.inf
+            s[row, HOLD] = hold
+        elif t >= YOUNG:
+            hold *= math.exp(-(t - s[row, HIGH_AT]) / _FADES)
+    if left <= 0 or left <= hold + _MORE:
         return 0.0
     s[row, HOLD] = left
     s[row, ALIVE] = 1.0

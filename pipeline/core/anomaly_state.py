@@ -65,7 +65,9 @@ SIZE_MEAN = UNIT + UNITS * UNIT_SIZE
 SIZE_FLOOR = SIZE_MEAN + 1
 HOUR_DISTANCE = SIZE_FLOOR + 1
 """Mean distance of the logarithm of z from its hour's."""
-NUMBERS = HOUR_DISTANCE + 1
+IN_A_ROW = HOUR_DISTANCE + 1
+"""What the surprises of the residuals in a row add up to, squared; above 0 if they are above what was expected."""
+NUMBERS = IN_A_ROW + 1
 
 # columns of Bank.hour
 BY_HOUR, LOG_BY_HOUR, CLASS_OFFSET, LOG_CLASS_OFFSET, RECURRENCE, HOUR_NUMBERS = 0, 1, 2, 4, 6, 7

@@ -17,7 +17,7 @@ from pipeline.core.host_anomaly import HostAnomalies, Told
 from pipeline.core.named_detector import NamedDetector
 from pipeline.core.snapshot import Snapshot
 
-STATE_VERSION: Final = 1
+STATE_VERSION: Final = 2
 _BANK: Final = "bank."
 
 

@@ -47,9 +47,9 @@ def test_the_bank_keeps_its_score() -> None:
     scores, _ = judged("bank", series)
     for profile, floor in (("standard", 74), ("reward_low_FP_rate", 69), ("reward_low_FN_rate", 77)):
         assert nab_score(series, scores, profile)[0] >= floor
-    assert alerting(series, scores, threshold_at(series, scores, FALSE_A_DAY)).recall >= 0.65
+    assert alerting(series, scores, threshold_at(series, scores, FALSE_A_DAY)).recall >= 0.7
 
 
-@pytest.mark.parametrize(("real", "floor"), [(True, 0.47), (False, 0.46)])
+@pytest.mark.parametrize(("real", "floor"), [(True, 0.55), (False, 0.6)])
 def test_faults_put_into_clean_series_are_found(real: bool, floor: float) -> None:
     assert measure(clean_series(real=real)).mean >= floor

@@ -171,13 +171,38 @@ def test_what_comes_again_and_again_is_told_no_more(seed: int) -> None:
     assert told.max() <= 2100
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_steps_that_go_on_are_told_though_one_of_them_is_not(sign: int) -> None:
+    told = {1: 0, 3: 0}
+    for seed in range(20):
+        for steps in told:
+            values = np.random.default_rng(seed).normal(50, 1, WEEK + steps)
+            values[WEEK:] += sign * 2.5 * np.arange(1, steps + 1)
+            told[steps] += bool((bank_of(values).level[WEEK:] >= Level.WARN).any())
+    assert told[1] <= 4
+    assert told[3] == 20
+
+
+def test_a_second_incident_is_told_soon_after_the_first_is_over() -> None:
+    """Half as high, and within the 120 samples in which what was told still counts."""
+    told = 0
+    for seed in range(20):
+        values = np.random.default_rng(seed).normal(50, 1, WEEK + 200)
+        values[WEEK : WEEK + 3] += 30
+        values[WEEK + 90 : WEEK + 93] += 15
+        verdicts = bank_of(values)
+        assert verdicts.level[WEEK] >= Level.WARN
+        told += bool((verdicts.level[WEEK + 90 : WEEK + 93] >= Level.INFO).any())
+    assert told == 20
+
+
 def test_bursts_among_little_noise_are_no_drift() -> None:
     told = 0
-    for seed in range(10):
+    for seed in range(30):
         rng = np.random.default_rng(seed)
         values = 0.1 * rng.integers(0, 4, 2 * WEEK) + (rng.uniform(size=2 * WEEK) < 0.02) * rng.exponential(3, 2 * WEEK)
         told += int((bank_of(values).level >= Level.WARN).sum())
-    assert told <= 0.15 * 10 * 14  # a series and day
+    assert told <= 0.15 * 30 * 14  # a series and day
 
 
 def test_most_values_are_within_the_expected_band() -> None:
