@@ -66,7 +66,7 @@ $(INSTALLED): pyproject.toml | .venv/bin/python
 
 # The kernels are compiled once, here, and not on a user's first record. numba looks at the time of a kernel's own file
 # alone, not of those that it calls into: so what an earlier version left is removed first.
-$(WARMED): $(INSTALLED) $(wildcard pipeline/core/*.py)
+$(WARMED): $(INSTALLED) $(shell find pipeline/core -name '*.py')
 	find pipeline -name '*.nb[ic]' -delete
 	$(BIN)/python -m pipeline.core.warm
 	@touch $@

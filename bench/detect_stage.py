@@ -9,13 +9,13 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from pipeline.core.aggregator import PartitionAggregator
-from pipeline.core.detection import DetectionSettings, PartitionDetector
-from pipeline.core.detection_rules import DetectionRules, Zones
-from pipeline.core.detection_state import SeriesText, snapshot_of
-from pipeline.core.record_parser import batch_of
-from pipeline.core.snapshot import layout_of
-from pipeline.core.window_rules import WindowRules
+from pipeline.core.detection.detector import DetectionSettings, PartitionDetector
+from pipeline.core.detection.rules import DetectionRules, Zones
+from pipeline.core.detection.state import SeriesText, snapshot_of
+from pipeline.core.records.parser import batch_of
+from pipeline.core.snapshots.snapshot import layout_of
+from pipeline.core.windows.aggregator import PartitionAggregator
+from pipeline.core.windows.rules import WindowRules
 from pipeline.sources.fleet import Fleet
 from schemas.catalogue import load_catalogue
 

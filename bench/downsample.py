@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.downsample_methods import METHODS, Restored
 from bench.downsample_series import Score, Series, made, nab, node, score
-from pipeline.core.downsample_whole import downsample_series, restore, rules_of_file
+from pipeline.core.downsampling.whole_series import downsample_series, restore, rules_of_file
 
 RATIO = 0.1
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 
 from bench.nab_series import MISSED, Array, LabelledSeries, alerting, load, nab_score, threshold_at
-from pipeline.core.detectors import BANK, DETECTORS, judge_series
+from pipeline.core.anomalies.detectors import BANK, DETECTORS, judge_series
 
 FALSE_A_DAY = 0.025
 

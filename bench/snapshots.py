@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 import topics
-from pipeline.core.snapshot import Snapshot
+from pipeline.core.snapshots.snapshot import Snapshot
 from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.producer import RecordProducer
 from pipeline.runtime.settings import Settings

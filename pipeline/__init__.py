@@ -220,8 +220,16 @@ The map of the house. Imports go down this page and never up (an import-linter c
         tied_exec.py         what ties them to it, on Linux
 
     pipeline/core/  decides: values and now_ms in, values out
-        record_batch.py      Kafka's record batches to columns
-        record_parser.py     records to columns of samples, fast or plain
+        rendezvous.py        which of several databases has a series
+        policies.py          the kinds of policies there are
+        decimals.py          decimal text to doubles and back, exactly
+        words.py             bytes eight at a time
+        compiled.py          how the kernels are compiled
+        warm.py              compiles them all, once
+
+    pipeline/core/records/  reads: records in, samples and series out
+        batch.py             Kafka's record batches to columns
+        parser.py            records to columns of samples, fast or plain
         fast_parse.py        the compiled parser of what agents really send
         fast_influx.py       a line of line protocol
         fast_json.py         a metric of Telegraf's JSON
@@ -240,88 +248,100 @@ The map of the house. Imports go down this page and never up (an import-linter c
         rekeying.py          records without a key, folded once
         letter_replay.py     what a dead letter becomes when it is replayed
         series.py            series and fields interned to integers
-        window_rules.py      which cycle a series has
-        aggregator.py        one partition: records in, windows out
-        windows.py           records folded into windows, in order
-        window_samples.py    samples put into cells
-        window_closing.py    what decides when a window is over
-        window_replay.py     a restart, and what the next one needs
-        window_state.py      the windows in columns
-        window_store.py      room for them
-        compaction.py        what no window needs is left behind
-        window_text.py       a window's record as JSON
-        checkpoint.py        what a restart needs, as one record
-        snapshot.py          a stage's state, and the pieces it is of
-        snapshot_codec.py    its blocks and manifest as bytes
-        snapshot_chain.py    one after the other: what is written, what deleted
-        audit_hashes.py      windows and fields as numbers
-        audit_samples.py     what windows should count, without the fold
-        audit_verdict.py     what they do count, beside it
-        audit_values.py      values as hashes that add up
-        influx_encoding.py   a window as a line for InfluxDB
-        history_curve.py     chunks back to curves, and what samples came to
-        influx_history.py    a chunk of history as lines
-        influx_events.py     an anomaly or alert as a line
-        influx_values.py     values in them, tags beside ours
-        influx_escaping.py   the names in them
         typed_records.py     a record as its model, or why it is none
-        rendezvous.py        which of several databases has a series
-        anomaly.py           the detectors of many series, a batch at a time
-        anomaly_bank.py      their step: a sample in, what is told of it out
-        anomaly_state.py     what they know, in columns
-        anomaly_calendar.py  hours and free days by a place's clock
-        anomaly_level.py     what a value is usually, and a forecast
-        anomaly_surprise.py  how surprising a deviation is
-        anomaly_novelty.py   whether a pattern was ever seen
-        anomaly_alert.py     when a score is worth telling
-        detection.py         one partition: windows in, verdicts out
-        detection_batch.py   values of many series judged at once
-        detection_series.py  its series, and their rows in the bank
-        detection_records.py its verdicts as JSON
-        detection_state.py   a restart of it
-        detection_rules.py   which series are judged, and how
-        host_anomaly.py      many anomalous series of a resource: one incident
-        named_detector.py    a detector of river's that a restart can replay
-        policies.py          the kinds of policies there are
-        triggers.py          alerts of many series: samples in, events out
-        trigger_step.py      their step: a sample in, what it changes out
-        trigger_level.py     which level a value is of, which fires, what flaps
-        trigger_state.py     rules, alerts and events in columns
-        trigger_matching.py  which policies match which series
-        trigger_rules.py     the policies in force, as rows of rules
-        trigger_series.py    the series that are known, by number
-        trigger_alerts.py    the alerts there are, those of a series in a row
-        trigger_inputs.py    samples and windows by the triggers' series
-        trigger_snapshot.py  all of it for a restart
-        alert_records.py     events as records, with ids and a text
-        alerts.py            the alerts that are open, from their events
-        quiet.py             of which of them nobody is told now
-        actions.py           what is done about them, step by step
-        pending_actions.py   what of it is not finished, and all else a restart needs
-        script_guards.py     how often a script may be run, and for how many
+
+    pipeline/core/windows/  folds samples into windows
+        rules.py             which cycle a series has
+        aggregator.py        one partition: records in, windows out
+        fold.py              records folded into windows, in order
+        samples.py           samples put into cells
+        closing.py           what decides when a window is over
+        replay.py            a restart, and what the next one needs
+        state.py             the windows in columns
+        store.py             room for them
+        compaction.py        what no window needs is left behind
+        text.py              a window's record as JSON
+        checkpoint.py        what a restart needs, as one record
+
+    pipeline/core/anomalies/  how strange a value is: the detectors of many series
+        bank.py              the detectors of many series, a batch at a time
+        step.py              their step: a sample in, what is told of it out
+        state.py             what they know, in columns
+        calendar.py          hours and free days by a place's clock
+        level.py             what a value is usually, and a forecast
+        surprise.py          how surprising a deviation is
+        novelty.py           whether a pattern was ever seen
+        telling.py           when a score is worth telling
         scorecard.py         alerts a day, and what was found and how late
         detectors.py         detectors by name, with river's interface
+
+    pipeline/core/detection/  which series are judged, and what is told of them
+        detector.py          one partition: windows in, verdicts out
+        batch.py             values of many series judged at once
+        series.py            its series, and their rows in the bank
+        records.py           its verdicts as JSON
+        state.py             a restart of it
+        rules.py             which series are judged, and how
+        host.py              many anomalous series of a resource: one incident
+        named_detector.py    a detector of river's that a restart can replay
+
+    pipeline/core/triggers/  when an alert fires: the alerts of many series
+        bank.py              alerts of many series: samples in, events out
+        step.py              their step: a sample in, what it changes out
+        level.py             which level a value is of, which fires, what flaps
+        state.py             rules, alerts and events in columns
+        matching.py          which policies match which series
+        rules.py             the policies in force, as rows of rules
+        series.py            the series that are known, by number
+        alerts.py            the alerts there are, those of a series in a row
+        inputs.py            samples and windows by the triggers' series
+        snapshot.py          all of it for a restart
+        records.py           events as records, with ids and a text
+
+    pipeline/core/actions/  what is done about an alert
+        open_alerts.py       the alerts that are open, from their events
+        quiet.py             of which of them nobody is told now
+        decisions.py         what is done about them, step by step
+        pending.py           what of it is not finished, and all else a restart needs
+        script_guards.py     how often a script may be run, and for how many
+
+    pipeline/core/downsampling/  a series as few points
+        curve.py             chunks back to curves, and what samples came to
         downsampler.py       one partition: records in, records of chunks out
-        downsample.py        series in, chunks of kept points out
-        downsample_chunk.py  a chunk as a value
-        downsample_quality.py  how near decoded values are
-        downsample_whole.py  a series that is all there, as from a file
-        downsample_state.py  what it knows of them, in columns
-        downsample_series.py  its step: a sample in, chunks cut, late ones revised
-        downsample_encode.py  one chunk encoded
-        downsample_profile.py  what a series is like
-        downsample_signal.py  its usual deviation and its rare values
-        downsample_budget.py  how many points a chunk may keep
-        downsample_pins.py   samples that stay at any cost
-        downsample_merge.py  points taken away, the cheapest first
-        downsample_levels.py  encoders whose points are held
-        downsample_lines.py  encoders whose points are joined
-        downsample_points.py  kept points, and how far off they are
-        downsample_decode.py  kept points back to values
-        decimals.py          decimal text to doubles and back, exactly
-        words.py             bytes eight at a time
-        compiled.py          how the kernels are compiled
-        warm.py              compiles them all, once
+        bank.py              series in, chunks of kept points out
+        chunk.py             a chunk as a value
+        quality.py           how near decoded values are
+        whole_series.py      a series that is all there, as from a file
+        state.py             what it knows of them, in columns
+        step.py              its step: a sample in, chunks cut, late ones revised
+        encode.py            one chunk encoded
+        profile.py           what a series is like
+        signal.py            its usual deviation and its rare values
+        budget.py            how many points a chunk may keep
+        pins.py              samples that stay at any cost
+        merge.py             points taken away, the cheapest first
+        levels.py            encoders whose points are held
+        lines.py             encoders whose points are joined
+        points.py            kept points, and how far off they are
+        decode.py            kept points back to values
+
+    pipeline/core/snapshots/  a stage's state, and the pieces it is of
+        snapshot.py          a stage's state, and the pieces it is of
+        codec.py             its blocks and manifest as bytes
+        chain.py             one after the other: what is written, what deleted
+
+    pipeline/core/influx/  records as lines of InfluxDB
+        windows.py           a window as a line for InfluxDB
+        history.py           a chunk of history as lines
+        events.py            an anomaly or alert as a line
+        values.py            values in them, tags beside ours
+        escaping.py          the names in them
+
+    pipeline/core/audit/  counts anew, beside the fold
+        hashes.py            windows and fields as numbers
+        samples.py           what windows should count, without the fold
+        verdict.py           what they do count, beside it
+        values.py            values as hashes that add up
 
     schemas/  the contracts: what is written to Kafka
         records.py           the records, as models

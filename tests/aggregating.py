@@ -5,11 +5,11 @@ from typing import Any
 
 import orjson
 
-from pipeline.core.aggregator import Output, PartitionAggregator
-from pipeline.core.checkpoint import AggregateCheckpoint
-from pipeline.core.record_parser import ParseOptions, batch_of
-from pipeline.core.series import WindowRule
-from pipeline.core.window_rules import MatchingRule, WindowRules
+from pipeline.core.records.parser import ParseOptions, batch_of
+from pipeline.core.records.series import WindowRule
+from pipeline.core.windows.aggregator import Output, PartitionAggregator
+from pipeline.core.windows.checkpoint import AggregateCheckpoint
+from pipeline.core.windows.rules import MatchingRule, WindowRules
 
 BASE_MS = 1_699_999_980_000
 """Second 0 of these tests: the start of a minute."""

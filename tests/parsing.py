@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.parsed import Metric
-from pipeline.core.record import parse_record
-from pipeline.core.record_parser import ParseOptions, RecordBatch, RecordParser
-from pipeline.core.series import SeriesTable, WindowRule
-from pipeline.core.window_store import WindowStore
+from pipeline.core.records.parsed import Metric
+from pipeline.core.records.parser import ParseOptions, RecordBatch, RecordParser
+from pipeline.core.records.record import parse_record
+from pipeline.core.records.series import SeriesTable, WindowRule
+from pipeline.core.windows.store import WindowStore
 
 BASE_MS = 1_700_000_000_000
 NOW_MS = BASE_MS + 10**9

@@ -4,8 +4,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from pipeline.core.series import WindowRule
-from pipeline.core.window_rules import MatchingRule, WindowRules
+from pipeline.core.records.series import WindowRule
+from pipeline.core.windows.rules import MatchingRule, WindowRules
 
 BASE_MS = 1_700_000_000_000
 FAR_AHEAD_MS = BASE_MS + 10**12

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from pipeline.core.identity import canonical_tags
-from pipeline.core.parsed import Metric
-from pipeline.core.record import parse_record
+from pipeline.core.records.identity import canonical_tags
+from pipeline.core.records.parsed import Metric
+from pipeline.core.records.record import parse_record
 
 Record = dict[str, Any]
 Identity = tuple[str, tuple[tuple[str, str], ...]]

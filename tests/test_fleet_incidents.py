@@ -10,11 +10,11 @@ import orjson
 import pytest
 
 import topics
-from pipeline.core.aggregator import PartitionAggregator
-from pipeline.core.identity import resource_of
-from pipeline.core.record_parser import batch_of
-from pipeline.core.series import WindowRule
-from pipeline.core.window_rules import WindowRules
+from pipeline.core.records.identity import resource_of
+from pipeline.core.records.parser import batch_of
+from pipeline.core.records.series import WindowRule
+from pipeline.core.windows.aggregator import PartitionAggregator
+from pipeline.core.windows.rules import WindowRules
 from pipeline.sources.fleet import Fleet
 from pipeline.sources.fleet_incidents import Incident, IncidentKind
 from schemas.anomaly import Anomaly

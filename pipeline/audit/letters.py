@@ -9,12 +9,12 @@ import numpy as np
 
 import topics
 from pipeline.audit.spill import Spill
-from pipeline.core.audit_hashes import text_hash
-from pipeline.core.audit_samples import ALWAYS, NEVER
-from pipeline.core.parsed import Metric
-from pipeline.core.record import parse_record
-from pipeline.core.record_parser import ParseOptions
-from pipeline.core.series import Array, Ints
+from pipeline.core.audit.hashes import text_hash
+from pipeline.core.audit.samples import ALWAYS, NEVER
+from pipeline.core.records.parsed import Metric
+from pipeline.core.records.parser import ParseOptions
+from pipeline.core.records.record import parse_record
+from pipeline.core.records.series import Array, Ints
 from pipeline.runtime.dead_letter_log import StoredLetter, read_log
 from pipeline.runtime.topic_reader import TopicReader
 from pipeline.stages.aggregate import STAGE

@@ -9,12 +9,12 @@ import topics
 from pipeline.audit.letters import REASONS
 from pipeline.audit.report import Fault, Finding
 from pipeline.audit.window_log import finding_of
-from pipeline.core.audit_hashes import cell_hash, find_cell
-from pipeline.core.parsed import Metric
-from pipeline.core.record import parse_record
-from pipeline.core.record_parser import ParseOptions
-from pipeline.core.series import Array
-from pipeline.core.window_rules import WindowRules
+from pipeline.core.audit.hashes import cell_hash, find_cell
+from pipeline.core.records.parsed import Metric
+from pipeline.core.records.parser import ParseOptions
+from pipeline.core.records.record import parse_record
+from pipeline.core.records.series import Array
+from pipeline.core.windows.rules import WindowRules
 from pipeline.runtime.topic_reader import TopicReader
 
 

@@ -12,10 +12,10 @@ from pipeline.audit.letters import Letters, letter_rows
 from pipeline.audit.recompute import Recomputed, doubtful_rows
 from pipeline.audit.report import PartitionReport
 from pipeline.audit.spill import Spill
-from pipeline.core.audit_hashes import text_hash
-from pipeline.core.audit_samples import PartitionSamples
-from pipeline.core.record_parser import ParseOptions, RecordBatch
-from pipeline.core.rekeying import ORIGIN_HEADER, RESOURCE_HEADER, Origin, OriginLedger, split_by_resource
+from pipeline.core.audit.hashes import text_hash
+from pipeline.core.audit.samples import PartitionSamples
+from pipeline.core.records.parser import ParseOptions, RecordBatch
+from pipeline.core.records.rekeying import ORIGIN_HEADER, RESOURCE_HEADER, Origin, OriginLedger, split_by_resource
 from pipeline.runtime.topic_reader import headers_of
 from schemas.reasons import DeadLetterReason
 

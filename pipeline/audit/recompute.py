@@ -6,12 +6,12 @@ import numpy as np
 import orjson
 
 from pipeline.audit.window_rows import WindowRows
-from pipeline.core.aggregator import Output, PartitionAggregator
-from pipeline.core.audit_samples import ALWAYS, NEVER
-from pipeline.core.audit_values import CLOSED, DOUBTFUL, OPEN
-from pipeline.core.audit_verdict import WINDOW_ROW
-from pipeline.core.record_parser import ParseOptions, RecordBatch
-from pipeline.core.series import Array, Ints
+from pipeline.core.audit.samples import ALWAYS, NEVER
+from pipeline.core.audit.values import CLOSED, DOUBTFUL, OPEN
+from pipeline.core.audit.verdict import WINDOW_ROW
+from pipeline.core.records.parser import ParseOptions, RecordBatch
+from pipeline.core.records.series import Array, Ints
+from pipeline.core.windows.aggregator import Output, PartitionAggregator
 
 _NOWHERE: Final = -1
 

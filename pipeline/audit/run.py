@@ -20,12 +20,12 @@ from pipeline.audit.spill import Spill, joined
 from pipeline.audit.stored_windows import SINK, StoreAudit, store_numbers
 from pipeline.audit.window_log import WindowLog
 from pipeline.audit.window_rows import WindowRows
-from pipeline.core.aggregator import PartitionAggregator
-from pipeline.core.audit_samples import ALWAYS, NEVER, SAMPLE_ROW, PartitionSamples, merged
-from pipeline.core.audit_values import compare_values
-from pipeline.core.audit_verdict import IN_WINDOWS, OPEN, TOO_LATE, UNKNOWN, WAITING, WINDOW_ROW, judge
-from pipeline.core.checkpoint import AggregateCheckpoint, CheckpointError
-from pipeline.core.series import Array, Ints
+from pipeline.core.audit.samples import ALWAYS, NEVER, SAMPLE_ROW, PartitionSamples, merged
+from pipeline.core.audit.values import compare_values
+from pipeline.core.audit.verdict import IN_WINDOWS, OPEN, TOO_LATE, UNKNOWN, WAITING, WINDOW_ROW, judge
+from pipeline.core.records.series import Array, Ints
+from pipeline.core.windows.aggregator import PartitionAggregator
+from pipeline.core.windows.checkpoint import AggregateCheckpoint, CheckpointError
 from pipeline.runtime.checkpoints import CheckpointStore
 from pipeline.runtime.producer import RecordProducer
 from pipeline.runtime.settings import Settings

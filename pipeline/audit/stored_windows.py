@@ -12,10 +12,10 @@ import topics
 from pipeline.audit.naming import Namer, first_of, time_column
 from pipeline.audit.report import Fault, Finding, Findings
 from pipeline.audit.spill import Spill, joined
-from pipeline.core.audit_hashes import cell_hash, cell_hashes, identity_text, text_hash, window_hashes
-from pipeline.core.audit_values import STORE_ROW, compare_store, merged_store, place_numbers, stored_hashes
-from pipeline.core.influx_encoding import STORED_FUNCTIONS
-from pipeline.core.series import Array, Ints
+from pipeline.core.audit.hashes import cell_hash, cell_hashes, identity_text, text_hash, window_hashes
+from pipeline.core.audit.values import STORE_ROW, compare_store, merged_store, place_numbers, stored_hashes
+from pipeline.core.influx.windows import STORED_FUNCTIONS
+from pipeline.core.records.series import Array, Ints
 from pipeline.runtime.settings import Settings, StoreSettings
 from pipeline.runtime.topic_reader import committed_offsets
 from pipeline.stages.region_route import Destination, RegionRoute

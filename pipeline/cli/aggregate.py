@@ -12,11 +12,11 @@ import typer
 
 from pipeline.cli.output import reader_may_leave
 from pipeline.cli.times import duration_ms
-from pipeline.core.parsed import TimestampUnit
-from pipeline.core.record import InputFormat
+from pipeline.core.records.parsed import TimestampUnit
+from pipeline.core.records.record import InputFormat
 
 if TYPE_CHECKING:
-    from pipeline.core.aggregator import Output, PartitionAggregator
+    from pipeline.core.windows.aggregator import Output, PartitionAggregator
 
 __all__ = ["register"]
 
@@ -69,11 +69,11 @@ def aggregate(
 
     Bad lines are reported on standard error, and make the exit status 1 at the end.
     """
-    from pipeline.core.aggregator import PartitionAggregator
-    from pipeline.core.record_parser import ParseOptions
-    from pipeline.core.series import WindowRule
-    from pipeline.core.text_records import text_records
-    from pipeline.core.window_rules import WindowRules
+    from pipeline.core.records.parser import ParseOptions
+    from pipeline.core.records.series import WindowRule
+    from pipeline.core.records.text_records import text_records
+    from pipeline.core.windows.aggregator import PartitionAggregator
+    from pipeline.core.windows.rules import WindowRules
     from schemas.catalogue import load_catalogue
 
     if not 1 <= every <= _LONGEST_CYCLE_MS:
@@ -97,7 +97,7 @@ def register(root: typer.Typer) -> None:
 
 
 def _run(aggregator: "PartitionAggregator", records: Iterator[tuple[int, bytes]]) -> int:
-    from pipeline.core.record_parser import batch_of
+    from pipeline.core.records.parser import batch_of
 
     status = 0
     offset = 0

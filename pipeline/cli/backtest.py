@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from confluent_kafka import Message
 
     from pipeline.cli.backtest_files import Backtest, CsvColumns, TopicRecord
-    from pipeline.core.triggers import SeriesName
-    from pipeline.core.window_rules import WindowRules
+    from pipeline.core.triggers.bank import SeriesName
+    from pipeline.core.windows.rules import WindowRules
     from pipeline.runtime.settings import Settings
     from schemas.alert import AlertEvent
     from schemas.trigger_policy import TriggerPolicy
@@ -72,7 +72,7 @@ def backtest(
     if anything could not be used, or no policy matches any series.
     """
     from pipeline.cli.backtest_files import Backtest, CsvColumns
-    from pipeline.core.triggers import TriggerBank
+    from pipeline.core.triggers.bank import TriggerBank
 
     if bool(files) == (from_ is not None):
         raise typer.BadParameter("give FILE, or --from for what Kafka has", param_hint="FILE")
@@ -135,8 +135,8 @@ def _policies(paths: list[Path]) -> "list[TriggerPolicy]":
 
 
 def _rules(every: str) -> "WindowRules":
-    from pipeline.core.series import WindowRule
-    from pipeline.core.window_rules import WindowRules
+    from pipeline.core.records.series import WindowRule
+    from pipeline.core.windows.rules import WindowRules
 
     try:
         every_ms = duration_ms(every)
@@ -201,7 +201,7 @@ def _moment(text: str, now_ms: int, option: str) -> int:
 
 def _summary(policy: "TriggerPolicy", names: "Sequence[SeriesName]", events: "Sequence[AlertEvent]") -> str:
     """Return what a policy came to: how often one would have been told, and why; or why it matches nothing."""
-    from pipeline.core.trigger_matching import Selector
+    from pipeline.core.triggers.matching import Selector
 
     selector = Selector(policy)
     refused = [selector.mismatch(name) for name in names] if policy.on in {"sample", "silence"} else []

@@ -10,15 +10,15 @@ import numpy as np
 import orjson
 
 from pipeline.cli.series_files import SeriesFileError, read_series
-from pipeline.core.aggregator import Output, PartitionAggregator
-from pipeline.core.parsed import TimestampUnit
-from pipeline.core.raw_samples import RawSamples, Samples
-from pipeline.core.raw_samples import SeriesName as RawName
-from pipeline.core.record_parser import ParseOptions, RecordBatch, RefusedPart, batch_of
-from pipeline.core.text_records import text_records
-from pipeline.core.trigger_inputs import WINDOW, RawInput, RecordInput
-from pipeline.core.triggers import SAMPLES, SeriesName, TriggerBank
-from pipeline.core.window_rules import WindowRules
+from pipeline.core.records.parsed import TimestampUnit
+from pipeline.core.records.parser import ParseOptions, RecordBatch, RefusedPart, batch_of
+from pipeline.core.records.raw_samples import RawSamples, Samples
+from pipeline.core.records.raw_samples import SeriesName as RawName
+from pipeline.core.records.text_records import text_records
+from pipeline.core.triggers.bank import SAMPLES, SeriesName, TriggerBank
+from pipeline.core.triggers.inputs import WINDOW, RawInput, RecordInput
+from pipeline.core.windows.aggregator import Output, PartitionAggregator
+from pipeline.core.windows.rules import WindowRules
 from schemas.catalogue import load_catalogue
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from schemas.reasons import DeadLetterReason
 if TYPE_CHECKING:
     from collections import Counter
 
-    from pipeline.core.letter_replay import Fate
+    from pipeline.core.records.letter_replay import Fate
     from pipeline.runtime.dead_letter_log import StoredLetter
     from pipeline.runtime.dead_letter_replay import Replay
 
@@ -142,7 +142,7 @@ def replay(
 
     Exit status 1 when letters could not be replayed for want of something.
     """
-    from pipeline.core.letter_replay import LEFT_FOR_LATER, NEVER_REPLAYED, REPLAYED_BY_DEFAULT, Fate
+    from pipeline.core.records.letter_replay import LEFT_FOR_LATER, NEVER_REPLAYED, REPLAYED_BY_DEFAULT, Fate
 
     for each in reason or []:
         if each in NEVER_REPLAYED:
@@ -225,7 +225,7 @@ def _seen(entry: "StoredLetter", shown: set[str]) -> bool:
 
 
 def _print_fates(fates: "Counter[Fate]", *, would: bool) -> None:
-    from pipeline.core.letter_replay import Fate
+    from pipeline.core.records.letter_replay import Fate
 
     typer.echo(f"{fates[Fate.REPLAYED]} letters {'would be ' if would else ''}replayed")
     for fate in Fate:

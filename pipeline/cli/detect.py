@@ -14,7 +14,7 @@ from pipeline.cli.output import reader_may_leave
 
 if TYPE_CHECKING:
     from pipeline.cli.series_files import SeriesRows
-    from pipeline.core.anomaly import Verdicts
+    from pipeline.core.anomalies.bank import Verdicts
 
 __all__ = ["register"]
 
@@ -56,7 +56,7 @@ def detect(
     A bad file is reported on standard error and makes the exit status 1; the others are judged.
     """
     from pipeline.cli.series_files import SeriesFileError, read_series
-    from pipeline.core.detectors import DetectorError, judge_series, make_detector
+    from pipeline.core.anomalies.detectors import DetectorError, judge_series, make_detector
 
     place = zone_of(zone)
     try:
@@ -113,7 +113,7 @@ def _write(path: Path, rows: "SeriesRows", verdicts: "Verdicts", out_dir: Path |
 
 
 def _print(file: TextIO, rows: "SeriesRows", verdicts: "Verdicts") -> None:
-    from pipeline.core.anomaly import Level, Reason
+    from pipeline.core.anomalies.bank import Level, Reason
 
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(HEADER)

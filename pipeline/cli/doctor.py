@@ -136,7 +136,7 @@ def _lag(settings: "Settings", reader: "TopicReader", timeout_s: float) -> Itera
 def _careless_agents(reader: "TopicReader", recent: int) -> Iterator[Finding]:
     """Name the resources of records that came without a key: the aggregate stage produced them again with one."""
     import topics
-    from pipeline.core.rekeying import ORIGIN_HEADER
+    from pipeline.core.records.rekeying import ORIGIN_HEADER
     from pipeline.runtime.topic_reader import headers_of
 
     topic = topics.METRICS_RAW

@@ -15,7 +15,7 @@ from pipeline.cli.detect import zone_of
 
 if TYPE_CHECKING:
     from pipeline.cli.series_files import SeriesRows
-    from pipeline.core.downsample import Chunk
+    from pipeline.core.downsampling.bank import Chunk
 
 __all__ = ["register"]
 
@@ -62,9 +62,9 @@ def downsample(
     millisecond the last counts.
     """
     from pipeline.cli.series_files import SeriesFileError, read_series
-    from pipeline.core.downsample import Kind, checked
-    from pipeline.core.downsample_chunk import described
-    from pipeline.core.downsample_whole import downsample_series, rules_of_file
+    from pipeline.core.downsampling.bank import Kind, checked
+    from pipeline.core.downsampling.chunk import described
+    from pipeline.core.downsampling.whole_series import downsample_series, rules_of_file
 
     place = zone_of(zone)
     _check_targets(file, {"--out": out, "--restored": restored, "--meta": meta})
@@ -118,7 +118,7 @@ def _written(path: Path) -> Iterator[TextIO]:
 
 
 def _write_kept(file: TextIO, rows: "SeriesRows", chunks: "Sequence[Chunk]") -> None:
-    from pipeline.core.downsample_whole import kept_points
+    from pipeline.core.downsampling.whole_series import kept_points
 
     time_ms, values, interp = kept_points(chunks)
     text_at = {
@@ -133,7 +133,7 @@ def _write_kept(file: TextIO, rows: "SeriesRows", chunks: "Sequence[Chunk]") -> 
 
 
 def _write_restored(file: TextIO, rows: "SeriesRows", chunks: "Sequence[Chunk]") -> None:
-    from pipeline.core.downsample_whole import restore
+    from pipeline.core.downsampling.whole_series import restore
 
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(RESTORED_HEADER)

@@ -14,9 +14,9 @@ from pipeline.cli.output import reader_may_leave
 if TYPE_CHECKING:
     from pipeline.cli.series_files import SeriesRows
     from pipeline.cli.series_image import Panel
-    from pipeline.core.downsample import Chunk, Profile
-    from pipeline.core.downsample_quality import Quality
-    from pipeline.core.series import Array
+    from pipeline.core.downsampling.bank import Chunk, Profile
+    from pipeline.core.downsampling.quality import Quality
+    from pipeline.core.records.series import Array
 
 __all__ = ["register"]
 
@@ -73,8 +73,8 @@ def downsample_report(
     """
     from pipeline.cli.series_files import SeriesFileError
     from pipeline.cli.series_image import check_plot, write_plot
-    from pipeline.core.downsample import Kind, checked
-    from pipeline.core.downsample_whole import rules_of_file
+    from pipeline.core.downsampling.bank import Kind, checked
+    from pipeline.core.downsampling.whole_series import rules_of_file
 
     place = zone_of(zone)
     check_plot(plot, len(files))
@@ -110,8 +110,8 @@ def register(root: typer.Typer) -> None:
 
 def _reported(path: Path, columns: tuple[str, str], zone: Any, rules: Any, kind: Any) -> Reported:
     from pipeline.cli.series_files import read_series
-    from pipeline.core.downsample_quality import quality
-    from pipeline.core.downsample_whole import profile_series, restore
+    from pipeline.core.downsampling.quality import quality
+    from pipeline.core.downsampling.whole_series import profile_series, restore
 
     rows = read_series(path, *columns, zone)
     chunks, profile = profile_series(rows.time_ms, rows.value, rules, kind)
@@ -137,7 +137,7 @@ def _why(series_class: str, profile: "Profile", kind: str) -> str:
 
 
 def _print_file(each: Reported) -> None:
-    from pipeline.core.downsample import Kind
+    from pipeline.core.downsampling.bank import Kind
 
     share = each.points / each.samples if each.samples else 0.0
     quality = each.quality
@@ -175,7 +175,7 @@ def _fields(each: Reported) -> dict[str, Any]:
 def _panel(each: Reported) -> "Panel":
     """Return a file's drawing: what is decoded over the samples, and the kept points."""
     from pipeline.cli.series_image import Line, Marks, Panel
-    from pipeline.core.downsample_whole import kept_points
+    from pipeline.core.downsampling.whole_series import kept_points
 
     order = each.rows.time_ms.argsort(kind="stable")
     times, values, _ = kept_points(each.chunks)

@@ -15,8 +15,8 @@ from pipeline.cli.output import reader_may_leave
 if TYPE_CHECKING:
     from pipeline.cli.series_files import SeriesRows
     from pipeline.cli.series_image import Panel
-    from pipeline.core.anomaly import Level, Verdicts
-    from pipeline.core.scorecard import Labelled
+    from pipeline.core.anomalies.bank import Level, Verdicts
+    from pipeline.core.anomalies.scorecard import Labelled
 
 __all__ = ["register"]
 
@@ -57,7 +57,7 @@ def scorecard(
     """
     from pipeline.cli.series_files import SeriesFileError, read_series
     from pipeline.cli.series_image import check_plot, write_plot
-    from pipeline.core.detectors import DetectorError, judge_series
+    from pipeline.core.anomalies.detectors import DetectorError, judge_series
 
     place = zone_of(zone)
     check_plot(plot, len(files))
@@ -125,7 +125,7 @@ def _read_labels(path: Path, zone: tzinfo) -> Incidents:
 def _panel(path: Path, rows: "SeriesRows", verdicts: "Verdicts", incidents: list[tuple[int, int]]) -> "Panel":
     """Return a file's drawing."""
     from pipeline.cli.series_image import Band, Line, Marks, Panel
-    from pipeline.core.scorecard import LEVELS
+    from pipeline.core.anomalies.scorecard import LEVELS
 
     marks = []
     for level, colour in zip(LEVELS, ("gold", "darkorange", "red"), strict=True):
@@ -143,8 +143,8 @@ def _panel(path: Path, rows: "SeriesRows", verdicts: "Verdicts", incidents: list
 
 def _print_file(path: Path, rows: "SeriesRows", verdicts: "Verdicts", *, draw: bool) -> None:
     from pipeline.cli.series_plot import plotted
-    from pipeline.core.anomaly import Level, Reason
-    from pipeline.core.scorecard import alerts_from, days_of
+    from pipeline.core.anomalies.bank import Level, Reason
+    from pipeline.core.anomalies.scorecard import alerts_from, days_of
 
     alerts = alerts_from(verdicts, rows.time_ms, Level.WARN).rows
     typer.echo(f"{path}: {len(rows.value):,} rows, {days_of(rows.time_ms):.1f} days, {len(alerts)} alerts from warn")
@@ -162,7 +162,7 @@ def _print_file(path: Path, rows: "SeriesRows", verdicts: "Verdicts", *, draw: b
 
 def _print_total(judged: "list[tuple[Path, SeriesRows, Verdicts]]", incidents: Incidents | None) -> None:
     """Print a row for each sensitivity over all files."""
-    from pipeline.core.scorecard import LEVELS, alerts_from, days_of
+    from pipeline.core.anomalies.scorecard import LEVELS, alerts_from, days_of
 
     days = sum(days_of(rows.time_ms) for _, rows, _ in judged)
     typer.echo(
@@ -181,7 +181,7 @@ def _print_total(judged: "list[tuple[Path, SeriesRows, Verdicts]]", incidents: I
 
 
 def _labelled(path: Path, rows: "SeriesRows", verdicts: "Verdicts", level: "Level", incidents: Incidents) -> "Labelled":
-    from pipeline.core.scorecard import against_labels, alerts_from
+    from pipeline.core.anomalies.scorecard import against_labels, alerts_from
 
     alerts = alerts_from(verdicts, rows.time_ms, level).rows
     return against_labels(rows.time_ms[alerts], incidents.get(path.name, []))

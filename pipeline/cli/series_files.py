@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from pipeline.core.parsed import TimestampUnit
-from pipeline.core.timestamps import to_time_ns
+from pipeline.core.records.parsed import TimestampUnit
+from pipeline.core.records.timestamps import to_time_ns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import tzinfo
 
-    from pipeline.core.series import Array
+    from pipeline.core.records.series import Array
 
 __all__ = ["SeriesFileError", "SeriesRows", "read_series", "time_ms"]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from pipeline.core.series import Array
+    from pipeline.core.records.series import Array
 
 __all__ = [
     "MOST_PANELS",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 if TYPE_CHECKING:
-    from pipeline.core.series import Array
+    from pipeline.core.records.series import Array
 
 __all__ = ["plotted"]
 

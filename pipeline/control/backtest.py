@@ -5,14 +5,14 @@ from typing import Final
 
 import orjson
 
-from pipeline.core.aggregator import Output, PartitionAggregator
-from pipeline.core.parsed import TimestampUnit
-from pipeline.core.raw_samples import RawSamples
-from pipeline.core.record_parser import ParseOptions, batch_of
-from pipeline.core.series import WindowRule
-from pipeline.core.trigger_inputs import WINDOW, RawInput, RecordInput
-from pipeline.core.triggers import TriggerBank
-from pipeline.core.window_rules import WindowRules
+from pipeline.core.records.parsed import TimestampUnit
+from pipeline.core.records.parser import ParseOptions, batch_of
+from pipeline.core.records.raw_samples import RawSamples
+from pipeline.core.records.series import WindowRule
+from pipeline.core.triggers.bank import TriggerBank
+from pipeline.core.triggers.inputs import WINDOW, RawInput, RecordInput
+from pipeline.core.windows.aggregator import Output, PartitionAggregator
+from pipeline.core.windows.rules import WindowRules
 from schemas.alert import AlertEvent
 from schemas.catalogue import load_catalogue
 from schemas.trigger_policy import TriggerPolicy

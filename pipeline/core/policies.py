@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from pipeline.core.detection_rules import detection_rule
+from pipeline.core.detection.rules import detection_rule
 from schemas.channel import Channel
 from schemas.mistakes import model_of
 from schemas.scenario import Scenario

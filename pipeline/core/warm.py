@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from pipeline.core.aggregator import PartitionAggregator
-from pipeline.core.anomaly import AnomalyBank, ScoreJudge
-from pipeline.core.audit_samples import ALWAYS, PartitionSamples
-from pipeline.core.downsample import DownsampleBank
-from pipeline.core.raw_samples import RawSamples
-from pipeline.core.record_parser import ParseOptions, batch_of
-from pipeline.core.triggers import SAMPLES, SeriesName, TriggerBank
-from pipeline.core.window_rules import WindowRules
+from pipeline.core.anomalies.bank import AnomalyBank, ScoreJudge
+from pipeline.core.audit.samples import ALWAYS, PartitionSamples
+from pipeline.core.downsampling.bank import DownsampleBank
+from pipeline.core.records.parser import ParseOptions, batch_of
+from pipeline.core.records.raw_samples import RawSamples
+from pipeline.core.triggers.bank import SAMPLES, SeriesName, TriggerBank
+from pipeline.core.windows.aggregator import PartitionAggregator
+from pipeline.core.windows.rules import WindowRules
 from schemas.trigger_policy import trigger_policy
 
 _INFLUX = b'net,host=a bytes_sent=%di,load=0.5,up=true,name="x" %d'

@@ -16,9 +16,9 @@ from typing import Any, Final, TypeVar
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, KafkaException, Producer
 
 import topics
-from pipeline.core.letter_replay import Draft, Fate, WindowVersion, draft_of, window_version
-from pipeline.core.record_parser import ParseOptions
-from pipeline.core.rekeying import ORIGIN_HEADER
+from pipeline.core.records.letter_replay import Draft, Fate, WindowVersion, draft_of, window_version
+from pipeline.core.records.parser import ParseOptions
+from pipeline.core.records.rekeying import ORIGIN_HEADER
 from pipeline.runtime.dead_letter_log import (
     REPLAY_HEADER,
     ReplayMark,

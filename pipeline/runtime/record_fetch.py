@@ -2,7 +2,7 @@
 
 What Kafka sends for a partition is a row of record batches, the first of which may begin before the offset asked for
 and the last of which may be cut off. Here they are cut apart, checked by CRC, decompressed under a bound and handed to
-`pipeline.core.record_batch`. A batch that cannot be read becomes an `UnreadableBatch`: it is bad input, not a crash.
+`pipeline.core.records.batch`. A batch that cannot be read becomes an `UnreadableBatch`: it is bad input, not a crash.
 """
 
 import struct
@@ -18,7 +18,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.legacy_records import LegacyRecordBatch
 from aiokafka.record.util import calc_crc32c
 
-from pipeline.core.record_batch import (
+from pipeline.core.records.batch import (
     COLUMN_BYTES,
     CRC_START,
     HEADER_SIZE,

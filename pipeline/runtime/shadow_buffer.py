@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.core.series import Array
-from pipeline.core.snapshot import Piece, Snapshot, layout_of
+from pipeline.core.records.series import Array
+from pipeline.core.snapshots.snapshot import Piece, Snapshot, layout_of
 
 ROOM: Final = 1.25
 """How much larger than the state the buffer is made: a fleet that grows does not outgrow it each time."""

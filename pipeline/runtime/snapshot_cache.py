@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from pipeline.core.snapshot import Piece, Snapshot
-from pipeline.core.snapshot_codec import LARGEST_BLOCK_BYTES, Assembly, Manifest, SnapshotError
+from pipeline.core.snapshots.codec import LARGEST_BLOCK_BYTES, Assembly, Manifest, SnapshotError
+from pipeline.core.snapshots.snapshot import Piece, Snapshot
 
 logger = logging.getLogger(__name__)
 

@@ -9,15 +9,15 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from pipeline.core.snapshot import Snapshot
-from pipeline.core.snapshot_chain import Generation, generations_of
-from pipeline.core.snapshot_codec import (
+from pipeline.core.snapshots.chain import Generation, generations_of
+from pipeline.core.snapshots.codec import (
     LARGEST_BLOCK_BYTES,
     Assembly,
     Manifest,
     SnapshotError,
     manifests_of,
 )
+from pipeline.core.snapshots.snapshot import Snapshot
 from pipeline.runtime.checkpoints import TRANSIENT_ERRORS, CheckpointReader, CheckpointReadError
 from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.settings_models import KafkaSettings

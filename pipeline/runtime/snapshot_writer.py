@@ -6,9 +6,9 @@ import time
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from pipeline.core.snapshot import Piece
-from pipeline.core.snapshot_chain import SnapshotChain
-from pipeline.core.snapshot_codec import manifest_to_bytes
+from pipeline.core.snapshots.chain import SnapshotChain
+from pipeline.core.snapshots.codec import manifest_to_bytes
+from pipeline.core.snapshots.snapshot import Piece
 from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.settings_models import KafkaSettings
 from pipeline.runtime.snapshot_cache import SnapshotCache

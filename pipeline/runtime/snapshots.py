@@ -36,8 +36,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 from uuid import uuid4
 
-from pipeline.core.snapshot import NAME, Snapshot
-from pipeline.core.snapshot_chain import SnapshotChain
+from pipeline.core.snapshots.chain import SnapshotChain
+from pipeline.core.snapshots.snapshot import NAME, Snapshot
 from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.producer import FlushTimeoutError, RecordProducer
 from pipeline.runtime.settings import Settings

@@ -28,7 +28,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from pipeline.core.record_batch import RecordColumns
+from pipeline.core.records.batch import RecordColumns
 from pipeline.runtime.buffer_pool import BufferPool
 from pipeline.runtime.record_fetch import PartitionFetch, decode_fetch
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import psutil
 
-from pipeline.core.influx_escaping import escaped_field_key, escaped_measurement, escaped_tag
+from pipeline.core.influx.escaping import escaped_field_key, escaped_measurement, escaped_tag
 from pipeline.sources.message import Message
 
 _PSEUDO_FILE_SYSTEMS = frozenset({"tmpfs", "devtmpfs", "devfs", "iso9660", "overlay", "aufs", "squashfs"})

@@ -17,11 +17,11 @@ from typing import Final
 from pydantic import ValidationError
 
 import topics
-from pipeline.core.actions import ActionRules, Decision, Message, Run, Skip
-from pipeline.core.pending_actions import STATE_VERSION, ActState, ActStateError
+from pipeline.core.actions.decisions import ActionRules, Decision, Message, Run, Skip
+from pipeline.core.actions.pending import STATE_VERSION, ActState, ActStateError
+from pipeline.core.actions.quiet import QuietRules
 from pipeline.core.policies import policy_of
-from pipeline.core.quiet import QuietRules
-from pipeline.core.record_batch import RecordColumns
+from pipeline.core.records.batch import RecordColumns
 from pipeline.runtime.alert_log import AlertLog, AlertRecord
 from pipeline.runtime.finished_actions import finished_keys
 from pipeline.runtime.metrics import Metrics

@@ -11,7 +11,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from pipeline.channels.base import NotDelivered
 from pipeline.channels.factory import OpenSecret, open_channel
 from pipeline.channels.wording import Announcement, compose
-from pipeline.core.actions import Message
+from pipeline.core.actions.decisions import Message
 from pipeline.runtime.settings_act import ActSettings
 from pipeline.stages.act_lane import Lane, known
 from pipeline.stages.act_records import Attempt, now_ms

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.core.actions import ActionRules, Item, Message, Run, Skip
+from pipeline.core.actions.decisions import ActionRules, Item, Message, Run, Skip
 from schemas.action import LONGEST_MESSAGE, MOST_ALERTS, Action, ActionReason, AlertReference, Outcome
 
 __all__ = ["Attempt", "message_record", "now_ms", "run_record", "skip_record"]

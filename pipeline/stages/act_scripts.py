@@ -14,8 +14,8 @@ from pipeline.channels.scripts import (
     arguments_of,
     environment_of,
 )
-from pipeline.core.actions import Run
-from pipeline.core.script_guards import ScriptGuards
+from pipeline.core.actions.decisions import Run
+from pipeline.core.actions.script_guards import ScriptGuards
 from pipeline.runtime.settings_act import ActSettings
 from pipeline.stages.act_lane import Lane, known
 from pipeline.stages.act_records import Attempt, now_ms

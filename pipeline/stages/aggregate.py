@@ -9,14 +9,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 import topics
-from pipeline.core.aggregator import Output, PartitionAggregator
-from pipeline.core.checkpoint import AggregateCheckpoint, CheckpointError
-from pipeline.core.identity import NO_RESOURCE
-from pipeline.core.record_batch import RecordColumns
-from pipeline.core.record_parser import RecordBatch
-from pipeline.core.rekeying import ORIGIN_HEADER, RESOURCE_HEADER, Origin, OriginLedger, split_by_resource
-from pipeline.core.series import WindowRule
-from pipeline.core.window_rules import MatchingRule, WindowRules
+from pipeline.core.records.batch import RecordColumns
+from pipeline.core.records.identity import NO_RESOURCE
+from pipeline.core.records.parser import RecordBatch
+from pipeline.core.records.rekeying import ORIGIN_HEADER, RESOURCE_HEADER, Origin, OriginLedger, split_by_resource
+from pipeline.core.records.series import WindowRule
+from pipeline.core.windows.aggregator import Output, PartitionAggregator
+from pipeline.core.windows.checkpoint import AggregateCheckpoint, CheckpointError
+from pipeline.core.windows.rules import MatchingRule, WindowRules
 from pipeline.runtime.checkpoints import CheckpointStore
 from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.producer import FlushTimeoutError, RecordProducer

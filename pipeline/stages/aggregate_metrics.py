@@ -1,7 +1,7 @@
 """The sample balance of the aggregate stage, partition by partition, as Prometheus metrics."""
 
 import topics
-from pipeline.core.aggregator import Balance, PartitionAggregator
+from pipeline.core.windows.aggregator import Balance, PartitionAggregator
 from pipeline.runtime.metrics import Metrics
 
 STAGE = "aggregate"

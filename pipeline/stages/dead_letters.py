@@ -1,8 +1,8 @@
 """What every stage does with bytes that it cannot use: write them to ``dead-letters``, and count them by reason."""
 
 import topics
-from pipeline.core.parsed import Refusal
-from pipeline.core.record_batch import RecordColumns
+from pipeline.core.records.batch import RecordColumns
+from pipeline.core.records.parsed import Refusal
 from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.producer import RecordProducer
 from schemas.reasons import DeadLetterReason

@@ -9,12 +9,12 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 import topics
-from pipeline.core.detection import Detected, DetectionSettings, PartitionDetector
-from pipeline.core.detection_rules import DetectionRules, Zones
-from pipeline.core.detection_state import STATE_VERSION, DetectionStateError, SeriesText, restored, snapshot_of
-from pipeline.core.host_anomaly import HostLimits
+from pipeline.core.detection.detector import Detected, DetectionSettings, PartitionDetector
+from pipeline.core.detection.host import HostLimits
+from pipeline.core.detection.rules import DetectionRules, Zones
+from pipeline.core.detection.state import STATE_VERSION, DetectionStateError, SeriesText, restored, snapshot_of
 from pipeline.core.policies import policy_of
-from pipeline.core.record_batch import RecordColumns
+from pipeline.core.records.batch import RecordColumns
 from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.policy_log import PolicyLog
 from pipeline.runtime.producer import RecordProducer

@@ -1,7 +1,7 @@
 """What detection makes of its records, partition by partition, as Prometheus metrics."""
 
 import topics
-from pipeline.core.detection import DetectionBalance, PartitionDetector
+from pipeline.core.detection.detector import DetectionBalance, PartitionDetector
 from pipeline.runtime.metrics import Metrics
 
 STAGE = "detect"

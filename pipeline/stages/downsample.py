@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import topics
-from pipeline.core.downsample import Kind, Rules
-from pipeline.core.downsampler import STATE_VERSION, Output, PartitionDownsampler, Times
-from pipeline.core.record_batch import RecordColumns
+from pipeline.core.downsampling.bank import Kind, Rules
+from pipeline.core.downsampling.downsampler import STATE_VERSION, Output, PartitionDownsampler, Times
+from pipeline.core.records.batch import RecordColumns
 from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.producer import RecordProducer
 from pipeline.runtime.settings import Settings

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from pipeline.core.parsed import TimestampUnit
-from pipeline.core.record import InputFormat
-from pipeline.core.record_batch import RecordColumns
-from pipeline.core.record_parser import ParseOptions, RecordBatch
+from pipeline.core.records.batch import RecordColumns
+from pipeline.core.records.parsed import TimestampUnit
+from pipeline.core.records.parser import ParseOptions, RecordBatch
+from pipeline.core.records.record import InputFormat
 from pipeline.runtime.settings import Settings
 
 

@@ -11,8 +11,8 @@ import numpy as np
 
 import topics
 from pipeline.core.policies import policy_of
-from pipeline.core.record_batch import RecordColumns
-from pipeline.core.triggers import TriggerBank, TriggerState
+from pipeline.core.records.batch import RecordColumns
+from pipeline.core.triggers.bank import TriggerBank, TriggerState
 from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.policy_log import PolicyLog
 from pipeline.runtime.producer import RecordProducer

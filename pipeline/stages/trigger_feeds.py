@@ -6,10 +6,10 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 
 import topics
-from pipeline.core.raw_samples import RawSamples
-from pipeline.core.record_batch import RecordColumns
-from pipeline.core.trigger_inputs import ANOMALY, WINDOW, RawInput, RecordInput, RefusedRecord
-from pipeline.core.triggers import TriggerBank
+from pipeline.core.records.batch import RecordColumns
+from pipeline.core.records.raw_samples import RawSamples
+from pipeline.core.triggers.bank import TriggerBank
+from pipeline.core.triggers.inputs import ANOMALY, WINDOW, RawInput, RecordInput, RefusedRecord
 from pipeline.runtime.settings import Settings
 from pipeline.stages.raw_input import keyed_records, parse_options
 from schemas.alert import AlertEvent

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from pipeline.core.record_batch import RecordColumns
-from pipeline.core.triggers import TriggerBank, TriggerCounts
+from pipeline.core.records.batch import RecordColumns
+from pipeline.core.triggers.bank import TriggerBank, TriggerCounts
 from pipeline.runtime.metrics import Metrics
 from schemas.alert import AlertEvent
 

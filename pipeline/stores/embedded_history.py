@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
-from pipeline.core.influx_events import ENCODERS
-from pipeline.core.typed_records import read_record
+from pipeline.core.influx.events import ENCODERS
+from pipeline.core.records.typed_records import read_record
 from pipeline.stores import history_schema as schema
 from pipeline.stores.base import Rejected, WriteResult, always
 from pipeline.stores.embedded_file import UNFIT, SqliteFile

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from pipeline.core.history_curve import StoredChunk
+from pipeline.core.downsampling.curve import StoredChunk
 from pipeline.stores.embedded_history import open_history_file
 from pipeline.stores.history_bounds import LONGEST_CHUNK_MS, check_points, first_needed
 from pipeline.stores.history_schema import chunks_statement

@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 
 import orjson
 
-from pipeline.core.influx_encoding import encode_window
+from pipeline.core.influx.windows import encode_window
 from pipeline.stores.base import (
     FUNCTIONS,
     MAX_POINTS,

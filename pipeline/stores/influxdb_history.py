@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from pipeline.core.influx_history import ChunkLines, encode_chunk
-from pipeline.core.typed_records import read_record
+from pipeline.core.influx.history import ChunkLines, encode_chunk
+from pipeline.core.records.typed_records import read_record
 from pipeline.stores.base import Rejected, StoreUnavailable, WriteResult, always
 from pipeline.stores.flux import stored_chunks_query
 from pipeline.stores.influxdb_connection import InfluxConnection, time_ms_of

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.history_curve import LINE, STEP, StoredChunk
-from pipeline.core.influx_history import FIELD_TAG, RESERVED
-from pipeline.core.influx_values import original_tags, renamed_tags
+from pipeline.core.downsampling.curve import LINE, STEP, StoredChunk
+from pipeline.core.influx.history import FIELD_TAG, RESERVED
+from pipeline.core.influx.values import original_tags, renamed_tags
 from pipeline.stores.flux import history_query
 from pipeline.stores.history_bounds import LONGEST_CHUNK_MS, check_points, first_needed
 from pipeline.stores.influxdb_connection import InfluxConnection, tags_of, time_ms_of

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 import topics
-from pipeline.core.influx_events import ENCODERS
+from pipeline.core.influx.events import ENCODERS
 from pipeline.stores.base import RecordStore
 from pipeline.stores.embedded_history import EmbeddedChunks, EmbeddedEvents
 from pipeline.stores.embedded_history_reading import EmbeddedHistoryReader

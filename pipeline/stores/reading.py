@@ -7,8 +7,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from pipeline.core.history_curve import LINE, Run, StoredChunk, Total, clipped, runs_of, total_of
-from pipeline.core.series import Array
+from pipeline.core.downsampling.curve import LINE, Run, StoredChunk, Total, clipped, runs_of, total_of
+from pipeline.core.records.series import Array
 from pipeline.stores.base import MAX_POINTS, Point, Store, check_range
 
 _GAP_TIMES_SPACING = 3

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from tsdownsample import MinMaxLTTBDownsampler
 
-from pipeline.core.history_curve import Run, vertices
-from pipeline.core.series import Array
+from pipeline.core.downsampling.curve import Run, vertices
+from pipeline.core.records.series import Array
 
 LEAST_POINTS = 3
 

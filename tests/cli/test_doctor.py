@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 import topics
 from pipeline.cli import app
-from pipeline.core.rekeying import ORIGIN_HEADER, Origin
+from pipeline.core.records.rekeying import ORIGIN_HEADER, Origin
 from pipeline.stores.embedded import EmbeddedStore
 from tests.real.tansu import EmbeddedBroker
 from tests.stages.brokers import Raw, pipeline_topics, produce

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.core.actions import ActionRules, Actions, Decision, Message, Run, Skip
-from pipeline.core.quiet import QuietRules, is_under_way
+from pipeline.core.actions.decisions import ActionRules, Actions, Decision, Message, Run, Skip
+from pipeline.core.actions.quiet import QuietRules, is_under_way
 from schemas.alert import AlertEvent, AlertReason, AlertState
 from schemas.scenario import Scenario
 from schemas.silence import Acknowledgement, Inhibition, Maintenance, Silence

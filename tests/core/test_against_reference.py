@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.aggregator import PartitionAggregator
-from pipeline.core.record_parser import ParseOptions, batch_of
-from pipeline.core.series import WindowRule
-from pipeline.core.window_rules import WindowRules
+from pipeline.core.records.parser import ParseOptions, batch_of
+from pipeline.core.records.series import WindowRule
+from pipeline.core.windows.aggregator import PartitionAggregator
+from pipeline.core.windows.rules import WindowRules
 from schemas.records import AggregatedWindow
 from tests.random_logs import BASE_MS, FAR_AHEAD_MS, RULES, Log, is_counter, random_log, splits
 from tests.reference_windows import Cycle, Record, ReferenceAggregator, Times, by_window

@@ -7,13 +7,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.audit_hashes import cell_hash, find_cell
-from pipeline.core.audit_samples import ALWAYS, SAMPLE_ROW, PartitionSamples, merged
-from pipeline.core.parsed import Metric
-from pipeline.core.record import parse_record
-from pipeline.core.record_parser import ParseOptions, batch_of
-from pipeline.core.series import WindowRule
-from pipeline.core.window_rules import WindowRules
+from pipeline.core.audit.hashes import cell_hash, find_cell
+from pipeline.core.audit.samples import ALWAYS, SAMPLE_ROW, PartitionSamples, merged
+from pipeline.core.records.parsed import Metric
+from pipeline.core.records.parser import ParseOptions, batch_of
+from pipeline.core.records.record import parse_record
+from pipeline.core.records.series import WindowRule
+from pipeline.core.windows.rules import WindowRules
 
 BASE_MS = 1_700_000_000_000
 RULES = WindowRules(WindowRule(10_000, 2_000, 15_000), idle_close_ms=60_000)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.checkpoint import AggregateCheckpoint, CheckpointError
+from pipeline.core.windows.checkpoint import AggregateCheckpoint, CheckpointError
 from tests.aggregating import BASE_MS, NOW_MS, Partition, line, rules_of
 
 INT64 = st.integers(-(2**63), 2**63 - 1)

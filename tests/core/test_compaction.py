@@ -5,8 +5,8 @@ import re
 
 import orjson
 
-from pipeline.core.aggregator import PartitionAggregator
-from pipeline.core.record_parser import RecordBatch, batch_of
+from pipeline.core.records.parser import RecordBatch, batch_of
+from pipeline.core.windows.aggregator import PartitionAggregator
 from tests.random_logs import RULES, is_counter, random_log, splits
 
 NOW_MS = 2_000_000_000_000

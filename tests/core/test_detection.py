@@ -6,10 +6,10 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from pipeline.core.detection import PartitionDetector
-from pipeline.core.detection_state import DetectionStateError, SeriesText, restored, snapshot_of
-from pipeline.core.detectors import BANK, judge_series
-from pipeline.core.snapshot import Snapshot, pieces_of
+from pipeline.core.anomalies.detectors import BANK, judge_series
+from pipeline.core.detection.detector import PartitionDetector
+from pipeline.core.detection.state import DetectionStateError, SeriesText, restored, snapshot_of
+from pipeline.core.snapshots.snapshot import Snapshot, pieces_of
 from schemas.reasons import Unjudged
 from tests.detecting import MINUTE_MS, START_MS, anomalies, detector_of, judged, noise, rules_of, stream, window
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.core.detection_rules import DetectionRules, Watch, Zones, detection_rule
+from pipeline.core.detection.rules import DetectionRules, Watch, Zones, detection_rule
 from schemas.catalogue import load_catalogue
 
 ZONES = Zones("UTC", {"ap-*": "Asia/Seoul"})

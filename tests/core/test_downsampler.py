@@ -7,10 +7,10 @@ from itertools import pairwise
 import orjson
 import pytest
 
-from pipeline.core.downsample import Kind, Rules
-from pipeline.core.downsampler import Balance, PartitionDownsampler, Times
-from pipeline.core.record_parser import RecordBatch, batch_of
-from pipeline.core.snapshot import Snapshot
+from pipeline.core.downsampling.bank import Kind, Rules
+from pipeline.core.downsampling.downsampler import Balance, PartitionDownsampler, Times
+from pipeline.core.records.parser import RecordBatch, batch_of
+from pipeline.core.snapshots.snapshot import Snapshot
 from schemas.downsampled import DownsampledChunk
 from schemas.reasons import FilterReason
 from tests.random_logs import random_log

@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipeline.core.aggregator import PartitionAggregator
-from pipeline.core.record_parser import batch_of
-from pipeline.core.window_rules import WindowRules
+from pipeline.core.records.parser import batch_of
+from pipeline.core.windows.aggregator import PartitionAggregator
+from pipeline.core.windows.rules import WindowRules
 from tests.cases import DATA
 from tests.random_logs import is_counter
 

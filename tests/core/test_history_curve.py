@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.core.history_curve import Run, StoredChunk, clipped, decoded, runs_of, total_of, vertices
+from pipeline.core.downsampling.curve import Run, StoredChunk, clipped, decoded, runs_of, total_of, vertices
 
 NAN = float("nan")
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.core.anomaly import Level
-from pipeline.core.host_anomaly import MOST_NAMED, Change, HostAnomalies, HostLimits, HostVerdict, Told
+from pipeline.core.anomalies.bank import Level
+from pipeline.core.detection.host import MOST_NAMED, Change, HostAnomalies, HostLimits, HostVerdict, Told
 
 LIMITS = HostLimits(least_share=0.25, least_series=2, together_ms=120_000)
 WATCHED = 8

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.influx_encoding import encode_window
-from pipeline.core.line_protocol import parse_line_protocol
-from pipeline.core.parsed import Metric, TimestampUnit
+from pipeline.core.influx.windows import encode_window
+from pipeline.core.records.line_protocol import parse_line_protocol
+from pipeline.core.records.parsed import Metric, TimestampUnit
 
 
 def window(**changes: Any) -> dict[str, Any]:

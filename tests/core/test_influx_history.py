@@ -3,9 +3,9 @@
 import orjson
 import pytest
 
-from pipeline.core.influx_events import encode_alert, encode_anomaly
-from pipeline.core.influx_history import encode_chunk
-from pipeline.core.typed_records import read_record
+from pipeline.core.influx.events import encode_alert, encode_anomaly
+from pipeline.core.influx.history import encode_chunk
+from pipeline.core.records.typed_records import read_record
 from schemas.downsampled import DownsampledChunk
 from tests.stores.chunks import START_MS, alert, anomaly, chunk
 

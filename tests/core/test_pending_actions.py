@@ -1,8 +1,8 @@
 import pytest
 
-from pipeline.core.actions import ActionRules, Actions, Item, Message, Run
-from pipeline.core.pending_actions import ActState, ActStateError, PendingActions
-from pipeline.core.script_guards import PastRun, ScriptGuards
+from pipeline.core.actions.decisions import ActionRules, Actions, Item, Message, Run
+from pipeline.core.actions.pending import ActState, ActStateError, PendingActions
+from pipeline.core.actions.script_guards import PastRun, ScriptGuards
 from schemas.action import ActionReason
 from schemas.script import Script
 from tests.channels.alerts import alert_event

@@ -4,11 +4,11 @@ import random
 
 import pytest
 
-from pipeline.core.identity import canonical_tags
-from pipeline.core.parsed import Metric
-from pipeline.core.raw_samples import RawSamples, SeriesName
-from pipeline.core.record import parse_record
-from pipeline.core.record_parser import ParseOptions, batch_of
+from pipeline.core.records.identity import canonical_tags
+from pipeline.core.records.parsed import Metric
+from pipeline.core.records.parser import ParseOptions, batch_of
+from pipeline.core.records.raw_samples import RawSamples, SeriesName
+from pipeline.core.records.record import parse_record
 from tests.random_logs import random_log
 
 NOW_MS = 2_000_000_000_000

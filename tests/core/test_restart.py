@@ -16,9 +16,9 @@ import numpy as np
 import orjson
 import pytest
 
-from pipeline.core.aggregator import PartitionAggregator
-from pipeline.core.checkpoint import AggregateCheckpoint
-from pipeline.core.record_parser import RecordBatch, batch_of
+from pipeline.core.records.parser import RecordBatch, batch_of
+from pipeline.core.windows.aggregator import PartitionAggregator
+from pipeline.core.windows.checkpoint import AggregateCheckpoint
 from tests.aggregating import BASE_MS, Partition, line, rules_of, windows
 from tests.random_logs import FAR_AHEAD_MS, RULES, is_counter, random_log, splits
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
-from pipeline.core.snapshot import BLOCK_BYTES, DTYPES, Snapshot, layout_of, pieces_of
-from pipeline.core.snapshot_chain import Generation, SnapshotChain, generations_of, generations_to_bytes
-from pipeline.core.snapshot_codec import Assembly, Manifest, SnapshotError, manifest_to_bytes, manifests_of, seal
+from pipeline.core.snapshots.chain import Generation, SnapshotChain, generations_of, generations_to_bytes
+from pipeline.core.snapshots.codec import Assembly, Manifest, SnapshotError, manifest_to_bytes, manifests_of, seal
+from pipeline.core.snapshots.snapshot import BLOCK_BYTES, DTYPES, Snapshot, layout_of, pieces_of
 
 OWNER = "detect/3"
 NAMES = st.from_regex(r"[a-z][a-z0-9_.-]{0,9}", fullmatch=True)

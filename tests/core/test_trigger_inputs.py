@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from pipeline.core.trigger_inputs import ANOMALY, RecordInput
-from pipeline.core.triggers import TriggerBank
+from pipeline.core.triggers.bank import TriggerBank
+from pipeline.core.triggers.inputs import ANOMALY, RecordInput
 from schemas.anomaly import AnomalousSeries, Anomaly
 from schemas.trigger_policy import trigger_policy
 

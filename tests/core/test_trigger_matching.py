@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.trigger_matching import SAMPLES, PolicyIndex, Selector, SeriesName
+from pipeline.core.triggers.matching import SAMPLES, PolicyIndex, Selector, SeriesName
 from schemas.trigger_policy import TriggerPolicy, trigger_policy
 
 SERIES = SeriesName(SAMPLES, "cpu", "usage_active", {"cpu": "cpu-total", "ns_id": "prod", "node_id": "vm-1"})

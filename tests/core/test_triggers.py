@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.core.trigger_level import change_share
-from pipeline.core.triggers import SAMPLES, SeriesName, TriggerBank
+from pipeline.core.triggers.bank import SAMPLES, SeriesName, TriggerBank
+from pipeline.core.triggers.level import change_share
 from schemas.alert import AlertEvent
 from schemas.trigger_policy import trigger_policy
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from pipeline.core.snapshot import Snapshot, pieces_of
-from pipeline.core.snapshot_chain import SnapshotChain
-from pipeline.core.snapshot_codec import Assembly, manifests_of
+from pipeline.core.snapshots.chain import SnapshotChain
+from pipeline.core.snapshots.codec import Assembly, manifests_of
+from pipeline.core.snapshots.snapshot import Snapshot, pieces_of
 from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.settings_models import KafkaSettings
 from pipeline.runtime.snapshot_reader import Restored, SnapshotReader, generations_key
@@ -177,7 +177,7 @@ class Process:
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.core.snapshot.BLOCK_BYTES", 16)
+    monkeypatch.setattr("pipeline.core.snapshots.snapshot.BLOCK_BYTES", 16)
 
 
 def unusable_count() -> float:

@@ -16,8 +16,8 @@ import pytest
 from confluent_kafka import Producer
 
 import topics
-from pipeline.core.snapshot import Snapshot
-from pipeline.core.snapshot_codec import Manifest, manifest_to_bytes, manifests_of
+from pipeline.core.snapshots.codec import Manifest, manifest_to_bytes, manifests_of
+from pipeline.core.snapshots.snapshot import Snapshot
 from pipeline.runtime.checkpoints import CheckpointReader
 from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.producer import RecordProducer

@@ -7,8 +7,8 @@ from itertools import islice, pairwise
 import orjson
 import pytest
 
-from pipeline.core.line_protocol import parse_line_protocol
-from pipeline.core.parsed import Metric
+from pipeline.core.records.line_protocol import parse_line_protocol
+from pipeline.core.records.parsed import Metric
 from pipeline.sources.fleet import MESSAGES_PER_HOST, Fleet
 from pipeline.sources.fleet_incidents import Incident, IncidentKind
 from pipeline.sources.message import Message

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import topics
-from pipeline.core.downsampler import PartitionDownsampler
-from pipeline.core.record_parser import batch_of
+from pipeline.core.downsampling.downsampler import PartitionDownsampler
+from pipeline.core.records.parser import batch_of
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.topic_reader import committed_offsets
 from pipeline.stages.downsample import downsampling_rules, kind_of

@@ -8,10 +8,10 @@ import orjson
 import pytest
 
 import topics
-from pipeline.core.downsample import Kind, Rules
-from pipeline.core.downsampler import PartitionDownsampler
-from pipeline.core.history_curve import decoded
-from pipeline.core.record_parser import batch_of
+from pipeline.core.downsampling.bank import Kind, Rules
+from pipeline.core.downsampling.curve import decoded
+from pipeline.core.downsampling.downsampler import PartitionDownsampler
+from pipeline.core.records.parser import batch_of
 from pipeline.stores.influxdb_connection import InfluxConnection
 from pipeline.stores.influxdb_history_reading import InfluxHistoryReader
 from pipeline.stores.reading import SeriesReader, Source

@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 
 import topics
 from pipeline.cli import app
-from pipeline.core.raw_samples import RawSamples
-from pipeline.core.record_parser import ParseOptions, batch_of
-from pipeline.core.trigger_inputs import RawInput
-from pipeline.core.triggers import TriggerBank
+from pipeline.core.records.parser import ParseOptions, batch_of
+from pipeline.core.records.raw_samples import RawSamples
+from pipeline.core.triggers.bank import TriggerBank
+from pipeline.core.triggers.inputs import RawInput
 from schemas.alert import AlertEvent
 from schemas.trigger_policy import trigger_policy
 from tests.real.kafka import KafkaBroker

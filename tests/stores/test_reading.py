@@ -9,10 +9,10 @@ import numpy as np
 import orjson
 import pytest
 
-from pipeline.core.downsample import Kind, Rules
-from pipeline.core.downsampler import PartitionDownsampler
-from pipeline.core.history_curve import Run, decoded
-from pipeline.core.record_parser import batch_of
+from pipeline.core.downsampling.bank import Kind, Rules
+from pipeline.core.downsampling.curve import Run, decoded
+from pipeline.core.downsampling.downsampler import PartitionDownsampler
+from pipeline.core.records.parser import batch_of
 from pipeline.stores.base import RecordStore, Store, WriteResult
 from pipeline.stores.embedded import EmbeddedStore
 from pipeline.stores.embedded_history import EmbeddedChunks

@@ -1,0 +1,1 @@
+"""What is done about alerts: whom to tell, what to run."""

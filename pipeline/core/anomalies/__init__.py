@@ -1,0 +1,1 @@
+"""How strange a value is, for the series it is of."""

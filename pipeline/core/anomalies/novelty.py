@@ -1,0 +1,140 @@
+"""Whether a value, after the values before it or at this hour, was ever seen: two alphabets of eight symbols."""
+
+import math
+
+import numpy as np
+
+from pipeline.core.anomalies.state import (
+    CONTEXTS,
+    COUNT,
+    PAIR_BYTES,
+    SIZE_FLOOR,
+    SIZE_MEAN,
+    UNIT,
+    UNIT_BEFORE,
+    UNIT_GREATEST,
+    UNIT_LAST,
+    UNIT_LEAST,
+    UNIT_SIZE,
+    UNIT_START,
+    UNIT_WIDTH,
+    Bank,
+)
+from pipeline.core.compiled import compiled
+
+LEARNING = 100
+"""Samples that only set the ranges of the alphabets."""
+_BINS = 8
+_OUTSIDE = 8
+"""Symbols for values below the range, and as many above it."""
+_HASH = 2654435761
+"""Knuth's multiplier, 2^32 divided by the golden ratio."""
+
+
+@compiled
+def novelty(x: float, hour: int, row: int, bank: Bank) -> tuple[float, float]:
+    """Give from 0 (always seen) to 1 (never seen) for the pattern of sizes, and for the value at this hour."""
+    s = bank.number
+    t = s[row, COUNT]
+    size = abs(x)
+    _widen(size, 0, row, bank)
+    _widen(x, 1, row, bank)
+    s[row, SIZE_MEAN] += (size - s[row, SIZE_MEAN]) / (t + 1.0)
+    if t < LEARNING:
+        if t == LEARNING - 1:
+            _freeze(0, row, bank)
+            _freeze(1, row, bank)
+        return 0.0, 0.0
+    if t == 200 or t == 400 or t == 800:
+        for unit in range(2):
+            least, greatest = _range(unit, row, bank)
+            if greatest - least > 10.0 * s[row, UNIT + unit * UNIT_SIZE + UNIT_WIDTH]:
+                _freeze(unit, row, bank)
+                for k in range(CONTEXTS):
+                    bank.context[row, unit, k] = 0
+                for k in range(PAIR_BYTES):
+                    bank.pair[row, unit, k] = 0
+    by_size = _unseen(_symbol(math.log(size + s[row, SIZE_FLOOR]), 0, row, bank), hour, 0, row, bank)
+    by_hour = _unseen(_symbol(x, 1, row, bank), hour, 1, row, bank)
+    return by_size, by_hour
+
+
+@compiled
+def _widen(x: float, unit: int, row: int, bank: Bank) -> None:
+    base = UNIT + unit * UNIT_SIZE
+    s = bank.number
+    if s[row, COUNT] == 0:
+        s[row, base + UNIT_LEAST] = x
+        s[row, base + UNIT_GREATEST] = x
+    else:
+        s[row, base + UNIT_LEAST] = min(s[row, base + UNIT_LEAST], x)
+        s[row, base + UNIT_GREATEST] = max(s[row, base + UNIT_GREATEST], x)
+
+
+@compiled
+def _range(unit: int, row: int, bank: Bank) -> tuple[float, float]:
+    """Give the range seen so far, in the unit of the alphabet."""
+    base = UNIT + unit * UNIT_SIZE
+    s = bank.number
+    least = s[row, base + UNIT_LEAST]
+    greatest = s[row, base + UNIT_GREATEST]
+    if unit == 0:
+        floor = s[row, SIZE_FLOOR]
+        return math.log(least + floor), math.log(greatest + floor)
+    return least, greatest
+
+
+@compiled
+def _freeze(unit: int, row: int, bank: Bank) -> None:
+    """Lay the alphabet over the range seen so far."""
+    base = UNIT + unit * UNIT_SIZE
+    s = bank.number
+    if unit == 0:
+        s[row, SIZE_FLOOR] = 1e-3 * s[row, SIZE_MEAN] + 1e-9
+    least, greatest = _range(unit, row, bank)
+    span = greatest - least
+    if span == 0:
+        span = 0.5 * max(abs(greatest), 1.0)
+    s[row, base + UNIT_START] = least
+    s[row, base + UNIT_WIDTH] = span / _BINS
+
+
+@compiled
+def _symbol(value: float, unit: int, row: int, bank: Bank) -> int:
+    base = UNIT + unit * UNIT_SIZE
+    place = math.floor((value - bank.number[row, base + UNIT_START]) / bank.number[row, base + UNIT_WIDTH])
+    return int(min(max(place, -8.0), 15.0)) + _OUTSIDE
+
+
+@compiled
+def _unseen(symbol: int, hour: int, unit: int, row: int, bank: Bank) -> float:
+    """Give how new ``symbol`` is in its contexts, the often seen ones counting more; then remember it."""
+    base = UNIT + unit * UNIT_SIZE
+    s = bank.number
+    weight = 0.0
+    unseen = 0.0
+    key = 7
+    for order in range(3):
+        if unit == 0:
+            if order == 1:
+                key = (31 * key + int(s[row, base + UNIT_LAST]) + 1) % 1000003
+            elif order == 2:
+                key = (31 * key + int(s[row, base + UNIT_BEFORE]) + 1) % 1000003
+        elif order == 1:
+            key = 8 + hour // 6
+        elif order == 2:
+            key = 100 + hour // 2
+        slot = (8 * key + order) & 255
+        count = np.float64(bank.context[row, unit, slot])
+        bit = (((24 * key + symbol) * 5 + order) * _HASH) & 1023
+        mask = 1 << (bit & 7)
+        trust = count / (count + 3.0)
+        weight += trust
+        if bank.pair[row, unit, bit >> 3] & mask == 0:
+            unseen += trust
+            bank.pair[row, unit, bit >> 3] |= mask
+        if count < 255:
+            bank.context[row, unit, slot] += 1
+    s[row, base + UNIT_BEFORE] = s[row, base + UNIT_LAST]
+    s[row, base + UNIT_LAST] = symbol
+    return unseen / weight if weight > 0 else 0.0

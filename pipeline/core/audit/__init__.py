@@ -1,0 +1,1 @@
+"""What windows should hold, computed without the fold."""

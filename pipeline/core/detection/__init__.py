@@ -1,0 +1,1 @@
+"""Windows in, verdicts and incidents out."""

@@ -1,0 +1,194 @@
+"""Which series are judged, and how: detection rules over the metric catalogue."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, Final, NamedTuple
+
+from pipeline.core.anomalies.bank import BANK
+from schemas.catalogue import Catalogue
+from schemas.detection_rule import DetectionRule, Levels, Parameter
+
+NOT_JUDGED: Final = "none"
+"""The detector of series that a rule takes out."""
+AVERAGE, RATE = "avg", "rate"
+_MOST_MEASUREMENTS: Final = 10_000
+"""That are remembered with their rules."""
+_MOST: Final = 1000
+"""Of any parameter: what a rule asks for is made for each of its series."""
+_MOST_HEIGHT: Final = 12
+"""Of a tree, which has two to its power nodes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How one series is judged."""
+
+    function: str
+    """Which of a window's values."""
+    zone: str
+    """Time zone, by its name in the IANA database."""
+    detector: str = BANK
+    parameters: tuple[tuple[str, Parameter], ...] = ()
+    levels: tuple[float, float, float] = (1.5, 2.0, 2.5)
+    """From which scores on it is told as info, warn, critical."""
+
+    def learns_like(self, other: "Watch") -> bool:
+        """Tell whether what was learnt under one is right under the other: all is equal but the levels."""
+        return self.identity == other.identity
+
+    @property
+    def identity(self) -> tuple[str, str, str, tuple[tuple[str, Parameter], ...]]:
+        """All that the state of a series depends on."""
+        return self.function, self.zone, self.detector, self.parameters
+
+
+def detection_rule(document: Any) -> DetectionRule:
+    """Return the rule that a decoded document describes.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or asks for a detector that there is not, or for parameters that it does not take.
+    """
+    rule = DetectionRule.model_validate(document)
+    if rule.detector == NOT_JUDGED or (rule.detector == BANK and not rule.parameters):
+        return rule
+    for name, value in rule.parameters.items():
+        most = _MOST_HEIGHT if name == "height" else _MOST
+        if not 0 <= value <= most:
+            raise ValueError(f"parameters.{name} must be 0 to {most}, got {value}")
+    from pipeline.core.anomalies.detectors import check_detector  # noqa: PLC0415  it loads river
+
+    check_detector(rule.detector, rule.parameters)
+    return rule
+
+
+@dataclass(frozen=True, slots=True)
+class Zones:
+    """Time zones of series, where no rule says one.
+
+    Attributes
+    ----------
+    default : str
+        For all that no glob matches.
+    by_region : mapping of str to str
+        Zones by globs of the tag ``region``; the first that matches counts.
+    """
+
+    default: str = "UTC"
+    by_region: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, tags: Mapping[str, str]) -> str:
+        """Give the zone of a series by its tags."""
+        region = tags.get("region")
+        if region is not None:
+            for glob, zone in self.by_region.items():
+                if fnmatchcase(region, glob):
+                    return zone
+        return self.default
+
+
+class DetectionRules:
+    """All that decides whether and how a series is judged.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+        What is judged without a rule, and which fields are counters.
+    zones : Zones
+        Time zones of series.
+    rules : iterable of DetectionRule
+        In any order: the first by id that matches counts.
+
+    Examples
+    --------
+    >>> from schemas.catalogue import load_catalogue
+    >>> rules = DetectionRules(load_catalogue(), Zones("Asia/Seoul"))
+    >>> rules.watch_of("net", "err_in", {}).function, rules.watch_of("mem", "total", {})
+    ('rate', None)
+    """
+
+    def __init__(self, catalogue: Catalogue, zones: Zones, rules: Iterable[DetectionRule] = ()) -> None:
+        self._catalogue = catalogue
+        self._zones = zones
+        self._rules = [_Matcher.of(rule) for rule in sorted(rules, key=lambda rule: rule.id) if rule.enabled]
+        self._watched = {metric.measurement for metric in catalogue.metrics if metric.watched}
+        self._by_measurement: dict[str, Sequence[_Matcher]] = {}
+
+    def may_watch(self, measurement: str, tags: Mapping[str, str]) -> bool:
+        """Tell whether any field of a measurement and tag set might be judged."""
+        return measurement in self._watched or any(
+            each.rule.detector != NOT_JUDGED and each.matches(tags) for each in self._rules_for(measurement)
+        )
+
+    def _rules_for(self, measurement: str) -> "Sequence[_Matcher]":
+        """Give the rules whose measurement this is, in their order."""
+        found = self._by_measurement.get(measurement)
+        if found is None:
+            if len(self._by_measurement) >= _MOST_MEASUREMENTS:
+                self._by_measurement.clear()
+            found = [each for each in self._rules if fnmatchcase(measurement, each.rule.where.measurement)]
+            self._by_measurement[measurement] = found
+        return found
+
+    def watch_of(self, measurement: str, name: str, tags: Mapping[str, str]) -> Watch | None:
+        """Give how a series is judged; None for one that is not.
+
+        Parameters
+        ----------
+        measurement, name : str
+            Of the series: its measurement and its field.
+        tags : mapping of str to str
+            Its canonical tags.
+        """
+        rule = next(
+            (
+                each.rule
+                for each in self._rules_for(measurement)
+                if fnmatchcase(name, each.rule.where.field) and each.matches(tags)
+            ),
+            None,
+        )
+        metric = self._catalogue.find(measurement, name)
+        function = RATE if metric is not None and metric.kind == "counter" else AVERAGE
+        if rule is None:
+            return Watch(function, self._zones.of(tags)) if metric is not None and metric.watched else None
+        if rule.detector == NOT_JUDGED:
+            return None
+        return Watch(
+            rule.function or function,
+            rule.zone or self._zones.of(tags),
+            rule.detector,
+            tuple(sorted(rule.parameters.items())),
+            _scores(rule.levels),
+        )
+
+
+class _Matcher(NamedTuple):
+    """A rule, and what the tags of a series must be for it."""
+
+    rule: DetectionRule
+    tags: Mapping[str, str]
+    targets: Sequence[Mapping[str, str]]
+    """Globs of each target's tags, those alone that not every series matches; none: everybody's."""
+
+    @classmethod
+    def of(cls, rule: DetectionRule) -> "_Matcher":
+        targets = [target.model_dump() for target in rule.targets]
+        globs = [{name: glob for name, glob in target.items() if glob != "*"} for target in targets]
+        return cls(rule, rule.where.tags, globs)
+
+    def matches(self, tags: Mapping[str, str]) -> bool:
+        """Tell whether a series with these tags is one that the rule is for."""
+        return _all_match(self.tags, tags) and (
+            not self.targets or any(_all_match(target, tags) for target in self.targets)
+        )
+
+
+def _all_match(globs: Mapping[str, str], tags: Mapping[str, str]) -> bool:
+    return all(name in tags and fnmatchcase(tags[name], glob) for name, glob in globs.items())
+
+
+def _scores(levels: Levels) -> tuple[float, float, float]:
+    return levels.info, levels.warn, levels.critical

@@ -1,0 +1,1 @@
+"""Series in, chunks of kept points out."""

@@ -1,0 +1,1 @@
+"""A stage's state for a restart, in pieces."""

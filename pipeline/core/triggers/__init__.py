@@ -1,0 +1,1 @@
+"""Samples in, changes of alerts out."""
