@@ -115,6 +115,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         sink.py              a topic to a store, with patience while it is down
         sink_feeds.py        which topics go to which stores
         raw_input.py         what is taken of metrics.raw by every stage that reads it
+        saved_partitions.py  partitions whose state is in snapshots: taken over, saved, let go
         region_route.py      which store a window goes to
         act.py               alerts and policies to channels, scripts and actions
         act_channels.py      messages: each channel on its own, with attempts

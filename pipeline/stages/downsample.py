@@ -1,10 +1,9 @@
 """``metrics.raw`` → chunks of kept points → ``metrics.downsampled``: one down-sampler a partition, with snapshots."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import topics
 from pipeline.core.downsampling.bank import Kind, Rules
@@ -14,22 +13,17 @@ from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.producer import RecordProducer
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.settings_base import to_ms
-from pipeline.runtime.snapshots import Snapshot, SnapshotStore
+from pipeline.runtime.snapshots import Snapshot
 from pipeline.runtime.stage import StageContext
-from pipeline.runtime.topic_identity import topic_id
 from pipeline.stages.raw_input import keyed_records, parse_options
+from pipeline.stages.saved_partitions import SavedPartitions
 from schemas.catalogue import Catalogue, load_catalogue
 from schemas.reasons import FilterReason
 
-logger = logging.getLogger(__name__)
-
 STAGE = "downsample"
-READ_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 5.0
 REST_EVERY_S = 5.0
 """How often silent series are looked for."""
-_LOG_ID = "log-id"
-"""Of a snapshot: which log its offset is of."""
 
 
 def downsampling_rules(settings: Settings) -> Rules:
@@ -60,6 +54,10 @@ class _Partition:
     next_offset: int = 0
     caught_up: bool = False
 
+    def snapshot(self) -> Snapshot:
+        """Give its state as it is now."""
+        return self.downsampler.snapshot(self.next_offset)
+
 
 class DownsampleStage:
     """Keeps about a tenth of the points of every series, with peaks, steps and totals.
@@ -75,24 +73,23 @@ class DownsampleStage:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.group = f"{settings.kafka.group_prefix}-{STAGE}"
-        self._kafka = settings.kafka
         self._metrics = metrics
         self._rules = downsampling_rules(settings)
         self._times = Times(to_ms(settings.downsample.idle_close_s), to_ms(settings.downsample.expire_after_s))
         self._options = parse_options(settings)
         self._catalogue = load_catalogue()
         self._producer = RecordProducer(settings.kafka)
-        self._snapshots = SnapshotStore(
+        self._partitions = SavedPartitions(
             STAGE,
+            self.source_topic,
             STATE_VERSION,
             settings,
             metrics,
+            self._take_over,
             results=self._producer,
             interval_s=settings.downsample.snapshot_interval_s,
         )
-        self._partitions: dict[int, _Partition] = {}
         self._rested_s = 0.0
-        self._log_id = ""
         self._context: StageContext | None = None
 
     async def start(self, context: StageContext) -> None:
@@ -101,18 +98,11 @@ class DownsampleStage:
 
     async def assigned(self, partitions: frozenset[int]) -> Mapping[int, int]:
         """Take partitions over where their snapshots say; without one, from the earliest record that Kafka has."""
-        self._log_id = await asyncio.to_thread(topic_id, self._kafka, self.source_topic, READ_TIMEOUT_S)
-        found = await self._snapshots.read(partitions)
-        self._partitions = {number: self._take_over(number, snapshot) for number, snapshot in found.items()}
-        return {number: partition.next_offset for number, partition in self._partitions.items()}
+        return await self._partitions.take_over(partitions)
 
     async def revoked(self, partitions: frozenset[int]) -> None:
         """Save where the partitions stand, and let them go."""
-        snapshots = {number: self._snapshot(partition) for number, partition in self._partitions.items()}
-        try:
-            await self._commit(await self._snapshots.save(snapshots))
-        finally:
-            self._partitions = {}
+        await self._partitions.release(self._context)
 
     async def process(self, columns: RecordColumns) -> None:
         """Add a fetch's records, and queue the chunks that they end; what has no key comes again with one."""
@@ -129,45 +119,19 @@ class DownsampleStage:
         now_s = time.monotonic()
         if now_s - self._rested_s >= REST_EVERY_S:
             self._rested_s = now_s
-            for partition in self._partitions.values():
+            for _, partition in self._partitions:
                 if partition.caught_up:
                     self._send(partition.downsampler.rest(now_ms))
                     partition.metrics.update(partition.downsampler, 0)
-        await self._commit(self._snapshots.saved())
-        number = self._snapshots.due({number: partition.next_offset for number, partition in self._partitions.items()})
-        if number is not None:
-            partition = self._partitions[number]
-            await self._snapshots.begin(number, self._snapshot(partition))
+        await self._partitions.save(self._context)
 
     async def stop(self) -> None:
         """Let go of the connections."""
-        await self._snapshots.close()
+        await self._partitions.close()
         await asyncio.to_thread(self._producer.close, CLOSE_TIMEOUT_S)
 
     def _take_over(self, number: int, snapshot: Snapshot | None) -> _Partition:
-        try:
-            self._require_this_log(snapshot)
-            downsampler = self._downsampler(number, snapshot)
-        except ValueError as error:
-            logger.error(  # noqa: TRY400 - the message says it all
-                "partition %d: %s; its chunks are built anew from the earliest record there is", number, error
-            )
-            snapshot, downsampler = None, self._downsampler(number, None)
-        offset = 0 if snapshot is None else snapshot.offset
-        return _Partition(downsampler, _BalanceMetrics(self._metrics, number, downsampler), offset)
-
-    def _require_this_log(self, snapshot: Snapshot | None) -> None:
-        """Raise ValueError if a snapshot's offset is one of a topic that is gone."""
-        log_id = b"" if snapshot is None else snapshot.records.get(_LOG_ID, b"")
-        if log_id and self._log_id and log_id.decode("utf-8", "replace") != self._log_id:
-            raise ValueError(f"{self.source_topic} was made anew since the snapshot")
-
-    def _snapshot(self, partition: _Partition) -> Snapshot:
-        snapshot = partition.downsampler.snapshot(partition.next_offset)
-        return replace(snapshot, records={**snapshot.records, _LOG_ID: self._log_id.encode()})
-
-    def _downsampler(self, number: int, snapshot: Snapshot | None) -> PartitionDownsampler:
-        return PartitionDownsampler(
+        downsampler = PartitionDownsampler(
             number,
             self._rules,
             lambda measurement, field: kind_of(self._catalogue, measurement, field),
@@ -175,14 +139,12 @@ class DownsampleStage:
             times=self._times,
             snapshot=snapshot,
         )
+        next_offset = 0 if snapshot is None else snapshot.offset
+        return _Partition(downsampler, _BalanceMetrics(self._metrics, number, downsampler), next_offset)
 
     def _send(self, output: Output) -> None:
         if output.values:
             self._producer.produce_many(topics.METRICS_DOWNSAMPLED, output.keys, output.values)
-
-    async def _commit(self, covered: Mapping[int, int]) -> None:
-        if covered and self._context is not None:
-            await self._context.commit(covered)
 
 
 class _BalanceMetrics:

@@ -1,7 +1,6 @@
 """``metrics.raw``, ``metrics.agg``, ``anomalies`` → ``alerts``: one bank of triggers a partition, with snapshots."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,25 +16,21 @@ from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.policy_log import PolicyLog
 from pipeline.runtime.producer import RecordProducer
 from pipeline.runtime.settings import Settings
-from pipeline.runtime.snapshots import Snapshot, SnapshotStore
+from pipeline.runtime.snapshots import Snapshot
 from pipeline.runtime.stage import StageContext
-from pipeline.runtime.topic_identity import topic_id
 from pipeline.stages.dead_letters import DeadLetters
+from pipeline.stages.saved_partitions import READ_TIMEOUT_S, SavedPartitions
 from pipeline.stages.trigger_feeds import Feed, FeedInput
 from pipeline.stages.trigger_metrics import TriggerMetrics
 from schemas.alert import AlertEvent
 from schemas.reasons import DeadLetterReason
 
-logger = logging.getLogger(__name__)
-
 KIND = "trigger"
 """The kind of policies that it follows."""
 STATE_VERSION = 1
-READ_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 5.0
 FORGET_EVERY_S = 60.0
 """How often series are looked for that are to be forgotten."""
-_LOG_ID = "log-id"
 _SETTLED_MS = 2000
 """What the clock is ahead of what a partition without waiting records is known to hold."""
 _LATE_TICK_MS = 1000
@@ -52,8 +47,12 @@ class _Partition:
     next_offset: int
     record_ms: int = 0
     """Kafka's time up to which all records are known."""
-    saved_s: float = field(default_factory=time.monotonic)
     forgotten_s: float = field(default_factory=time.monotonic)
+
+    def snapshot(self) -> Snapshot:
+        """Give its state as it is now."""
+        state = self.bank.take()
+        return Snapshot(self.next_offset, state.records, state.arrays)
 
 
 class TriggerStage:
@@ -76,12 +75,12 @@ class TriggerStage:
         self._feed = feed
         self._log = PolicyLog(settings.kafka, metrics, self.name, {KIND: partial(policy_of, KIND)})
         self._producer = RecordProducer(settings.kafka)
-        self._snapshots = SnapshotStore(self.name, STATE_VERSION, settings, metrics, results=self._producer)
         self._dead_letters = DeadLetters(self.name, self.source_topic, self._producer, metrics)
-        self._partitions: dict[int, _Partition] = {}
+        self._partitions = SavedPartitions(
+            self.name, self.source_topic, STATE_VERSION, settings, metrics, self._take_over, results=self._producer
+        )
         self._policies_version = -1
         self._ticked_ms = 0
-        self._log_id = ""
         self._context: StageContext | None = None
 
     async def start(self, context: StageContext) -> None:
@@ -91,23 +90,15 @@ class TriggerStage:
 
     async def assigned(self, partitions: frozenset[int]) -> Mapping[int, int]:
         """Take partitions over where their snapshots say; without one, from the earliest record that Kafka has."""
-        self._log_id = await asyncio.to_thread(topic_id, self._settings.kafka, self.source_topic, READ_TIMEOUT_S)
-        found = await self._snapshots.read(partitions)
-        self._partitions = {number: self._take_over(number, snapshot) for number, snapshot in found.items()}
+        offsets = await self._partitions.take_over(partitions)
         self._policies_version = self._log.version
-        for number, partition in self._partitions.items():
+        for number, partition in self._partitions:
             self._follow(number, partition, time.time_ns() // 1_000_000)
-        return {number: partition.next_offset for number, partition in self._partitions.items()}
+        return offsets
 
     async def revoked(self, partitions: frozenset[int]) -> None:
         """Save where the partitions stand, and let them go."""
-        try:
-            snapshots = {number: self._snapshot(partition) for number, partition in self._partitions.items()}
-            covered = await self._snapshots.save(snapshots)
-            if covered and self._context is not None:
-                await self._context.commit(covered)
-        finally:
-            self._partitions = {}
+        await self._partitions.release(self._context)
 
     async def process(self, columns: RecordColumns) -> None:
         """Evaluate a fetch's records, and send what there is to tell at once."""
@@ -131,35 +122,22 @@ class TriggerStage:
         """Follow policies, notice silence, commit what snapshots cover, and begin the next one."""
         if self._log.version != self._policies_version:
             self._policies_version = self._log.version
-            for number, partition in self._partitions.items():
+            for number, partition in self._partitions:
                 self._follow(number, partition, now_ms)
         is_late, self._ticked_ms = now_ms - self._ticked_ms > _LATE_TICK_MS, now_ms
-        for number, partition in self._partitions.items():
+        for number, partition in self._partitions:
             is_idle = not is_late and self._is_idle(number)
             silent = partition.bank.expire(now_ms - _SETTLED_MS if is_idle else partition.record_ms)
             self._send_and_save(number, partition, silent)
             self._forget(partition)
             partition.metrics.show(partition.bank)
-        await self._save()
+        await self._partitions.save(self._context)
 
     async def stop(self) -> None:
         """Let go of the connections."""
         await asyncio.to_thread(self._log.close)
-        await self._snapshots.close()
+        await self._partitions.close()
         await asyncio.to_thread(self._producer.close, CLOSE_TIMEOUT_S)
-
-    async def _save(self) -> None:
-        if covered := self._snapshots.saved():
-            for number in covered.keys() & self._partitions.keys():  # one may have been revoked meanwhile
-                self._partitions[number].saved_s = time.monotonic()
-            if self._context is not None:
-                await self._context.commit(covered)
-        due = self._snapshots.due({number: each.next_offset for number, each in self._partitions.items()})
-        if due is not None:
-            await self._snapshots.begin(due, self._snapshot(self._partitions[due]))
-        for number, partition in self._partitions.items():
-            age_s = time.monotonic() - partition.saved_s
-            self._metrics.checkpoint_age_seconds.labels(self.name, self.source_topic, str(number)).set(age_s)
 
     def _is_idle(self, number: int) -> bool:
         """Tell whether all that the partition holds is evaluated, so that the clock may tell of silence."""
@@ -182,36 +160,18 @@ class TriggerStage:
                 self._send_and_save(number, partition, partition.bank.put_policy(policy, at_ms=now_ms))
 
     def _take_over(self, number: int, snapshot: Snapshot | None) -> _Partition:
-        bank, next_offset = TriggerBank(number), 0
+        bank = TriggerBank(number)
         if snapshot is not None:
-            try:
-                self._restore(bank, snapshot)
-                next_offset = snapshot.offset
-            except ValueError as error:
-                self._metrics.unusable_snapshots.labels(self.name, "content").inc()
-                logger.error(  # noqa: TRY400 - the message says it all
-                    "partition %d: %s; it begins anew with the earliest record there is", number, error
-                )
-                bank = TriggerBank(number)
+            bank.put(TriggerState(dict(snapshot.records), dict(snapshot.arrays)))
         metrics = TriggerMetrics(self._metrics, self.name, self.source_topic, number)
+        next_offset = 0 if snapshot is None else snapshot.offset
         return _Partition(bank, self._feed.make(bank, self._settings), metrics, next_offset)
-
-    def _restore(self, bank: TriggerBank, snapshot: Snapshot) -> None:
-        records = dict(snapshot.records)
-        log_id = records.pop(_LOG_ID, b"").decode("utf-8", "replace")
-        if log_id and self._log_id and log_id != self._log_id:
-            raise ValueError(f"{self.source_topic} was made anew since the snapshot")
-        bank.put(TriggerState(records, dict(snapshot.arrays)))
-
-    def _snapshot(self, partition: _Partition) -> Snapshot:
-        state = partition.bank.take()
-        return Snapshot(partition.next_offset, {**state.records, _LOG_ID: self._log_id.encode()}, state.arrays)
 
     def _send_and_save(self, number: int, partition: _Partition, events: Sequence[AlertEvent]) -> None:
         """Send events that no record led to: the next snapshot must have them although the offset has not moved."""
         if events:
             self._send(partition, events)
-            self._snapshots.outdate(number)
+            self._partitions.outdate(number)
 
     def _send(self, partition: _Partition, events: Sequence[AlertEvent]) -> None:
         if events:
