@@ -1,6 +1,9 @@
 """``cinnamon config check`` explains every mistake; ``cinnamon schemas export`` writes the contract's files."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from pipeline.cli import config, schemas
+from pipeline.cli.output import BROKEN_PIPE_STATUS
 from schemas.export import json_schemas
 
 root = typer.Typer()
@@ -92,3 +96,13 @@ def test_export_to_where_no_folder_can_be_is_status_1(tmp_path: Path) -> None:
 
     assert status == 1
     assert message == f"{tmp_path / 'file'}: cannot write: File exists\n"
+
+
+def test_export_writes_all_files_although_nobody_reads_their_paths(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "pipeline", "schemas", "export", "--out", str(tmp_path)]
+    with os.fdopen(writing, "wb") as nobody:
+        done = subprocess.run(command, stdout=nobody, stderr=subprocess.PIPE, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (BROKEN_PIPE_STATUS, b"")
+    assert {path.name for path in tmp_path.iterdir()} == set(json_schemas())
