@@ -53,6 +53,7 @@ class AlertLog:
         self._stage = stage
         self._records: deque[AlertRecord] = deque()
         self._not_at_end: set[int] = set()
+        self._bounds: dict[int, tuple[int, int]] = {}
         self._has_room = threading.Condition()
         self._is_closed = False
         self._failure: Exception | None = None
@@ -87,6 +88,14 @@ class AlertLog:
     def is_caught_up(self) -> bool:
         """Whether every partition was read to its end once, and all that was read is taken."""
         return not self._not_at_end and not self._records
+
+    def waiting(self, next_offsets: Mapping[int, int]) -> dict[int, int]:
+        """Return how many records (about: offsets) of each partition there are from these on, where that is known."""
+        bounds = self._bounds
+        return {
+            partition: max(0, end - max(next_offsets.get(partition, earliest), earliest))
+            for partition, (earliest, end) in bounds.items()
+        }
 
     def take(self, most: int) -> list[AlertRecord]:
         """Return what was read and not taken, the oldest first, so many at most.
@@ -128,6 +137,7 @@ class AlertLog:
             consumer.assign(places)
             while self._wait_for_room():
                 self._put(consumer.consume(READ_RECORDS, READ_WAIT_S))
+                self._note_bounds(consumer, places)
         except Exception as error:  # noqa: BLE001  the supervisor of this thread: it is raised by `take`
             self._failure = error
         finally:
@@ -149,6 +159,15 @@ class AlertLog:
                 self._not_at_end.discard(-1 if partition is None else partition)
             elif not error.retriable() and error.code() not in TRANSIENT_ERRORS:
                 raise KafkaException(error)
+
+    def _note_bounds(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        """Note the first offset and the end of each partition, as the last fetch told them."""
+        known = {place.partition: consumer.get_watermark_offsets(place, cached=True) for place in places}
+        self._bounds = {
+            partition: (max(0, bounds[0]), bounds[1])
+            for partition, bounds in known.items()
+            if bounds is not None and bounds[1] >= 0
+        }
 
     def _on_error(self, error: KafkaError) -> None:
         logger.warning("alerts: %s", error.str())

@@ -111,6 +111,8 @@ class ActStage:
         self._policies = PolicyLog(settings.kafka, metrics, STAGE, {kind: partial(policy_of, kind) for kind in KINDS})
         self._dead_letters = DeadLetters(STAGE, topics.ALERTS, self._producer, metrics)
         self._lease: _Lease | None = None
+        self._lagging: set[int] = set()
+        """Partitions of ``alerts`` whose lag is shown: another worker's is right once the lease is its."""
         self._failure: BaseException | None = None
         self._context: StageContext | None = None
 
@@ -171,6 +173,9 @@ class ActStage:
         self._begin_saved(lease)
         self._metrics.followed_alerts.labels(STAGE).set(len(lease.state.actions.alerts))
         self._metrics.waiting_actions.labels(STAGE).set(len(lease.state.pending))
+        for partition, waiting in lease.alerts.waiting(lease.state.next_offsets).items():
+            self._lagging.add(partition)
+            self._metrics.lag_records.labels(STAGE, topics.ALERTS, str(partition)).set(waiting)
 
     async def stop(self) -> None:
         """Let go of the connections."""
@@ -261,6 +266,8 @@ class ActStage:
             await lease.channels.close()
             await lease.scripts.close()
             await asyncio.to_thread(lease.alerts.close)
+        self._metrics.forget_partitions(STAGE, topics.ALERTS, self._lagging)
+        self._lagging = set()
 
     def _finish(self, key: str) -> None:
         if self._lease is not None:

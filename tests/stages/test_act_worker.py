@@ -252,6 +252,14 @@ def test_what_is_no_alert_goes_to_the_dead_letters(acting: Setting, hook: HttpRe
     assert [(letter["topic"], letter["stage"], letter["reason"]) for letter in letters] == [
         ("alerts", "act", "PARSE_SYNTAX")
     ] * 3
+    assert acting.running is not None
+    shown = acting.running.wait_for(lambda now: now.total("lag_records", topic=topics.ALERTS) == 0, "all taken")
+    lags = [
+        sample.labels["partition"]
+        for sample in shown.samples["cinnamon_lag_records"]
+        if sample.labels["topic"] == topics.ALERTS
+    ]
+    assert sorted(lags) == ["0", "1"]
 
 
 def who_acts_and_who_stands_by(first: Worker, second: Worker) -> tuple[Worker, Worker]:
