@@ -179,6 +179,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         stage.py             what a stage and the runtime are to each other
         stage_runner.py      calls a stage: one call at a time, in order
         transport.py         the Faust transport: one event a partition and fetch
+        column_fetches.py    its fetch responses as columns
         record_fetch.py      a fetch's bytes: cut apart, checked, decompressed
         decompression.py     Kafka's four compressions, bounded
         buffer_pool.py       large buffers used again
@@ -229,6 +230,10 @@ The map of the house. Imports go down this page and never up (an import-linter c
         warm.py              compiles them all, once
 
     pipeline/core/records/  reads: records in, samples and series out
+        batch_header.py      what a batch of Kafka's says of itself
+        varint.py            its integers
+        section_faults.py    what can be wrong with its records
+        columns.py           a fetch's records as columns
         batch.py             Kafka's record batches to columns
         parser.py            records to columns of samples, fast or plain
         fast_parse.py        the compiled parser of what agents really send

@@ -20,20 +20,14 @@ from aiokafka.record.util import calc_crc32c
 
 from pipeline.core.records.batch import (
     COLUMN_BYTES,
-    CRC_START,
-    HEADER_SIZE,
-    MAGIC_OFFSET,
     MIN_RECORD_SIZE,
     NO_APPEND_TIME,
-    SECTION_FAULTS,
-    BatchHeader,
-    Int64s,
-    RecordColumns,
     Sections,
-    UnreadableBatch,
     decode_sections,
-    read_batch_header,
 )
+from pipeline.core.records.batch_header import CRC_START, HEADER_SIZE, MAGIC_OFFSET, BatchHeader, read_batch_header
+from pipeline.core.records.columns import Int64s, RecordColumns, UnreadableBatch
+from pipeline.core.records.section_faults import SECTION_FAULTS
 from pipeline.runtime.buffer_pool import BufferPool
 from pipeline.runtime.decompression import CannotDecompressError, OutputFullError, decompress
 

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from faust.types import TP
 
-from pipeline.core.records.batch import RecordColumns
+from pipeline.core.records.columns import RecordColumns
 from pipeline.runtime.stage import Stage
 from pipeline.runtime.transport import Consumer
 

@@ -21,7 +21,7 @@ from pipeline.core.actions.decisions import ActionRules, Decision, Message, Run,
 from pipeline.core.actions.pending import STATE_VERSION, ActState, ActStateError
 from pipeline.core.actions.quiet import QuietRules
 from pipeline.core.policies import policy_of
-from pipeline.core.records.batch import RecordColumns
+from pipeline.core.records.columns import RecordColumns
 from pipeline.runtime.alert_log import AlertLog, AlertRecord
 from pipeline.runtime.finished_actions import finished_keys
 from pipeline.runtime.metrics import Metrics

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 import topics
-from pipeline.core.records.batch import RecordColumns
+from pipeline.core.records.columns import RecordColumns
 from pipeline.core.records.identity import NO_RESOURCE
 from pipeline.core.records.parser import RecordBatch
 from pipeline.core.records.rekeying import ORIGIN_HEADER, RESOURCE_HEADER, Origin, OriginLedger, split_by_resource

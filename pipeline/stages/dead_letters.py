@@ -1,7 +1,7 @@
 """What every stage does with bytes that it cannot use: write them to ``dead-letters``, and count them by reason."""
 
 import topics
-from pipeline.core.records.batch import RecordColumns
+from pipeline.core.records.columns import RecordColumns
 from pipeline.core.records.parsed import Refusal
 from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.producer import RecordProducer

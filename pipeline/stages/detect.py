@@ -13,7 +13,7 @@ from pipeline.core.detection.host import HostLimits
 from pipeline.core.detection.rules import DetectionRules, Zones
 from pipeline.core.detection.state import STATE_VERSION, SeriesText, restored, snapshot_of
 from pipeline.core.policies import policy_of
-from pipeline.core.records.batch import RecordColumns
+from pipeline.core.records.columns import RecordColumns
 from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.policy_log import PolicyLog
 from pipeline.runtime.producer import RecordProducer

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import topics
 from pipeline.core.downsampling.bank import Kind, Rules
 from pipeline.core.downsampling.downsampler import STATE_VERSION, Output, PartitionDownsampler, Times
-from pipeline.core.records.batch import RecordColumns
+from pipeline.core.records.columns import RecordColumns
 from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.producer import RecordProducer
 from pipeline.runtime.settings import Settings

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.core.records.batch import RecordColumns
+from pipeline.core.records.columns import RecordColumns
 from pipeline.core.records.parsed import TimestampUnit
 from pipeline.core.records.parser import ParseOptions, RecordBatch
 from pipeline.core.records.record import InputFormat

@@ -18,7 +18,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from pipeline.core.records.batch import RecordColumns
+from pipeline.core.records.columns import RecordColumns
 from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.producer import FlushTimeoutError, RecordProducer
 from pipeline.runtime.settings import Settings

@@ -10,7 +10,7 @@ import numpy as np
 
 import topics
 from pipeline.core.policies import policy_of
-from pipeline.core.records.batch import RecordColumns
+from pipeline.core.records.columns import RecordColumns
 from pipeline.core.triggers.bank import TriggerBank, TriggerState
 from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.policy_log import PolicyLog

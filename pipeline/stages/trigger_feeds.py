@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 
 import topics
-from pipeline.core.records.batch import RecordColumns
+from pipeline.core.records.columns import RecordColumns
 from pipeline.core.records.raw_samples import RawSamples
 from pipeline.core.triggers.bank import TriggerBank
 from pipeline.core.triggers.inputs import ANOMALY, WINDOW, RawInput, RecordInput, RefusedRecord

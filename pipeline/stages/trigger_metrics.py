@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pipeline.core.records.batch import RecordColumns
+from pipeline.core.records.columns import RecordColumns
 from pipeline.core.triggers.bank import TriggerBank, TriggerCounts
 from pipeline.runtime.metrics import Metrics
 from schemas.alert import AlertEvent

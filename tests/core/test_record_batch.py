@@ -10,7 +10,7 @@ from aiokafka.record.util import calc_crc32c
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.records.batch import RecordColumns
+from pipeline.core.records.columns import RecordColumns
 from pipeline.runtime import record_fetch
 from pipeline.runtime.buffer_pool import BufferPool
 from pipeline.runtime.decompression import CannotDecompressError, OutputFullError, decompress

@@ -9,7 +9,7 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from pipeline.core.records.batch import RecordColumns
+from pipeline.core.records.columns import RecordColumns
 from pipeline.runtime.app import StageApp, build_app
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.stage import StageContext

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import orjson
 
-from pipeline.core.records.batch import RecordColumns
+from pipeline.core.records.columns import RecordColumns
 from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.producer import RecordProducer
 from pipeline.runtime.settings import Settings

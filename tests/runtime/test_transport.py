@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 from aiokafka.consumer.fetcher import Fetcher
 
-from pipeline.core.records.batch import RecordColumns
+from pipeline.core.records.columns import RecordColumns
 from pipeline.runtime.transport import AIOKAFKA_NAMES
 from tests.real.kafka import KafkaBroker
 from tests.real.tansu import EmbeddedBroker

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Mapping
 
-from pipeline.core.records.batch import RecordColumns
+from pipeline.core.records.columns import RecordColumns
 from pipeline.runtime.metrics import Metrics
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.stage import StageContext

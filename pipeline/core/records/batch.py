@@ -7,194 +7,26 @@ key, value and headers lie. Nothing is copied, and nothing outside a section is 
 Source: Apache Kafka, protocol guide, "Record Batch" and "Record" (magic 2).
 """
 
-import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-Int64s = NDArray[np.int64]
-Int32s = NDArray[np.int32]
-Bytes = NDArray[np.uint8]
+from pipeline.core.records.columns import Bytes, Int32s, Int64s, RecordColumns
+from pipeline.core.records.section_faults import (
+    SECTION_LENGTH,
+    SECTION_OFFSET,
+    SECTION_OK,
+    SECTION_TRAILING,
+    SECTION_TRUNCATED,
+)
+from pipeline.core.records.varint import read_varint
 
-HEADER_SIZE: Final = 61
-MAGIC_OFFSET: Final = 16
-CRC_START: Final = 21
 MIN_RECORD_SIZE: Final = 7  # seven varints and bytes, each of one byte: a record without key, value and headers
 NO_APPEND_TIME: Final = np.iinfo(np.int64).min
 COLUMN_BYTES: Final = 64
 """Memory that the columns need for a record."""
-
-SECTION_OK: Final = 0
-SECTION_TRUNCATED: Final = 1
-SECTION_VARINT: Final = 2
-SECTION_LENGTH: Final = 3
-SECTION_OFFSET: Final = 4
-SECTION_TRAILING: Final = 5
-SECTION_FAULTS: Final = {
-    SECTION_TRUNCATED: "a record reaches beyond the end of its batch",
-    SECTION_VARINT: "a variable-length integer is longer than ten bytes or does not fit its field",
-    SECTION_LENGTH: "a length inside a record does not fit the record",
-    SECTION_OFFSET: "offsets do not rise or lie outside of the batch",
-    SECTION_TRAILING: "bytes are left over after the last record",
-}
-
-_HEADER: Final = struct.Struct(">qiibIhiqqqhii")
-
-
-@dataclass(frozen=True, slots=True)
-class BatchHeader:
-    """The fixed fields at the start of a record batch.
-
-    Parameters
-    ----------
-    base_offset, last_offset
-        Offsets of the batch's first and last record as it was written; compaction may have removed either.
-    size
-        Bytes of the whole batch, header included.
-    magic
-        Format version; 2 here, 0 or 1 for the old message sets.
-    crc
-        CRC-32C of everything from `CRC_START` on.
-    codec
-        0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd; 5 to 7 are not assigned.
-    is_append_time, is_transactional, is_control
-        Attribute bits: the broker stamped the records; they belong to a transaction; they are markers, not data.
-    base_timestamp_ms, max_timestamp_ms
-        First record's time and the greatest time, UTC milliseconds.
-    producer_id
-        Idempotent producer, or -1.
-    record_count
-        Records that follow, as the header claims.
-    """
-
-    base_offset: int
-    last_offset: int
-    size: int
-    magic: int
-    crc: int
-    codec: int
-    is_append_time: bool
-    is_transactional: bool
-    is_control: bool
-    base_timestamp_ms: int
-    max_timestamp_ms: int
-    producer_id: int
-    record_count: int
-
-
-@dataclass(frozen=True, slots=True)
-class UnreadableBatch:
-    """A batch that could not be decoded, in the place of its records.
-
-    Parameters
-    ----------
-    topic, partition
-        Where it lies.
-    base_offset, last_offset
-        Offsets it stands for, both inclusive.
-    raw
-        Its bytes as fetched, cut to the fetcher's bound.
-    message
-        What is wrong with it.
-    """
-
-    topic: str
-    partition: int
-    base_offset: int
-    last_offset: int
-    raw: bytes
-    message: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RecordColumns:
-    """The records of one partition's fetch, as columns over one buffer.
-
-    Parameters
-    ----------
-    topic, partition
-        Where they lie.
-    buffer
-        Joined records sections, decompressed; all positions are indices into it.
-    offset, timestamp_ms
-        Shape (n,), offsets rise strictly; times are the records' own, or the broker's where the topic says so.
-    key_start, key_end, value_start, value_end
-        Shape (n,), half-open ranges; -1, -1 for null.
-    header_start, header_count
-        Shape (n,), position of the first header and how many there are.
-    next_offset
-        Where the partition goes on; greater than the last offset + 1 where markers or compacted records follow.
-    high_watermark
-        First offset not yet committed by the broker when it answered.
-    unreadable
-        Batches of this fetch that could not be decoded, by offset.
-    """
-
-    topic: str
-    partition: int
-    buffer: Bytes
-    offset: Int64s
-    timestamp_ms: Int64s
-    key_start: Int64s
-    key_end: Int64s
-    value_start: Int64s
-    value_end: Int64s
-    header_start: Int64s
-    header_count: Int32s
-    next_offset: int
-    high_watermark: int
-    unreadable: tuple[UnreadableBatch, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.offset)
-
-    def key(self, i: int) -> bytes | None:
-        """Return record `i`'s key, or None when it has none."""
-        return _range_bytes(self.buffer, int(self.key_start[i]), int(self.key_end[i]))
-
-    def value(self, i: int) -> bytes | None:
-        """Return record `i`'s value, or None when it has none."""
-        return _range_bytes(self.buffer, int(self.value_start[i]), int(self.value_end[i]))
-
-    def headers(self, i: int) -> list[tuple[str, bytes]]:
-        """Return record `i`'s headers in order.
-
-        Returns
-        -------
-        list of (name, value)
-            Bytes of a name that are not UTF-8 come as replacement characters; a null value comes as `b""`.
-        """
-        headers = []
-        at = int(self.header_start[i])
-        for _ in range(int(self.header_count[i])):
-            name, at = self._sized(at)
-            value, at = self._sized(at)
-            headers.append((name.decode("utf-8", "replace"), value))
-        return headers
-
-    def _sized(self, at: int) -> tuple[bytes, int]:
-        size, at, _ = read_varint(self.buffer, at, len(self.buffer))
-        end = int(at) + max(int(size), 0)
-        return self.buffer[int(at) : end].tobytes(), end
-
-    def slice(self, from_offset: int) -> "RecordColumns":
-        """Return the records at `from_offset` and after it; the buffer is shared."""
-        first = int(np.searchsorted(self.offset, from_offset))
-        return replace(
-            self,
-            offset=self.offset[first:],
-            timestamp_ms=self.timestamp_ms[first:],
-            key_start=self.key_start[first:],
-            key_end=self.key_end[first:],
-            value_start=self.value_start[first:],
-            value_end=self.value_end[first:],
-            header_start=self.header_start[first:],
-            header_count=self.header_count[first:],
-            unreadable=tuple(batch for batch in self.unreadable if batch.last_offset >= from_offset),
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -222,50 +54,6 @@ class Sections:
     last_offset: Int64s
     base_timestamp_ms: Int64s
     append_time_ms: Int64s
-
-
-def _range_bytes(buffer: Bytes, start: int, end: int) -> bytes | None:
-    return None if start < 0 else buffer[start:end].tobytes()
-
-
-def read_batch_header(fetched: memoryview, at: int) -> BatchHeader:
-    """Return the batch header at a position; at least `HEADER_SIZE` bytes must follow it.
-
-    Raises
-    ------
-    struct.error
-        When fewer bytes follow.
-    """
-    (
-        base_offset,
-        length,
-        _leader_epoch,
-        magic,
-        crc,
-        attributes,
-        last_delta,
-        base_timestamp_ms,
-        max_timestamp_ms,
-        producer_id,
-        _producer_epoch,
-        _base_sequence,
-        record_count,
-    ) = _HEADER.unpack_from(fetched, at)
-    return BatchHeader(
-        base_offset=base_offset,
-        last_offset=base_offset + last_delta,
-        size=length + 12,
-        magic=magic,
-        crc=crc,
-        codec=attributes & 7,
-        is_append_time=bool(attributes & 8),
-        is_transactional=bool(attributes & 16),
-        is_control=bool(attributes & 32),
-        base_timestamp_ms=base_timestamp_ms,
-        max_timestamp_ms=max_timestamp_ms,
-        producer_id=producer_id,
-        record_count=record_count,
-    )
 
 
 def decode_sections(
@@ -340,33 +128,6 @@ def decode_sections(
         high_watermark=high_watermark,
     )
     return columns, status
-
-
-@njit(cache=True, nogil=True, inline="always")
-def read_varint(buffer: Bytes, at: int, end: int) -> tuple[Any, Any, int]:
-    """Return a zigzag integer, the position after it, and a section status."""
-    if at >= end:
-        return 0, at, SECTION_TRUNCATED
-    byte = np.int64(buffer[at])
-    at += 1
-    if byte < 128:
-        return (byte >> 1) ^ -(byte & 1), at, SECTION_OK
-    raw = np.uint64(byte & 127)
-    shift = 7
-    while True:
-        if at >= end:
-            return 0, at, SECTION_TRUNCATED
-        byte = np.int64(buffer[at])
-        at += 1
-        if shift == 63 and byte > 1:
-            return 0, at, SECTION_VARINT
-        raw |= np.uint64(byte & 127) << np.uint64(shift)
-        if byte < 128:
-            break
-        shift += 7
-        if shift > 63:
-            return 0, at, SECTION_VARINT
-    return np.int64(raw >> np.uint64(1)) ^ -np.int64(raw & np.uint64(1)), at, SECTION_OK
 
 
 @njit(cache=True, nogil=True)
