@@ -1,6 +1,7 @@
 """Scripts as Jobs: the manifest by Kubernetes' published schema, the conversation with a server that speaks its API."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +11,12 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
+import yaml
 
 from pipeline.channels import script_jobs
 from pipeline.channels.script_jobs import JobTemplate, KubernetesApi, ScriptJobs
 from pipeline.channels.scripts import ScriptCancelled, ScriptRefused, environment_of
+from pipeline.runtime.settings_act import ActSettings
 from tests.channels.alerts import alert_event
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -36,6 +39,20 @@ def test_the_manifest_is_a_job_as_kubernetes_has_it() -> None:
     assert not pod["automountServiceAccountToken"]
 
 
+PATH = re.compile(
+    r"/(?:api|apis/(?P<group>[^/]+))/v1/namespaces/ops/(?P<resource>\w+)(?:/(?P<name>[\w-]+))?(?P<part>/\w+)?(?:\?.*)?"
+)
+DEPLOY = Path(__file__).parents[2] / "deploy" / "k8s" / "script-jobs.yaml"
+
+
+def permission(method: str, path: str) -> tuple[str, str, str]:
+    """Give group, resource and verb of a request, as roles name them."""
+    found = PATH.fullmatch(path)
+    assert found is not None, path
+    verb = {"POST": "create", "GET": "get" if found["name"] else "list"}[method]
+    return found["group"] or "", found["resource"] + (found["part"] or ""), verb
+
+
 class Cluster:
     """Knows Jobs; each ends as it is told, at the second look."""
 
@@ -47,6 +64,7 @@ class Cluster:
         self.exit_code = 0
         self.refusal: int | None = None
         self.tokens: set[str] = set()
+        self.asked: set[tuple[str, str, str]] = set()
 
     def make(self, job: dict[str, Any]) -> tuple[int, Any]:
         if self.refusal is not None:
@@ -80,6 +98,7 @@ def serving(cluster: Cluster) -> Iterator[str]:
 
         def answer(self, status: int, body: Any) -> None:
             cluster.tokens.add(self.headers["Authorization"])
+            cluster.asked.add(permission(self.command, self.path))
             content = (body if isinstance(body, str) else json.dumps(body)).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
@@ -121,6 +140,25 @@ def test_a_job_is_run_to_its_end(jobs: ScriptJobs, cluster: Cluster) -> None:
     status, output = run(jobs)
     assert (status, output[-7:], len(output)) == (0, "the end", 8192)
     assert cluster.tokens == {"Bearer hunter2"}
+
+
+def test_the_role_that_is_shipped_allows_what_is_asked_for_and_no_more(jobs: ScriptJobs, cluster: Cluster) -> None:
+    run(jobs)
+    documents = list(yaml.safe_load_all(DEPLOY.read_text()))
+    for document in documents:
+        kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
+    namespace, role, binding = documents
+    allowed = {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert allowed == cluster.asked
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert {role["metadata"]["namespace"], binding["metadata"]["namespace"]} == {namespace["metadata"]["name"]}
+    assert namespace["metadata"]["name"] == ActSettings().job_namespace
 
 
 @pytest.mark.parametrize(
