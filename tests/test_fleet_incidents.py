@@ -151,9 +151,19 @@ def note_truth(windows: Iterable[bytes], truth: dict[tuple[str, str], dict[int, 
 
 @pytest.fixture(scope="module")
 def watched() -> Watched:
-    """A calm day of the fleet, then hours of incidents, aggregated by the minute and judged."""
+    return watch(HOSTS, SEED)
+
+
+@pytest.fixture(scope="module")
+def tried() -> Watched:
+    """A smaller fleet, and one that the detector was tried on: there more is asked for."""
+    return watch(28, 2)
+
+
+def watch(hosts: int, seed: int) -> Watched:
+    """Let a fleet have a calm day, then hours of incidents, aggregated by the minute and judged."""
     incidents: list[Incident] = []
-    fleet = Fleet(HOSTS, SEED, START_MS, MINUTE_MS, calm_ms=CALM_MS, on_incident=incidents.append)
+    fleet = Fleet(hosts, seed, START_MS, MINUTE_MS, calm_ms=CALM_MS, on_incident=incidents.append)
     counters = load_catalogue().counters
     rules = WindowRules(default=WindowRule(MINUTE_MS, 10_000, MINUTE_MS))
     aggregator = PartitionAggregator(0, rules, lambda measurement, name: (measurement, name) in counters)
@@ -172,9 +182,9 @@ def watched() -> Watched:
     return Watched(incidents, anomalies(values), truth, START_MS + ticks * MINUTE_MS)
 
 
-def share(cases: Sequence[Case], name: str) -> float:
+def share(cases: Sequence[Case], name: str, *, enough: int = 10) -> float:
     """Give the share of cases of which a property is true; there must be enough to speak of one."""
-    assert len(cases) >= 10
+    assert len(cases) >= enough
     return sum(bool(getattr(case, name)) for case in cases) / len(cases)
 
 
@@ -204,6 +214,25 @@ def test_its_own_metric_is_among_the_series_told_of_a_spike_which_is_one_inciden
 def test_errors_of_the_network_are_told_by_their_own_series(watched: Watched) -> None:
     cases = watched.cases(IncidentKind.NET_ERRORS)
     assert [case.series[:1] for case in cases].count(["net.err_in"]) >= 0.7 * len(cases)
+
+
+@pytest.mark.parametrize(
+    ("kind", "soon", "named"),
+    [
+        (IncidentKind.CPU_SPIKE, 1.0, 0.7),
+        (IncidentKind.NET_ERRORS, 0.8, 0.7),
+        (IncidentKind.DISK_FILLING, 0.7, 0.7),
+        (IncidentKind.LEVEL_SHIFT, 0.5, 0.5),
+        (IncidentKind.MEMORY_LEAK, 0.3, 0.5),
+    ],
+)
+def test_of_all_incidents_of_a_small_fleet_most_are_told_soon_and_each_by_the_right_series(
+    tried: Watched, kind: IncidentKind, soon: float, named: float
+) -> None:
+    cases = tried.cases(kind)
+    assert share(cases, "is_soon", enough=4) >= soon
+    assert share(cases, "is_named", enough=4) >= named
+    assert all(case.is_right_first for case in cases if case.series)
 
 
 def test_what_is_no_anomaly_of_a_value_is_not_told(watched: Watched) -> None:

@@ -104,9 +104,8 @@ class SavedPartitions(Generic[P]):
 
     async def release(self, context: StageContext | None) -> None:
         """Save where the partitions stand as far as the time allows, commit that, and let them go."""
-        snapshots = {number: self._snapshot(partition) for number, partition in self}
         try:
-            covered = await self._store.save(snapshots)
+            covered = await self._store.save({number: self._snapshot(partition) for number, partition in self})
             if covered and context is not None:
                 await context.commit(covered)
         finally:

@@ -67,9 +67,9 @@ def test_what_fails_in_a_transaction_leaves_nothing(database: Database) -> None:
     def change() -> None:
         with database.writing() as connection:
             connection.execute(insert(OUTBOX).values({"key": "k", "value": None, "created_ms": 0}))
-            raise KeyError
+            raise KeyError("undone")
 
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match="undone"):
         change()
 
     with database.reading() as connection:
