@@ -12,11 +12,11 @@ import orjson
 from pipeline.core.detection.detector import DetectionSettings, PartitionDetector
 from pipeline.core.detection.rules import DetectionRules, Zones
 from pipeline.core.detection.state import SeriesText, snapshot_of
-from pipeline.core.records.parser import batch_of
+from pipeline.core.records.telegraf.parser import batch_of
 from pipeline.core.snapshots.snapshot import layout_of
 from pipeline.core.windows.aggregator import PartitionAggregator
 from pipeline.core.windows.rules import WindowRules
-from pipeline.sources.fleet import Fleet
+from pipeline.sources.fleet.fleet import Fleet
 from schemas.catalogue import load_catalogue
 
 _START_MS = 1_780_272_000_000

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from pipeline.core.anomalies.bank import AnomalyBank
+from pipeline.core.anomalies.scorer import AnomalyBank
 
 _WARM_UP = 300
 _SAMPLES = 2_000_000

@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.fault_series import KINDS, CleanSeries, Fault, clean_series, faults
 from bench.nab_series import Array
-from pipeline.core.anomalies.bank import AnomalyBank
+from pipeline.core.anomalies.scorer import AnomalyBank
 
 FALSE_A_DAY = 0.025
 _ENOUGH = 20

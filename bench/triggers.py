@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.core.triggers.bank import SAMPLES, SeriesName, TriggerBank
+from pipeline.core.triggers.evaluator import SAMPLES, SeriesName, TriggerBank
 from schemas.trigger_policy import TriggerPolicy, trigger_policy
 
 _BATCHES = 20

@@ -5,8 +5,8 @@ from typing import Any
 
 import orjson
 
-from pipeline.core.records.parser import ParseOptions, batch_of
-from pipeline.core.records.series import WindowRule
+from pipeline.core.records.identity.interning import WindowRule
+from pipeline.core.records.telegraf.parser import ParseOptions, batch_of
 from pipeline.core.windows.aggregator import Output, PartitionAggregator
 from pipeline.core.windows.checkpoint import AggregateCheckpoint
 from pipeline.core.windows.rules import MatchingRule, WindowRules

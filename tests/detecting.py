@@ -10,7 +10,7 @@ import orjson
 
 from pipeline.core.detection.detector import DetectionSettings, PartitionDetector
 from pipeline.core.detection.rules import DetectionRules, Zones, detection_rule
-from pipeline.core.records.series import Array
+from pipeline.core.records.identity.interning import Array
 from schemas.anomaly import Anomaly
 from schemas.catalogue import load_catalogue
 

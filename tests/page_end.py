@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.core.records.parser import RecordBatch
+from pipeline.core.records.telegraf.parser import RecordBatch
 from tests.parsing import RECORD_MS, new_parser, parsed, parsed_plainly
 from tests.telegraf_like import damaged, random_value
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.records.parsed import Metric
-from pipeline.core.records.parser import ParseOptions, RecordBatch, RecordParser
-from pipeline.core.records.record import parse_record
-from pipeline.core.records.series import SeriesTable, WindowRule
+from pipeline.core.records.identity.interning import SeriesTable, WindowRule
+from pipeline.core.records.telegraf.parsed import Metric
+from pipeline.core.records.telegraf.parser import ParseOptions, RecordBatch, RecordParser
+from pipeline.core.records.telegraf.record import parse_record
 from pipeline.core.windows.store import WindowStore
 
 BASE_MS = 1_700_000_000_000

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from pipeline.core.records.series import WindowRule
+from pipeline.core.records.identity.interning import WindowRule
 from pipeline.core.windows.rules import MatchingRule, WindowRules
 
 BASE_MS = 1_700_000_000_000

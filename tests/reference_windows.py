@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from pipeline.core.records.identity import canonical_tags
-from pipeline.core.records.parsed import Metric
-from pipeline.core.records.record import parse_record
+from pipeline.core.records.identity.resource import canonical_tags
+from pipeline.core.records.telegraf.parsed import Metric
+from pipeline.core.records.telegraf.record import parse_record
 
 Record = dict[str, Any]
 Identity = tuple[str, tuple[tuple[str, str], ...]]

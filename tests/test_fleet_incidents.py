@@ -10,13 +10,13 @@ import orjson
 import pytest
 
 import topics
-from pipeline.core.records.identity import resource_of
-from pipeline.core.records.parser import batch_of
-from pipeline.core.records.series import WindowRule
+from pipeline.core.records.identity.interning import WindowRule
+from pipeline.core.records.identity.resource import resource_of
+from pipeline.core.records.telegraf.parser import batch_of
 from pipeline.core.windows.aggregator import PartitionAggregator
 from pipeline.core.windows.rules import WindowRules
-from pipeline.sources.fleet import Fleet
-from pipeline.sources.fleet_incidents import Incident, IncidentKind
+from pipeline.sources.fleet.fleet import Fleet
+from pipeline.sources.fleet.incidents import Incident, IncidentKind
 from schemas.anomaly import Anomaly
 from schemas.catalogue import load_catalogue
 from tests.detecting import anomalies, detector_of

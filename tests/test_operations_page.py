@@ -6,8 +6,8 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from pipeline.runtime.metrics import Metrics
-from pipeline.runtime.settings import (
+from pipeline.runtime.observability.metrics import Metrics
+from pipeline.settings.model import (
     ActSettings,
     ControlSettings,
     DetectSettings,

@@ -6,16 +6,16 @@ import numpy as np
 import orjson
 
 import topics
-from pipeline.audit.letters import REASONS
+from pipeline.audit.dead_letters import REASONS
 from pipeline.audit.report import Fault, Finding
 from pipeline.audit.window_log import finding_of
 from pipeline.core.audit.hashes import cell_hash, find_cell
-from pipeline.core.records.parsed import Metric
-from pipeline.core.records.parser import ParseOptions
-from pipeline.core.records.record import parse_record
-from pipeline.core.records.series import Array
+from pipeline.core.records.identity.interning import Array
+from pipeline.core.records.telegraf.parsed import Metric
+from pipeline.core.records.telegraf.parser import ParseOptions
+from pipeline.core.records.telegraf.record import parse_record
 from pipeline.core.windows.rules import WindowRules
-from pipeline.runtime.topic_reader import TopicReader
+from pipeline.runtime.kafka.topic_reader import TopicReader
 
 
 class Namer:

@@ -8,15 +8,21 @@ from typing import Final
 import numpy as np
 from confluent_kafka import Message
 
-from pipeline.audit.letters import Letters, letter_rows
+from pipeline.audit.dead_letters import Letters, letter_rows
 from pipeline.audit.recompute import Recomputed, doubtful_rows
 from pipeline.audit.report import PartitionReport
 from pipeline.audit.spill import Spill
 from pipeline.core.audit.hashes import text_hash
 from pipeline.core.audit.samples import PartitionSamples
-from pipeline.core.records.parser import ParseOptions, RecordBatch
-from pipeline.core.records.rekeying import ORIGIN_HEADER, RESOURCE_HEADER, Origin, OriginLedger, split_by_resource
-from pipeline.runtime.topic_reader import headers_of
+from pipeline.core.records.identity.rekeying import (
+    ORIGIN_HEADER,
+    RESOURCE_HEADER,
+    Origin,
+    OriginLedger,
+    split_by_resource,
+)
+from pipeline.core.records.telegraf.parser import ParseOptions, RecordBatch
+from pipeline.runtime.kafka.topic_reader import headers_of
 from schemas.reasons import DeadLetterReason
 
 RECORDS_AT_ONCE: Final = 5000

@@ -11,7 +11,7 @@ import numpy as np
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Message
 
 import topics
-from pipeline.audit.letters import LETTER_ROW, Letters
+from pipeline.audit.dead_letters import LETTER_ROW, Letters
 from pipeline.audit.naming import Namer, absent_finding, first_of
 from pipeline.audit.raw_log import PART_ROW, PartitionLog, Spills
 from pipeline.audit.recompute import Recomputed
@@ -23,14 +23,14 @@ from pipeline.audit.window_rows import WindowRows
 from pipeline.core.audit.samples import ALWAYS, NEVER, SAMPLE_ROW, PartitionSamples, merged
 from pipeline.core.audit.values import compare_values
 from pipeline.core.audit.verdict import IN_WINDOWS, OPEN, TOO_LATE, UNKNOWN, WAITING, WINDOW_ROW, judge
-from pipeline.core.records.series import Array, Ints
+from pipeline.core.records.identity.interning import Array, Ints
 from pipeline.core.windows.aggregator import PartitionAggregator
 from pipeline.core.windows.checkpoint import AggregateCheckpoint, CheckpointError
-from pipeline.runtime.checkpoints import CheckpointStore
-from pipeline.runtime.producer import RecordProducer
-from pipeline.runtime.settings import Settings
-from pipeline.runtime.topic_reader import TopicReader
-from pipeline.stages.aggregate import STAGE, window_rules
+from pipeline.runtime.kafka.producer import RecordProducer
+from pipeline.runtime.kafka.topic_reader import TopicReader
+from pipeline.runtime.state.checkpoints import CheckpointStore
+from pipeline.settings.model import Settings
+from pipeline.stages.aggregate.stage import STAGE, window_rules
 from pipeline.stages.raw_input import parse_options
 from schemas.catalogue import load_catalogue
 

@@ -15,10 +15,10 @@ from pipeline.audit.spill import Spill, joined
 from pipeline.core.audit.hashes import cell_hash, cell_hashes, identity_text, text_hash, window_hashes
 from pipeline.core.audit.values import STORE_ROW, compare_store, merged_store, place_numbers, stored_hashes
 from pipeline.core.influx.windows import STORED_FUNCTIONS
-from pipeline.core.records.series import Array, Ints
-from pipeline.runtime.settings import Settings, StoreSettings
-from pipeline.runtime.topic_reader import committed_offsets
-from pipeline.stages.region_route import Destination, RegionRoute
+from pipeline.core.records.identity.interning import Array, Ints
+from pipeline.runtime.kafka.topic_reader import committed_offsets
+from pipeline.settings.model import Settings, StoreSettings
+from pipeline.stages.sink.region_route import Destination, RegionRoute
 from pipeline.stores import Store, StoredValue
 from pipeline.stores.factory import embedded_retention_ms, open_store
 

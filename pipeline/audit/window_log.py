@@ -8,7 +8,7 @@ from confluent_kafka import Message
 
 from pipeline.audit.report import Fault, Finding, Findings
 from pipeline.audit.window_rows import WindowRows
-from pipeline.core.records.identity import resource_of
+from pipeline.core.records.identity.resource import resource_of
 from pipeline.core.windows.rules import WindowRules
 
 _WHOLE_NUMBERS: Final = ("start_ms", "end_ms", "revision", "partition", "first_offset", "last_offset")

@@ -13,26 +13,22 @@ from pipeline.cli import (
     aggregate,
     alerts,
     audit,
-    backtest,
     channel,
     config,
     control,
-    dead_letters,
-    detect,
     doctor,
-    downsample,
-    downsample_report,
     parse,
     policy,
-    query,
     schemas,
-    scorecard,
     simulate,
     stores,
     topics,
-    up,
     worker,
 )
+from pipeline.cli.dead_letters import command as dead_letters
+from pipeline.cli.query import command as query
+from pipeline.cli.series import backtest, detect, downsample, downsample_report, scorecard
+from pipeline.cli.up import command as up
 
 __all__ = ["app", "main"]
 

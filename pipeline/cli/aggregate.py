@@ -12,8 +12,8 @@ import typer
 
 from pipeline.cli.output import reader_may_leave
 from pipeline.cli.times import duration_ms
-from pipeline.core.records.parsed import TimestampUnit
-from pipeline.core.records.record import InputFormat
+from pipeline.core.records.telegraf.parsed import TimestampUnit
+from pipeline.core.records.telegraf.record import InputFormat
 
 if TYPE_CHECKING:
     from pipeline.core.windows.aggregator import Output, PartitionAggregator
@@ -69,9 +69,9 @@ def aggregate(
 
     Bad lines are reported on standard error, and make the exit status 1 at the end.
     """
-    from pipeline.core.records.parser import ParseOptions
-    from pipeline.core.records.series import WindowRule
-    from pipeline.core.records.text_records import text_records
+    from pipeline.core.records.identity.interning import WindowRule
+    from pipeline.core.records.telegraf.parser import ParseOptions
+    from pipeline.core.records.telegraf.text_records import text_records
     from pipeline.core.windows.aggregator import PartitionAggregator
     from pipeline.core.windows.rules import WindowRules
     from schemas.catalogue import load_catalogue
@@ -97,7 +97,7 @@ def register(root: typer.Typer) -> None:
 
 
 def _run(aggregator: "PartitionAggregator", records: Iterator[tuple[int, bytes]]) -> int:
-    from pipeline.core.records.parser import batch_of
+    from pipeline.core.records.telegraf.parser import batch_of
 
     status = 0
     offset = 0

@@ -17,7 +17,7 @@ from pipeline.cli.times import duration_ms
 from schemas.trigger_policy import LevelName
 
 if TYPE_CHECKING:
-    from pipeline.runtime.alert_log import AlertLog
+    from pipeline.runtime.kafka.alert_table import AlertLog
     from schemas.alert import AlertEvent
 
 __all__ = ["register"]
@@ -68,8 +68,8 @@ def alerts(
     wanted = _filter(level, policy, resource, since, told_only=not every and not is_open)
     kafka = settings_or_exit(config, bootstrap).kafka
 
-    from pipeline.runtime.alert_log import AlertLog, AlertLogError
-    from pipeline.runtime.settings_base import SettingsError
+    from pipeline.runtime.kafka.alert_table import AlertLog, AlertLogError
+    from pipeline.settings.base import SettingsError
 
     show = _print_json if as_json else _print_line
     log = AlertLog(kafka, "alerts-command")
@@ -112,7 +112,7 @@ class _Events:
         AlertLogError
             When nothing comes for the time-out, though the end is not reached.
         """
-        from pipeline.runtime.alert_log import AlertLogError
+        from pipeline.runtime.kafka.alert_table import AlertLogError
 
         heard_s = time.monotonic()
         while not stop.is_set() and not self._log.is_caught_up:

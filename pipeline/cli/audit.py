@@ -45,9 +45,9 @@ def audit(
     undecided, as the worker has not processed everything yet, Kafka has deleted records, or there is nothing to judge.
     """
     from pipeline.cli.audit_output import print_report
-    from pipeline.runtime.checkpoints import CheckpointReadError
-    from pipeline.runtime.settings_base import SettingsError
-    from pipeline.runtime.topic_reader import TopicReadError
+    from pipeline.runtime.kafka.topic_reader import TopicReadError
+    from pipeline.runtime.state.checkpoints import CheckpointReadError
+    from pipeline.settings.base import SettingsError
     from pipeline.stores import StoreUnavailable
 
     now_ms = time.time_ns() // 1_000_000

@@ -9,7 +9,7 @@ import typer
 from pipeline.cli.loading import BootstrapOption, ConfigOption, settings_or_exit
 
 if TYPE_CHECKING:
-    from pipeline.runtime.settings import Settings
+    from pipeline.settings.model import Settings
     from schemas.channel import Channel
 
 app = typer.Typer(no_args_is_help=True, help="Try channels out, and seal their secrets.")
@@ -36,8 +36,8 @@ def try_out(
     from pipeline.channels.base import NotDelivered
     from pipeline.channels.factory import open_channel
     from pipeline.channels.wording import compose, trial_announcement
-    from pipeline.runtime.secrets import Secrets
-    from pipeline.runtime.settings import SettingsError
+    from pipeline.runtime.secrets.channel_secrets import Secrets
+    from pipeline.settings.model import SettingsError
 
     settings = settings_or_exit(config, bootstrap)
     channel = _described(channel_id, files) if files else _in_force(channel_id, settings, timeout_s)
@@ -59,8 +59,8 @@ def try_out(
 @app.command()
 def seal(config: ConfigOption = None) -> None:
     """Read a secret from standard input, and print it sealed with the keys of act.secrets_key_file."""
-    from pipeline.runtime.sealing import read_key_file
-    from pipeline.runtime.settings import SettingsError
+    from pipeline.runtime.secrets.sealing import read_key_file
+    from pipeline.settings.model import SettingsError
 
     key_file = settings_or_exit(config, None).act.secrets_key_file
     if key_file is None:
@@ -95,7 +95,7 @@ def _described(channel_id: str, files: list[Path]) -> "Channel":
 
 def _in_force(channel_id: str, settings: "Settings", timeout_s: float) -> "Channel":
     from pipeline.cli.policy import stored_policies
-    from pipeline.runtime.topic_reader import TopicReadError
+    from pipeline.runtime.kafka.topic_reader import TopicReadError
 
     try:
         stored = stored_policies(settings.kafka, timeout_s)

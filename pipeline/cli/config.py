@@ -12,7 +12,7 @@ def check(config: ConfigOption = None) -> None:
     """Print the settings in force, secrets hidden; or every mistake, with exit status 1."""
     import yaml
 
-    from pipeline.runtime.settings import SettingsError
+    from pipeline.settings.model import SettingsError
 
     settings = settings_or_exit(config)
     mistakes = []

@@ -14,9 +14,9 @@ from pipeline.cli.times import duration_ms
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipeline.control.api_keys import ApiKeys
+    from pipeline.control.auth.api_keys import ApiKeys
     from pipeline.control.database import Database
-    from pipeline.runtime.settings import Settings
+    from pipeline.settings.model import Settings
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -55,9 +55,9 @@ def control(
         settings = settings.model_copy(update={"control": settings.control.model_copy(update={"web_port": web_port})})
     from pipeline.control.database import DatabaseError
     from pipeline.control.service import ControlService
-    from pipeline.runtime.logs import configure_logging
-    from pipeline.runtime.metrics import Metrics
-    from pipeline.runtime.settings import SettingsError
+    from pipeline.runtime.observability.logs import configure_logging
+    from pipeline.runtime.observability.metrics import Metrics
+    from pipeline.settings.model import SettingsError
 
     configure_logging(settings.worker.log_level, settings.worker.log_format)
     with ending_by_signals() as ending:
@@ -89,7 +89,7 @@ def create_key(
     config: ConfigOption = None,
 ) -> None:
     """Make an API key and print it: it is not shown again."""
-    from pipeline.control.principal import role_of
+    from pipeline.control.auth.principal import role_of
 
     try:
         wanted = role_of(role)
@@ -190,7 +190,7 @@ def register(root: typer.Typer) -> None:
 def _with_database(settings: "Settings", do: "Callable[[Database], None]") -> None:
     """Do something with the database, its tables up to date; end the program where it cannot be used."""
     from pipeline.control.database import Database, DatabaseError
-    from pipeline.runtime.settings import SettingsError
+    from pipeline.settings.model import SettingsError
 
     try:
         database = Database(settings.control)
@@ -205,7 +205,7 @@ def _with_database(settings: "Settings", do: "Callable[[Database], None]") -> No
 
 
 def _keys(database: "Database") -> "ApiKeys":
-    from pipeline.control.api_keys import ApiKeys
+    from pipeline.control.auth.api_keys import ApiKeys
 
     return ApiKeys(database, _now_ms)
 

@@ -13,8 +13,8 @@ import typer
 from pipeline.cli.loading import BootstrapOption, ConfigOption, settings_or_exit
 
 if TYPE_CHECKING:
-    from pipeline.runtime.settings import Settings
-    from pipeline.runtime.topic_reader import TopicReader
+    from pipeline.runtime.kafka.topic_reader import TopicReader
+    from pipeline.settings.model import Settings
 
 __all__ = ["register"]
 
@@ -64,8 +64,8 @@ def register(root: typer.Typer) -> None:
 
 
 def _findings(settings: "Settings", recent: int, timeout_s: float) -> Iterator[Finding]:
-    from pipeline.runtime.settings import SettingsError
-    from pipeline.runtime.topic_reader import TopicReader, TopicReadError
+    from pipeline.runtime.kafka.topic_reader import TopicReader, TopicReadError
+    from pipeline.settings.model import SettingsError
 
     yield from _stores(settings)
     try:
@@ -78,7 +78,7 @@ def _findings(settings: "Settings", recent: int, timeout_s: float) -> Iterator[F
 
 
 def _stores(settings: "Settings") -> Iterator[Finding]:
-    from pipeline.runtime.settings import SettingsError
+    from pipeline.settings.model import SettingsError
     from pipeline.stores import StoreUnavailable
     from pipeline.stores.setup import ping
 
@@ -117,8 +117,8 @@ def _topics(settings: "Settings", timeout_s: float) -> Iterator[Finding]:
 
 def _lag(settings: "Settings", reader: "TopicReader", timeout_s: float) -> Iterator[Finding]:
     import topics
-    from pipeline.runtime.topic_reader import committed_offsets
-    from pipeline.stages.sink_feeds import sink_feeds
+    from pipeline.runtime.kafka.topic_reader import committed_offsets
+    from pipeline.stages.sink.feeds import sink_feeds
 
     prefix = settings.kafka.group_prefix
     groups = [(f"{prefix}-aggregate", topics.METRICS_RAW), (f"{prefix}-detect", topics.METRICS_AGG)]
@@ -136,8 +136,8 @@ def _lag(settings: "Settings", reader: "TopicReader", timeout_s: float) -> Itera
 def _careless_agents(reader: "TopicReader", recent: int) -> Iterator[Finding]:
     """Name the resources of records that came without a key: the aggregate stage produced them again with one."""
     import topics
-    from pipeline.core.records.rekeying import ORIGIN_HEADER
-    from pipeline.runtime.topic_reader import headers_of
+    from pipeline.core.records.identity.rekeying import ORIGIN_HEADER
+    from pipeline.runtime.kafka.topic_reader import headers_of
 
     topic = topics.METRICS_RAW
     starts = {}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from pipeline.runtime.settings import Settings
+    from pipeline.settings.model import Settings
 
 ConfigOption = Annotated[
     Path | None,
@@ -37,7 +37,7 @@ def settings_or_exit(config: Path | None, bootstrap: str | None = None) -> "Sett
     """
     from pydantic import ValidationError
 
-    from pipeline.runtime.settings import KafkaSettings, SettingsError, load_settings
+    from pipeline.settings.model import KafkaSettings, SettingsError, load_settings
 
     try:
         settings = load_settings(config)

@@ -9,8 +9,8 @@ from typing import Annotated, Final
 import typer
 
 from pipeline.cli.output import reader_may_leave
-from pipeline.core.records.parsed import Metric, Refusal, TimestampUnit
-from pipeline.core.records.record import InputFormat, parse_record
+from pipeline.core.records.telegraf.parsed import Metric, Refusal, TimestampUnit
+from pipeline.core.records.telegraf.record import InputFormat, parse_record
 
 __all__ = ["register"]
 

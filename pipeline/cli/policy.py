@@ -14,7 +14,7 @@ from pipeline.cli.output import reader_may_leave
 
 if TYPE_CHECKING:
     from pipeline.cli.policy_files import FoundPolicy
-    from pipeline.runtime.settings import KafkaSettings
+    from pipeline.settings.model import KafkaSettings
 
 app = typer.Typer(no_args_is_help=True, help="Apply, list and delete policies; workers follow them within a second.")
 
@@ -107,7 +107,7 @@ def _read(files: list[Path] | None) -> "list[FoundPolicy]":
 
 def stored_policies(kafka: "KafkaSettings", timeout_s: float) -> dict[str, bytes]:
     """Return the newest value of each key that has one."""
-    from pipeline.runtime.topic_reader import TopicReader
+    from pipeline.runtime.kafka.topic_reader import TopicReader
     from topics import POLICIES
 
     values: dict[str, bytes] = {}
@@ -122,8 +122,8 @@ def stored_policies(kafka: "KafkaSettings", timeout_s: float) -> dict[str, bytes
 
 
 def _write(kafka: "KafkaSettings", values: "dict[str, bytes] | dict[str, None]", timeout_s: float) -> None:
-    from pipeline.runtime.producer import RecordProducer
-    from pipeline.runtime.topic_reader import TopicReader
+    from pipeline.runtime.kafka.producer import RecordProducer
+    from pipeline.runtime.kafka.topic_reader import TopicReader
     from topics import POLICIES
 
     with TopicReader(kafka, timeout_s) as reader:  # says what is wrong; a producer would wait
@@ -186,9 +186,9 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 @contextmanager
 def _failing_with_1() -> Iterator[None]:
     """End the program with one line and exit status 1 where Kafka or the settings say no."""
-    from pipeline.runtime.producer import DeliveryError, FlushTimeoutError
-    from pipeline.runtime.settings_base import SettingsError
-    from pipeline.runtime.topic_reader import TopicReadError
+    from pipeline.runtime.kafka.producer import DeliveryError, FlushTimeoutError
+    from pipeline.runtime.kafka.topic_reader import TopicReadError
+    from pipeline.settings.base import SettingsError
 
     try:
         yield

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 from pipeline.channels.wording import check_templates
 from pipeline.core.policies import DEFAULT_KIND, KINDS, policy_key
-from pipeline.runtime.policy_log import LARGEST_POLICY_BYTES
-from pipeline.runtime.strict_yaml import StrictLoader
+from pipeline.runtime.kafka.policy_table import LARGEST_POLICY_BYTES
+from pipeline.settings.strict_yaml import StrictLoader
 from schemas.channel import Channel
 
 LARGEST_FILE_BYTES: Final = 16 * 1024 * 1024

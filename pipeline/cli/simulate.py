@@ -19,7 +19,7 @@ from pipeline.cli.times import duration_ms, moment_ms
 if TYPE_CHECKING:
     from types import FrameType
 
-    from pipeline.sources.fleet_incidents import Incident
+    from pipeline.sources.fleet.incidents import Incident
     from pipeline.sources.kafka_output import Delivery
 
 _DEFAULT_INTERVAL_MS = 10_000
@@ -70,8 +70,8 @@ def simulate(
 
     Progress goes to standard error, a summary to standard output. Ctrl-C delivers what was sent and ends with status 0.
     """
-    from pipeline.runtime.settings_base import SettingsError
-    from pipeline.sources.fleet import MESSAGES_PER_HOST, Fleet
+    from pipeline.settings.base import SettingsError
+    from pipeline.sources.fleet.fleet import MESSAGES_PER_HOST, Fleet
     from pipeline.sources.kafka_output import KafkaOutput, Pace
     from topics import METRICS_RAW
 

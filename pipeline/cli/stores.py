@@ -11,7 +11,7 @@ import typer
 from pipeline.cli.loading import ConfigOption, settings_or_exit
 
 if TYPE_CHECKING:
-    from pipeline.runtime.settings import StoreSettings
+    from pipeline.settings.model import StoreSettings
     from pipeline.stores.setup import StoreDifference
 
 app = typer.Typer(no_args_is_help=True, help="Make and check the databases. Nothing is ever deleted.")
@@ -84,7 +84,7 @@ def _stores(config: "ConfigOption") -> "tuple[StoreSettings, ...]":
 @contextmanager
 def _noted(failures: dict[str, str], name: str) -> Iterator[None]:
     """Go on with the other stores where one cannot be asked."""
-    from pipeline.runtime.settings import SettingsError
+    from pipeline.settings.model import SettingsError
     from pipeline.stores import StoreUnavailable
 
     try:

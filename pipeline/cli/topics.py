@@ -149,7 +149,7 @@ def _plan(admin: "TopicAdmin", wanted: "tuple[TopicState, ...]") -> "Plan":
 @contextmanager
 def _broker(config: Path | None, bootstrap: str | None, timeout_s: float) -> "Iterator[TopicAdmin]":
     """Give the topics of the broker; what it or the settings refuse ends the program with exit status 1."""
-    from pipeline.runtime.settings import SettingsError
+    from pipeline.settings.model import SettingsError
     from topics.admin import BrokerError, TopicAdmin
 
     kafka = settings_or_exit(config, bootstrap).kafka

@@ -7,9 +7,9 @@ import typer
 from pipeline.cli.loading import BootstrapOption, ConfigOption, settings_or_exit
 
 if TYPE_CHECKING:
-    from pipeline.runtime.metrics import Metrics
-    from pipeline.runtime.settings import Settings
-    from pipeline.runtime.stage import Stage
+    from pipeline.runtime.engine.stage import Stage
+    from pipeline.runtime.observability.metrics import Metrics
+    from pipeline.settings.model import Settings
 
 _ADMIN_TIMEOUT_S = 20.0
 
@@ -41,9 +41,9 @@ def worker(
         typer.echo("stage sink needs a store: add one under `stores`, or run --stages aggregate,detect", err=True)
         raise typer.Exit(1)
 
-    from pipeline.runtime.metrics import Metrics
-    from pipeline.runtime.settings import SettingsError
-    from pipeline.runtime.worker import run_worker
+    from pipeline.runtime.engine.worker import run_worker
+    from pipeline.runtime.observability.metrics import Metrics
+    from pipeline.settings.model import SettingsError
     from pipeline.stores import StoreUnavailable
 
     _require_topics(settings)
@@ -74,7 +74,7 @@ def _require_topics(settings: "Settings") -> None:
     if "act" in settings.worker.stages:
         needed |= {topics.ALERTS, topics.ACTIONS, topics.POLICIES, topics.CHECKPOINTS, topics.CHECKPOINT_BLOCKS}
     if "sink" in settings.worker.stages:
-        from pipeline.stages.sink_feeds import sink_feeds
+        from pipeline.stages.sink.feeds import sink_feeds
 
         needed |= {feed.topic for feed in sink_feeds(settings)}
     try:
@@ -90,7 +90,7 @@ def _require_topics(settings: "Settings") -> None:
 def _with_options(settings: "Settings", stages: str | None, web_port: int | None) -> "Settings":
     from pydantic import ValidationError
 
-    from pipeline.runtime.settings_models import WorkerSettings
+    from pipeline.settings.kafka import WorkerSettings
 
     chosen = settings.worker.model_dump()
     if stages is not None:
@@ -107,29 +107,29 @@ def _with_options(settings: "Settings", stages: str | None, web_port: int | None
 def _stages(settings: "Settings", metrics: "Metrics") -> "list[Stage]":
     running: list[Stage] = []
     if "aggregate" in settings.worker.stages:
-        from pipeline.stages.aggregate import AggregateStage
+        from pipeline.stages.aggregate.stage import AggregateStage
 
         running.append(AggregateStage(settings, metrics))
     if "downsample" in settings.worker.stages:
-        from pipeline.stages.downsample import DownsampleStage
+        from pipeline.stages.downsample.stage import DownsampleStage
 
         running.append(DownsampleStage(settings, metrics))
     if "detect" in settings.worker.stages:
-        from pipeline.stages.detect import DetectStage
+        from pipeline.stages.detect.stage import DetectStage
 
         running.append(DetectStage(settings, metrics))
     if "trigger" in settings.worker.stages:
-        from pipeline.stages.trigger import TriggerStage
-        from pipeline.stages.trigger_feeds import FEEDS
+        from pipeline.stages.trigger.feeds import FEEDS
+        from pipeline.stages.trigger.stage import TriggerStage
 
         running.extend(TriggerStage(settings, metrics, feed) for feed in FEEDS)
     if "act" in settings.worker.stages:
-        from pipeline.stages.act import ActStage
+        from pipeline.stages.act.stage import ActStage
 
         running.append(ActStage(settings, metrics))
     if "sink" in settings.worker.stages:
-        from pipeline.stages.sink import SinkStage
-        from pipeline.stages.sink_feeds import sink_feeds
+        from pipeline.stages.sink.feeds import sink_feeds
+        from pipeline.stages.sink.stage import SinkStage
 
         running.extend(SinkStage(settings, metrics, feed, feed.open()) for feed in sink_feeds(settings))
     return running

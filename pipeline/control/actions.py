@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, delete, insert, select
 
+from pipeline.control.auth.principal import Tenants
 from pipeline.control.database import Database
 from pipeline.control.documents import APPROVAL, MissingError, publish
-from pipeline.control.principal import Tenants
 from pipeline.control.tables import ACTION_ALERTS, ACTIONS
 from pipeline.core.policies import policy_key
 from schemas.action import Action, Outcome

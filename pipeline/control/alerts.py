@@ -6,9 +6,9 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Select, and_, delete, exists, insert, or_, select, update
 
+from pipeline.control.auth.principal import Tenants
 from pipeline.control.database import Database
 from pipeline.control.documents import ACKNOWLEDGEMENT, MissingError, publish
-from pipeline.control.principal import Tenants
 from pipeline.control.tables import ALERT_COMMENTS, ALERT_EVENTS, ALERTS
 from pipeline.core.policies import policy_key
 from schemas.alert import AlertEvent, AlertState

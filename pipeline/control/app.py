@@ -10,18 +10,18 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from pipeline import __version__
-from pipeline.control.access import Access
-from pipeline.control.action_routes import action_router
 from pipeline.control.actions import Actions
-from pipeline.control.alert_routes import alert_router
 from pipeline.control.alerts import Alerts
-from pipeline.control.backtest_routes import backtest_router
-from pipeline.control.body_limit import BodyLimit
-from pipeline.control.document_routes import document_router
+from pipeline.control.auth.access import Access
 from pipeline.control.documents import Documents
 from pipeline.control.families import FAMILIES
-from pipeline.control.problems import Mistake, Problem, handle_problems, problem_answer
-from pipeline.runtime.sealing import SecretBox
+from pipeline.control.routes.actions import action_router
+from pipeline.control.routes.alerts import alert_router
+from pipeline.control.routes.backtest import backtest_router
+from pipeline.control.routes.body_limit import BodyLimit
+from pipeline.control.routes.documents import document_router
+from pipeline.control.routes.problems import Mistake, Problem, handle_problems, problem_answer
+from pipeline.runtime.secrets.sealing import SecretBox
 
 DESCRIPTION: Final = """What fires, who is told, and what was told.
 

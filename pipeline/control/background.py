@@ -9,8 +9,8 @@ from confluent_kafka import KafkaException
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from pipeline.runtime.producer import DeliveryError, FlushTimeoutError
-from pipeline.runtime.topic_reader import TopicReadError
+from pipeline.runtime.kafka.producer import DeliveryError, FlushTimeoutError
+from pipeline.runtime.kafka.topic_reader import TopicReadError
 
 logger = logging.getLogger(__name__)
 

@@ -5,11 +5,11 @@ from typing import Final
 
 import orjson
 
-from pipeline.core.records.parsed import TimestampUnit
-from pipeline.core.records.parser import ParseOptions, batch_of
-from pipeline.core.records.raw_samples import RawSamples
-from pipeline.core.records.series import WindowRule
-from pipeline.core.triggers.bank import TriggerBank
+from pipeline.core.records.identity.interning import WindowRule
+from pipeline.core.records.identity.raw_samples import RawSamples
+from pipeline.core.records.telegraf.parsed import TimestampUnit
+from pipeline.core.records.telegraf.parser import ParseOptions, batch_of
+from pipeline.core.triggers.evaluator import TriggerBank
 from pipeline.core.triggers.inputs import WINDOW, RawInput, RecordInput
 from pipeline.core.windows.aggregator import Output, PartitionAggregator
 from pipeline.core.windows.rules import WindowRules

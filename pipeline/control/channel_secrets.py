@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import ConfigDict, Field, SecretStr, model_validator
 
-from pipeline.runtime.sealing import SecretBox
+from pipeline.runtime.secrets.sealing import SecretBox
 from schemas.channel import Apprise, Channel, Secret, Smtp, Webhook
 
 __all__ = ["GivenChannel", "KeptSecretError", "files_of", "seal_secrets", "without_secrets"]

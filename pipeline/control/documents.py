@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Select, delete, insert, select, update
 
+from pipeline.control.auth.principal import Tenants
 from pipeline.control.database import Database
-from pipeline.control.principal import Tenants
 from pipeline.control.tables import ALERTS, DOCUMENTS, LINKS, OUTBOX
 from pipeline.core.policies import policy_key
 

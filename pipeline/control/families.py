@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from pipeline.control.auth.principal import Role
 from pipeline.control.channel_secrets import GivenChannel
 from pipeline.control.documents import Link
-from pipeline.control.principal import Role
 from schemas.detection_rule import DetectionRule
 from schemas.scenario import Scenario, Step
 from schemas.script import Script

@@ -9,8 +9,8 @@ from pipeline.control.database import Database
 from pipeline.control.documents import publish_again
 from pipeline.control.leadership import Leadership
 from pipeline.control.tables import OUTBOX
-from pipeline.runtime.metrics import Metrics
-from pipeline.runtime.producer import DeliveryError, FlushTimeoutError, RecordProducer
+from pipeline.runtime.kafka.producer import DeliveryError, FlushTimeoutError, RecordProducer
+from pipeline.runtime.observability.metrics import Metrics
 from topics import POLICIES
 
 MOST_AT_ONCE: Final = 500

@@ -10,25 +10,25 @@ from typing import Final
 
 import uvicorn
 
-from pipeline.control.access import Access, Lockout
 from pipeline.control.actions import Actions
 from pipeline.control.alerts import Alerts
-from pipeline.control.api_keys import ApiKeys
 from pipeline.control.app import Parts, make_app
+from pipeline.control.auth.access import Access, Lockout
+from pipeline.control.auth.api_keys import ApiKeys
+from pipeline.control.auth.jwks import Jwks
+from pipeline.control.auth.oidc import OidcTokens
 from pipeline.control.background import BackgroundLoop
 from pipeline.control.database import Database
 from pipeline.control.documents import Documents
 from pipeline.control.followers import Followers
-from pipeline.control.health_routes import health_router
-from pipeline.control.jwks import Jwks
 from pipeline.control.leadership import Leadership
-from pipeline.control.oidc import OidcTokens
 from pipeline.control.outbox import Publisher
-from pipeline.runtime.metrics import Metrics
-from pipeline.runtime.producer import RecordProducer
-from pipeline.runtime.sealing import SecretBox, make_key_file, read_key_file
-from pipeline.runtime.settings import Settings
-from pipeline.runtime.settings_control import ControlSettings
+from pipeline.control.routes.health import health_router
+from pipeline.runtime.kafka.producer import RecordProducer
+from pipeline.runtime.observability.metrics import Metrics
+from pipeline.runtime.secrets.sealing import SecretBox, make_key_file, read_key_file
+from pipeline.settings.control import ControlSettings
+from pipeline.settings.model import Settings
 
 logger = logging.getLogger(__name__)
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from pipeline.core.anomalies.bank import AnomalyBank, ScoreJudge
+from pipeline.core.anomalies.scorer import AnomalyBank, ScoreJudge
 from pipeline.core.audit.samples import ALWAYS, PartitionSamples
-from pipeline.core.downsampling.bank import DownsampleBank
-from pipeline.core.records.parser import ParseOptions, batch_of
-from pipeline.core.records.raw_samples import RawSamples
-from pipeline.core.triggers.bank import SAMPLES, SeriesName, TriggerBank
+from pipeline.core.downsampling.series_downsampler import DownsampleBank
+from pipeline.core.records.identity.raw_samples import RawSamples
+from pipeline.core.records.telegraf.parser import ParseOptions, batch_of
+from pipeline.core.triggers.evaluator import SAMPLES, SeriesName, TriggerBank
 from pipeline.core.windows.aggregator import PartitionAggregator
 from pipeline.core.windows.rules import WindowRules
 from schemas.trigger_policy import trigger_policy

@@ -1,10 +1,10 @@
 """What every stage does with bytes that it cannot use: write them to ``dead-letters``, and count them by reason."""
 
 import topics
-from pipeline.core.records.columns import RecordColumns
-from pipeline.core.records.parsed import Refusal
-from pipeline.runtime.metrics import Metrics
-from pipeline.runtime.producer import RecordProducer
+from pipeline.core.records.kafka.columns import RecordColumns
+from pipeline.core.records.telegraf.parsed import Refusal
+from pipeline.runtime.kafka.producer import RecordProducer
+from pipeline.runtime.observability.metrics import Metrics
 from schemas.reasons import DeadLetterReason
 from schemas.records import DeadLetter
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from pipeline.core.records.columns import RecordColumns
-from pipeline.core.records.parsed import TimestampUnit
-from pipeline.core.records.parser import ParseOptions, RecordBatch
-from pipeline.core.records.record import InputFormat
-from pipeline.runtime.settings import Settings
+from pipeline.core.records.kafka.columns import RecordColumns
+from pipeline.core.records.telegraf.parsed import TimestampUnit
+from pipeline.core.records.telegraf.parser import ParseOptions, RecordBatch
+from pipeline.core.records.telegraf.record import InputFormat
+from pipeline.settings.model import Settings
 
 
 def parse_options(settings: Settings) -> ParseOptions:

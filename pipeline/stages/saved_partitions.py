@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final, Generic, Protocol, TypeVar
 
-from pipeline.runtime.metrics import Metrics
-from pipeline.runtime.producer import RecordProducer
-from pipeline.runtime.settings import Settings
-from pipeline.runtime.snapshots import Snapshot, SnapshotStore
-from pipeline.runtime.stage import StageContext
-from pipeline.runtime.topic_identity import topic_id
+from pipeline.runtime.engine.stage import StageContext
+from pipeline.runtime.kafka.producer import RecordProducer
+from pipeline.runtime.kafka.topic_identity import topic_id
+from pipeline.runtime.observability.metrics import Metrics
+from pipeline.runtime.state.snapshots import Snapshot, SnapshotStore
+from pipeline.settings.model import Settings
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.stores.base import Store
-from pipeline.stores.embedded import EmbeddedStore
+from pipeline.stores.embedded.windows import EmbeddedStore
 
 EMBEDDED_RETENTION_MS = 7 * 86_400_000
 """How long an embedded store keeps windows unless told otherwise: as long as ``metrics.agg`` keeps its records."""
@@ -87,7 +87,7 @@ def open_store(options: StoreOptions, *, read_only: bool = False) -> Store:
     """
     if options.kind == "embedded":
         return EmbeddedStore(path_of(options), retention_ms=embedded_retention_ms(options), read_only=read_only)
-    from pipeline.stores.influxdb import InfluxStore  # noqa: PLC0415 - half a second that an embedded store never needs
+    from pipeline.stores.influxdb.windows import InfluxStore  # noqa: PLC0415 - half a second that an embedded store never needs
 
     return InfluxStore(
         **influxdb_place(options), batch_lines=options.batch_lines, requests_in_flight=options.requests_in_flight

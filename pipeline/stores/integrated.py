@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 import topics
 from pipeline.core.influx.events import ENCODERS
 from pipeline.stores.base import RecordStore
-from pipeline.stores.embedded_history import EmbeddedChunks, EmbeddedEvents
-from pipeline.stores.embedded_history_reading import EmbeddedHistoryReader
+from pipeline.stores.embedded.history import EmbeddedChunks, EmbeddedEvents
+from pipeline.stores.embedded.history_reading import EmbeddedHistoryReader
 from pipeline.stores.factory import StoreOptions, influxdb_place, path_of
 from pipeline.stores.reading import HistoryStore
 
 if TYPE_CHECKING:
-    from pipeline.stores.influxdb_connection import InfluxConnection
-    from pipeline.stores.influxdb_lines import RevisedLine, RevisedLines
+    from pipeline.stores.influxdb.connection import InfluxConnection
+    from pipeline.stores.influxdb.lines import RevisedLine, RevisedLines
 
 
 def open_integrated(options: StoreOptions, topic: str) -> RecordStore:
@@ -40,8 +40,8 @@ def open_integrated(options: StoreOptions, topic: str) -> RecordStore:
             return EmbeddedChunks(path, retention_ms=retention_ms)
         return EmbeddedEvents(path, topic, retention_ms=retention_ms)
     # half a second that an embedded store never needs
-    from pipeline.stores.influxdb_connection import SMALL_GZIP_LEVEL, InfluxConnection  # noqa: PLC0415
-    from pipeline.stores.influxdb_history import InfluxHistory  # noqa: PLC0415
+    from pipeline.stores.influxdb.connection import SMALL_GZIP_LEVEL, InfluxConnection  # noqa: PLC0415
+    from pipeline.stores.influxdb.history import InfluxHistory  # noqa: PLC0415
 
     in_flight = options.requests_in_flight
     connection = InfluxConnection(**influxdb_place(options), gzip_level=SMALL_GZIP_LEVEL, connections=in_flight + 1)
@@ -60,8 +60,8 @@ def open_history(options: StoreOptions) -> HistoryStore:
     """
     if options.kind == "embedded":
         return EmbeddedHistoryReader(path_of(options))
-    from pipeline.stores.influxdb_connection import InfluxConnection  # noqa: PLC0415 - as above
-    from pipeline.stores.influxdb_history_reading import InfluxHistoryReader  # noqa: PLC0415
+    from pipeline.stores.influxdb.connection import InfluxConnection  # noqa: PLC0415 - as above
+    from pipeline.stores.influxdb.history_reading import InfluxHistoryReader  # noqa: PLC0415
 
     return InfluxHistoryReader(InfluxConnection(**influxdb_place(options)))
 
@@ -70,7 +70,7 @@ def influx_events(
     connection: "InfluxConnection", topic: str, *, batch_lines: int, requests_in_flight: int
 ) -> "RevisedLines":
     """Return what keeps ``anomalies`` or ``alerts`` in InfluxDB, a line each."""
-    from pipeline.stores.influxdb_lines import RevisedLine, RevisedLines  # noqa: PLC0415 - as above
+    from pipeline.stores.influxdb.lines import RevisedLine, RevisedLines  # noqa: PLC0415 - as above
 
     encode = ENCODERS[topic]
 

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from pipeline.core.downsampling.curve import LINE, Run, StoredChunk, Total, clipped, runs_of, total_of
-from pipeline.core.records.series import Array
+from pipeline.core.records.identity.interning import Array
 from pipeline.stores.base import MAX_POINTS, Point, Store, check_range
 
 _GAP_TIMES_SPACING = 3

@@ -4,7 +4,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline.stores.embedded_history import open_history_file
+from pipeline.stores.embedded.history import open_history_file
 from pipeline.stores.factory import StoreOptions, influxdb_place, open_store, path_of
 
 _DAY_MS = 86_400_000
@@ -63,7 +63,7 @@ def check(options: NamedOptions) -> list[StoreDifference]:
             return [StoreDifference(options.name, "file", str(path), "missing")]
         _open_embedded(options, read_only=True)
         return []
-    from pipeline.stores.influxdb_bucket import InfluxBucket  # noqa: PLC0415 - slow, and only for InfluxDB
+    from pipeline.stores.influxdb.bucket import InfluxBucket  # noqa: PLC0415 - slow, and only for InfluxDB
 
     with InfluxBucket(influxdb_place(options)) as bucket:
         return _differences(options, bucket.retention_ms())
@@ -82,7 +82,7 @@ def apply(options: NamedOptions) -> StoreSetup:
         existed = path.exists()
         _open_embedded(options, read_only=existed)
         return StoreSetup() if existed else StoreSetup((f"made the file {path}",))
-    from pipeline.stores.influxdb_bucket import InfluxBucket  # noqa: PLC0415 - slow, and only for InfluxDB
+    from pipeline.stores.influxdb.bucket import InfluxBucket  # noqa: PLC0415 - slow, and only for InfluxDB
 
     wanted_ms = options.retention_ms
     with InfluxBucket(influxdb_place(options)) as bucket:

@@ -7,7 +7,7 @@ import numpy as np
 from tsdownsample import MinMaxLTTBDownsampler
 
 from pipeline.core.downsampling.curve import Run, vertices
-from pipeline.core.records.series import Array
+from pipeline.core.records.identity.interning import Array
 
 LEAST_POINTS = 3
 

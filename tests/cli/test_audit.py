@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import topics
 from pipeline.cli import app
-from pipeline.core.records.rekeying import ORIGIN_HEADER
+from pipeline.core.records.identity.rekeying import ORIGIN_HEADER
 from schemas.reasons import DeadLetterReason
 from schemas.records import DeadLetter
 from tests.real.tansu import EmbeddedBroker

@@ -6,7 +6,7 @@ import yaml
 from typer.testing import CliRunner
 
 from pipeline.cli import app
-from pipeline.runtime.sealing import make_key_file
+from pipeline.runtime.secrets.sealing import make_key_file
 from tests.channels.receivers import http_receiver
 
 RUNNER = CliRunner()

@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 
 import topics
 from pipeline.cli import app
-from pipeline.runtime.dead_letter_log import MARK_HEADER, REPLAY_HEADER, ReplayMark, ReplayState, StoredLetter
-from pipeline.runtime.dead_letter_replay import ANNOUNCED_FOR_MS
+from pipeline.runtime.kafka.dead_letter_log import MARK_HEADER, REPLAY_HEADER, ReplayMark, ReplayState, StoredLetter
+from pipeline.runtime.kafka.dead_letter_replay import ANNOUNCED_FOR_MS
 from schemas.reasons import DeadLetterReason
 from schemas.records import DeadLetter
 from tests.real.kafka import KafkaBroker

@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 import topics
 from pipeline.cli import app
-from pipeline.core.records.rekeying import ORIGIN_HEADER, Origin
-from pipeline.stores.embedded import EmbeddedStore
+from pipeline.core.records.identity.rekeying import ORIGIN_HEADER, Origin
+from pipeline.stores.embedded.windows import EmbeddedStore
 from tests.real.tansu import EmbeddedBroker
 from tests.stages.brokers import Raw, pipeline_topics, produce
 

@@ -5,10 +5,10 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from pipeline.cli.live_view import render
-from pipeline.cli.pipeline_state import ClosedWindow, PipelineState, RateMeter, Rates, StoredState
-from pipeline.runtime.worker_client import WorkerCounts
-from pipeline.sources.fleet_incidents import Incident, IncidentKind
+from pipeline.cli.up.live_view import render
+from pipeline.cli.up.pipeline_state import ClosedWindow, PipelineState, RateMeter, Rates, StoredState
+from pipeline.runtime.observability.worker_client import WorkerCounts
+from pipeline.sources.fleet.incidents import Incident, IncidentKind
 from pipeline.stores.base import Point
 from tests.channels.alerts import alert_event
 

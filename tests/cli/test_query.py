@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from pipeline.cli import app
-from pipeline.stores.embedded import EmbeddedStore
+from pipeline.stores.embedded.windows import EmbeddedStore
 from tests.stores.windows import BASE_MS, MINUTE_MS, functions, window
 
 SPAN = ["--from", str(BASE_MS), "--to", str(BASE_MS + 60 * MINUTE_MS)]

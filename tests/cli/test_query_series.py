@@ -9,8 +9,8 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from pipeline.cli import app
-from pipeline.stores.embedded import EmbeddedStore
-from pipeline.stores.embedded_history import EmbeddedChunks
+from pipeline.stores.embedded.history import EmbeddedChunks
+from pipeline.stores.embedded.windows import EmbeddedStore
 from tests.stores.chunks import HOUR_MS, START_MS, chunk
 from tests.stores.windows import MINUTE_MS, functions, window
 

@@ -18,7 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli import app
-from pipeline.stores.embedded import EmbeddedStore
+from pipeline.stores.embedded.windows import EmbeddedStore
 from tests.waiting import wait_until
 
 FAR_MS = 2**53

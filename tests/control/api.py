@@ -10,18 +10,18 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 
-from pipeline.control.access import Access, Lockout
 from pipeline.control.actions import Actions
 from pipeline.control.alerts import Alerts
-from pipeline.control.api_keys import ApiKeys
 from pipeline.control.app import Parts, make_app
+from pipeline.control.auth.access import Access, Lockout
+from pipeline.control.auth.api_keys import ApiKeys
+from pipeline.control.auth.oidc import OidcTokens
+from pipeline.control.auth.principal import Role
 from pipeline.control.database import Database
 from pipeline.control.documents import Documents
-from pipeline.control.health_routes import health_router
-from pipeline.control.oidc import OidcTokens
-from pipeline.control.principal import Role
+from pipeline.control.routes.health import health_router
 from pipeline.control.tables import OUTBOX
-from pipeline.runtime.sealing import make_key_file, read_key_file
+from pipeline.runtime.secrets.sealing import make_key_file, read_key_file
 from tests.waiting import wait_until
 
 MAX_BODY_BYTES = 500_000

@@ -8,7 +8,7 @@ from sqlalchemy import delete
 
 from pipeline.control.database import Database
 from pipeline.control.tables import METADATA
-from pipeline.runtime.settings_control import ControlSettings
+from pipeline.settings.control import ControlSettings
 from tests.conftest import made_or_skipped
 from tests.control.api import Api
 from tests.real.postgresql import PostgreSQL

@@ -14,13 +14,13 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from sqlalchemy import select
 
-from pipeline.control.access import MOST_FAILURES, Lockout
+from pipeline.control.auth.access import MOST_FAILURES, Lockout
+from pipeline.control.auth.jwks import LEAST_PAUSE_S, Jwks, JwksError
+from pipeline.control.auth.oidc import OidcTokens, TokenError
+from pipeline.control.auth.principal import Principal, Role
 from pipeline.control.database import Database
-from pipeline.control.jwks import LEAST_PAUSE_S, Jwks, JwksError
-from pipeline.control.oidc import OidcTokens, TokenError
-from pipeline.control.principal import Principal, Role
 from pipeline.control.tables import API_KEYS
-from pipeline.runtime.settings_control import ControlSettings
+from pipeline.settings.control import ControlSettings
 from tests.control.api import Api, policy
 from tests.control.issuer import AUDIENCE, Issuer
 

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.control.actions import apply_action, forget_actions
 from pipeline.control.alerts import apply_event, forget_alerts
-from pipeline.control.principal import Role
+from pipeline.control.auth.principal import Role
 from schemas.action import Action
 from schemas.alert import AlertEvent, AlertReason, AlertState
 from schemas.silence import Acknowledgement

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from pipeline.control.principal import Role
+from pipeline.control.auth.principal import Role
 from pipeline.control.tables import DOCUMENTS
 from schemas.channel import Channel
 from tests.control.api import Api, fields

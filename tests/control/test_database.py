@@ -9,13 +9,13 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import insert, select, text
 from sqlalchemy.exc import OperationalError
 
-from pipeline.control.api_keys import ApiKeys
+from pipeline.control.auth.api_keys import ApiKeys
+from pipeline.control.auth.principal import Role
 from pipeline.control.database import Database, DatabaseError
 from pipeline.control.leadership import Leadership
-from pipeline.control.principal import Role
 from pipeline.control.tables import METADATA, OUTBOX
-from pipeline.runtime.settings_base import SettingsError
-from pipeline.runtime.settings_control import ControlSettings
+from pipeline.settings.base import SettingsError
+from pipeline.settings.control import ControlSettings
 from tests.conftest import made_or_skipped
 from tests.control.api import Api, policy
 from tests.real.postgresql import PASSWORD, PostgreSQL

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.control.auth.principal import Role
 from pipeline.control.families import FAMILIES, Family
-from pipeline.control.principal import Role
 from tests.control.api import Api, fields, policy
 
 pytestmark = pytest.mark.timeout(60)

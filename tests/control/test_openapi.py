@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
+from pipeline.control.auth.principal import Role
 from pipeline.control.families import FAMILIES
-from pipeline.control.principal import Role
 from tests.control.api import Api
 from tests.control.test_alerts_api import FIRING, action, event, feed
 

@@ -12,10 +12,10 @@ from pipeline.control.documents import Documents, DraftDocument
 from pipeline.control.leadership import Leadership
 from pipeline.control.outbox import Publisher
 from pipeline.control.tables import OUTBOX
-from pipeline.runtime.metrics import Metrics
-from pipeline.runtime.producer import FlushTimeoutError, RecordProducer
-from pipeline.runtime.settings_control import ControlSettings
-from pipeline.runtime.settings_models import KafkaSettings
+from pipeline.runtime.kafka.producer import FlushTimeoutError, RecordProducer
+from pipeline.runtime.observability.metrics import Metrics
+from pipeline.settings.control import ControlSettings
+from pipeline.settings.kafka import KafkaSettings
 from tests.real.tansu import EmbeddedBroker
 from tests.stages.brokers import read_topic
 from tests.waiting import wait_until

@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 import topics
-from pipeline.control.api_keys import ApiKeys
+from pipeline.control.auth.api_keys import ApiKeys
+from pipeline.control.auth.principal import Role
 from pipeline.control.database import Database
-from pipeline.control.principal import Role
-from pipeline.runtime.settings_control import ControlSettings
+from pipeline.settings.control import ControlSettings
 from tests.control.api import policy
 from tests.control.test_alerts_api import FIRING, OK, action, event
 from tests.real.kafka import KafkaBroker
@@ -80,7 +80,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     def starting(bootstrap: str, url: str | None = None) -> Service:
         if url is not None and not (tmp_path / "control.key").exists():
-            from pipeline.runtime.sealing import make_key_file  # noqa: PLC0415
+            from pipeline.runtime.secrets.sealing import make_key_file  # noqa: PLC0415
 
             make_key_file(tmp_path / "control.key", where="key")
         started.append(Service(tmp_path, bootstrap, url, f"service-{len(started)}"))

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.control.principal import Role
+from pipeline.control.auth.principal import Role
 from tests.control.api import Api, fields, policy
 
 ANY = {"If-Match": "*"}

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.records.parser import ParseOptions, batch_of
-from pipeline.core.records.series import WindowRule
+from pipeline.core.records.identity.interning import WindowRule
+from pipeline.core.records.telegraf.parser import ParseOptions, batch_of
 from pipeline.core.windows.aggregator import PartitionAggregator
 from pipeline.core.windows.rules import WindowRules
 from schemas.records import AggregatedWindow

@@ -6,11 +6,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from pipeline.core.anomalies.bank import AnomalyBank, Level, Reason, Verdicts
 from pipeline.core.anomalies.calendar import calendar, local_hour
 from pipeline.core.anomalies.detectors import BANK, DETECTORS, BankDetector, DetectorError, judge_series, make_detector
+from pipeline.core.anomalies.scorer import AnomalyBank, Level, Reason, Verdicts
 from pipeline.core.anomalies.state import Bank
-from pipeline.core.records.series import Array
+from pipeline.core.records.identity.interning import Array
 
 FIVE_MINUTES_MS = 300_000
 WEEK = 7 * 288

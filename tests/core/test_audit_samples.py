@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from pipeline.core.audit.hashes import cell_hash, find_cell
 from pipeline.core.audit.samples import ALWAYS, SAMPLE_ROW, PartitionSamples, merged
-from pipeline.core.records.parsed import Metric
-from pipeline.core.records.parser import ParseOptions, batch_of
-from pipeline.core.records.record import parse_record
-from pipeline.core.records.series import WindowRule
+from pipeline.core.records.identity.interning import WindowRule
+from pipeline.core.records.telegraf.parsed import Metric
+from pipeline.core.records.telegraf.parser import ParseOptions, batch_of
+from pipeline.core.records.telegraf.record import parse_record
 from pipeline.core.windows.rules import WindowRules
 
 BASE_MS = 1_700_000_000_000

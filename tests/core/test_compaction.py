@@ -5,7 +5,7 @@ import re
 
 import orjson
 
-from pipeline.core.records.parser import RecordBatch, batch_of
+from pipeline.core.records.telegraf.parser import RecordBatch, batch_of
 from pipeline.core.windows.aggregator import PartitionAggregator
 from tests.random_logs import RULES, is_counter, random_log, splits
 

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.downsampling.bank import Chunk, DownsampleBank, Encoder, Kind, Rules, SeriesClass, decode
+from pipeline.core.downsampling.series_downsampler import (
+    Chunk,
+    DownsampleBank,
+    Encoder,
+    Kind,
+    Rules,
+    SeriesClass,
+    decode,
+)
 
 Array = np.ndarray[Any, Any]
 HOUR_MS = 3_600_000

@@ -7,9 +7,9 @@ from itertools import pairwise
 import orjson
 import pytest
 
-from pipeline.core.downsampling.bank import Kind, Rules
 from pipeline.core.downsampling.downsampler import Balance, PartitionDownsampler, Times
-from pipeline.core.records.parser import RecordBatch, batch_of
+from pipeline.core.downsampling.series_downsampler import Kind, Rules
+from pipeline.core.records.telegraf.parser import RecordBatch, batch_of
 from pipeline.core.snapshots.snapshot import Snapshot
 from schemas.downsampled import DownsampledChunk
 from schemas.reasons import FilterReason

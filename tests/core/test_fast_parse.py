@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.records.parsed import TimestampUnit
-from pipeline.core.records.parser import ParseOptions, batch_of
-from pipeline.core.records.record import InputFormat
+from pipeline.core.records.telegraf.parsed import TimestampUnit
+from pipeline.core.records.telegraf.parser import ParseOptions, batch_of
+from pipeline.core.records.telegraf.record import InputFormat
 from tests.parsing import RECORD_MS, guarded, new_parser, parsed, parsed_plainly
 from tests.telegraf_like import damaged, random_value
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.core.records.parser import batch_of
+from pipeline.core.records.telegraf.parser import batch_of
 from pipeline.core.windows.aggregator import PartitionAggregator
 from pipeline.core.windows.rules import WindowRules
 from tests.cases import DATA

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.core.anomalies.bank import Level
+from pipeline.core.anomalies.scorer import Level
 from pipeline.core.detection.host import MOST_NAMED, Change, HostAnomalies, HostLimits, HostVerdict, Told
 
 LIMITS = HostLimits(least_share=0.25, least_series=2, together_ms=120_000)

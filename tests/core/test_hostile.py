@@ -5,8 +5,8 @@ import zlib
 
 import pytest
 
-from pipeline.core.records.parsed import Metric, Refusal
-from pipeline.core.records.record import parse_record
+from pipeline.core.records.telegraf.parsed import Metric, Refusal
+from pipeline.core.records.telegraf.record import parse_record
 from tests.cases import DATA
 
 HOSTILE = DATA / "hostile"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.records.identity import CANONICAL_TAGS, canonical_tags, resource_of
+from pipeline.core.records.identity.resource import CANONICAL_TAGS, canonical_tags, resource_of
 
 GENERATIONS = [
     ("nsId", "mcisId", "vmId"),

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.influx.windows import encode_window
-from pipeline.core.records.line_protocol import parse_line_protocol
-from pipeline.core.records.parsed import Metric, TimestampUnit
+from pipeline.core.records.telegraf.line_protocol import parse_line_protocol
+from pipeline.core.records.telegraf.parsed import Metric, TimestampUnit
 
 
 def window(**changes: Any) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.core.records.letter_replay import draft_of, window_version
-from pipeline.core.records.parser import ParseOptions
+from pipeline.core.records.dead_letter_replay import draft_of, window_version
+from pipeline.core.records.telegraf.parser import ParseOptions
 from schemas.reasons import DeadLetterReason
 from schemas.records import DeadLetter
 

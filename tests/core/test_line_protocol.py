@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.records.line_protocol import parse_line_protocol
-from pipeline.core.records.parsed import FieldValue, Metric, Refusal, TimestampUnit
+from pipeline.core.records.telegraf.line_protocol import parse_line_protocol
+from pipeline.core.records.telegraf.parsed import FieldValue, Metric, Refusal, TimestampUnit
 from schemas.reasons import DeadLetterReason
 from tests.cases import telegraf_cases
 

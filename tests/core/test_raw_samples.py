@@ -4,11 +4,11 @@ import random
 
 import pytest
 
-from pipeline.core.records.identity import canonical_tags
-from pipeline.core.records.parsed import Metric
-from pipeline.core.records.parser import ParseOptions, batch_of
-from pipeline.core.records.raw_samples import RawSamples, SeriesName
-from pipeline.core.records.record import parse_record
+from pipeline.core.records.identity.raw_samples import RawSamples, SeriesName
+from pipeline.core.records.identity.resource import canonical_tags
+from pipeline.core.records.telegraf.parsed import Metric
+from pipeline.core.records.telegraf.parser import ParseOptions, batch_of
+from pipeline.core.records.telegraf.record import parse_record
 from tests.random_logs import random_log
 
 NOW_MS = 2_000_000_000_000

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.records.parsed import Metric, Refusal, TimestampUnit
-from pipeline.core.records.record import InputFormat, detect_format, parse_record
+from pipeline.core.records.telegraf.parsed import Metric, Refusal, TimestampUnit
+from pipeline.core.records.telegraf.record import InputFormat, detect_format, parse_record
 
 INFLUX = b"cpu value=1 1516241192000000000"
 JSON = b'{"name":"cpu","fields":{"value":1}}'

@@ -10,11 +10,11 @@ from aiokafka.record.util import calc_crc32c
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.records.columns import RecordColumns
-from pipeline.runtime import record_fetch
-from pipeline.runtime.buffer_pool import BufferPool
-from pipeline.runtime.decompression import CannotDecompressError, OutputFullError, decompress
-from pipeline.runtime.record_fetch import CutOffBatchError, PartitionFetch, decode_fetch
+from pipeline.core.records.kafka.columns import RecordColumns
+from pipeline.runtime.engine import record_fetch
+from pipeline.runtime.engine.buffer_pool import BufferPool
+from pipeline.runtime.engine.decompression import CannotDecompressError, OutputFullError, decompress
+from pipeline.runtime.engine.record_fetch import CutOffBatchError, PartitionFetch, decode_fetch
 
 CODECS = {0: "none", 1: "gzip", 2: "snappy", 3: "lz4", 4: "zstd"}
 T0_MS = 1_700_000_000_000

@@ -16,7 +16,7 @@ import numpy as np
 import orjson
 import pytest
 
-from pipeline.core.records.parser import RecordBatch, batch_of
+from pipeline.core.records.telegraf.parser import RecordBatch, batch_of
 from pipeline.core.windows.aggregator import PartitionAggregator
 from pipeline.core.windows.checkpoint import AggregateCheckpoint
 from tests.aggregating import BASE_MS, Partition, line, rules_of, windows

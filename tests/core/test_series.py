@@ -6,7 +6,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.records.series import FORMAT_INFLUX, FORMAT_JSON, ByteKeys, SeriesTable, WindowRule, find_key
+from pipeline.core.records.identity.interning import (
+    FORMAT_INFLUX,
+    FORMAT_JSON,
+    ByteKeys,
+    SeriesTable,
+    WindowRule,
+    find_key,
+)
 
 KEYS = st.lists(st.tuples(st.binary(max_size=40), st.integers(0, 1)), unique=True, max_size=200)
 

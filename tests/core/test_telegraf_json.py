@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.records.line_protocol import parse_line_protocol
-from pipeline.core.records.parsed import Metric, Refusal, TimestampUnit
-from pipeline.core.records.telegraf_json import parse_json
+from pipeline.core.records.telegraf.line_protocol import parse_line_protocol
+from pipeline.core.records.telegraf.parsed import Metric, Refusal, TimestampUnit
+from pipeline.core.records.telegraf.telegraf_json import parse_json
 from schemas.reasons import DeadLetterReason
 from tests.cases import DATA, telegraf_cases
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.records.parsed import TimestampUnit
-from pipeline.core.records.timestamps import INT64_MAX, INT64_MIN, resolve_unit, to_time_ns
+from pipeline.core.records.telegraf.parsed import TimestampUnit
+from pipeline.core.records.telegraf.timestamps import INT64_MAX, INT64_MIN, resolve_unit, to_time_ns
 
 AUTO, NS, US, MS, S = TimestampUnit
 SCALES = {NS: 1, US: 10**3, MS: 10**6, S: 10**9}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.core.triggers.bank import TriggerBank
+from pipeline.core.triggers.evaluator import TriggerBank
 from pipeline.core.triggers.inputs import ANOMALY, RecordInput
 from schemas.anomaly import AnomalousSeries, Anomaly
 from schemas.trigger_policy import trigger_policy

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.triggers.bank import SAMPLES, SeriesName, TriggerBank
+from pipeline.core.triggers.evaluator import SAMPLES, SeriesName, TriggerBank
 from schemas.alert import AlertEvent
 from schemas.trigger_policy import TriggerPolicy, trigger_policy
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.snapshots.snapshot import Snapshot, pieces_of
-from pipeline.core.triggers.bank import SAMPLES, SeriesName, TriggerBank, TriggerState
+from pipeline.core.triggers.evaluator import SAMPLES, SeriesName, TriggerBank, TriggerState
 from schemas.trigger_policy import trigger_policy
 
 POLICY: dict[str, Any] = {"id": "p", "levels": {"warn": {"fire": 70, "reset": 60}}}

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.core.triggers.bank import SAMPLES, SeriesName, TriggerBank
+from pipeline.core.triggers.evaluator import SAMPLES, SeriesName, TriggerBank
 from pipeline.core.triggers.level import change_share
 from schemas.alert import AlertEvent
 from schemas.trigger_policy import trigger_policy

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.core.records.parsed import TimestampUnit
-from pipeline.core.records.parser import ParseOptions
+from pipeline.core.records.telegraf.parsed import TimestampUnit
+from pipeline.core.records.telegraf.parser import ParseOptions
 from schemas.reasons import DeadLetterReason
 from tests.aggregating import BASE_MS, NOW_MS, Partition, field_of, line, only, rule, rules_of, windows
 

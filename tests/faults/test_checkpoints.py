@@ -34,7 +34,7 @@ def test_without_a_checkpoint_that_can_be_read_windows_are_built_anew(system: Sy
     log = worker.log()
     assert log.count("partition 0 has no checkpoint: its windows begin with the earliest record there is") == 2
     for partition in (1, 2, 3):
-        assert f"ERROR pipeline.stages.aggregate: partition {partition}: " in log
+        assert f"ERROR pipeline.stages.aggregate.stage: partition {partition}: " in log
     assert log.count("its windows are built anew from the earliest record there is") == 3
     assert_undisturbed(system)
 

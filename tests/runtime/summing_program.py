@@ -11,13 +11,13 @@ from collections.abc import Mapping
 import numpy as np
 import orjson
 
-from pipeline.core.records.columns import RecordColumns
-from pipeline.runtime.metrics import Metrics
-from pipeline.runtime.producer import RecordProducer
-from pipeline.runtime.settings import Settings
-from pipeline.runtime.snapshots import Snapshot, SnapshotStore
-from pipeline.runtime.stage import StageContext
-from pipeline.runtime.worker import run_worker
+from pipeline.core.records.kafka.columns import RecordColumns
+from pipeline.runtime.engine.stage import StageContext
+from pipeline.runtime.engine.worker import run_worker
+from pipeline.runtime.kafka.producer import RecordProducer
+from pipeline.runtime.observability.metrics import Metrics
+from pipeline.runtime.state.snapshots import Snapshot, SnapshotStore
+from pipeline.settings.model import Settings
 
 SERIES = 500
 NUMBERS_A_SERIES = 400

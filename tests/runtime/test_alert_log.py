@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import topics
-from pipeline.runtime.alert_log import AlertLog
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.kafka.alert_table import AlertLog
+from pipeline.settings.model import Settings
 from tests.real.tansu import EmbeddedBroker
 from tests.stages.brokers import Raw, pipeline_topics, produce
 from tests.stages.streams import settings_of

@@ -8,9 +8,9 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from pipeline.runtime.checkpoints import CheckpointReadError, CheckpointStore
-from pipeline.runtime.producer import RecordProducer
-from pipeline.runtime.settings_models import KafkaSettings
+from pipeline.runtime.kafka.producer import RecordProducer
+from pipeline.runtime.state.checkpoints import CheckpointReadError, CheckpointStore
+from pipeline.settings.kafka import KafkaSettings
 from tests.real.kafka import KafkaBroker
 from tests.real.servers import free_ports
 from tests.real.tansu import EmbeddedBroker

@@ -11,9 +11,9 @@ import psutil
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from pipeline.runtime import embedded_broker
-from pipeline.runtime.child_process import ChildFailedError, ChildProcess
-from pipeline.runtime.embedded_broker import EmbeddedBroker
+from pipeline.runtime.local import embedded_broker
+from pipeline.runtime.local.child_process import ChildFailedError, ChildProcess
+from pipeline.runtime.local.embedded_broker import EmbeddedBroker
 from tests.waiting import wait_until
 
 FOREVER = "import signal; print('here', flush=True); signal.pause()"
@@ -63,7 +63,7 @@ def test_a_child_is_asked_to_end_and_killed_when_it_does_not(tmp_path: Path) -> 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
 def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     parent = (
-        "import os, pathlib, signal, sys; from pipeline.runtime.child_process import ChildProcess; "
+        "import os, pathlib, signal, sys; from pipeline.runtime.local.child_process import ChildProcess; "
         f"child = ChildProcess('child', [sys.executable, '-c', {FOREVER!r}], "
         f"log=pathlib.Path({str(tmp_path / 'log')!r}), environment=dict(os.environ)); "
         "print(child.pid, flush=True); signal.pause()"

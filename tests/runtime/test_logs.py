@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.runtime.logs import configure_logging
+from pipeline.runtime.observability.logs import configure_logging
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 import re
 
-from pipeline.runtime.metrics import Metrics
+from pipeline.runtime.observability.metrics import Metrics
 
 LABELS = {"kind", "le", "level", "outcome", "partition", "reason", "stage", "topic"}
 UNITS = (

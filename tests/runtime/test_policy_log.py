@@ -9,9 +9,9 @@ import pytest
 from confluent_kafka import Producer
 
 import topics
-from pipeline.runtime.metrics import Metrics
-from pipeline.runtime.policy_log import LARGEST_POLICY_BYTES, PolicyLog, PolicyLogError
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.kafka.policy_table import LARGEST_POLICY_BYTES, PolicyLog, PolicyLogError
+from pipeline.runtime.observability.metrics import Metrics
+from pipeline.settings.model import Settings
 from tests.real.servers import free_ports
 from tests.stages.brokers import Broker, pipeline_topics
 from tests.waiting import wait_until

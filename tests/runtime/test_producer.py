@@ -6,8 +6,8 @@ import os
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from pipeline.runtime.producer import DeliveryError, FlushTimeoutError, RecordProducer
-from pipeline.runtime.settings_models import KafkaSettings
+from pipeline.runtime.kafka.producer import DeliveryError, FlushTimeoutError, RecordProducer
+from pipeline.settings.kafka import KafkaSettings
 from tests.real.kafka import KafkaBroker
 from tests.real.servers import free_ports
 from tests.real.tansu import EmbeddedBroker

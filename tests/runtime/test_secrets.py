@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runtime.sealing import make_key_file, read_key_file
-from pipeline.runtime.secrets import Secrets
-from pipeline.runtime.settings_act import ActSettings
+from pipeline.runtime.secrets.channel_secrets import Secrets
+from pipeline.runtime.secrets.sealing import make_key_file, read_key_file
+from pipeline.settings.act import ActSettings
 from schemas.channel import Secret
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from pipeline.runtime.settings import (
+from pipeline.settings.base import Section
+from pipeline.settings.model import (
     KafkaSettings,
     Settings,
     SettingsError,
@@ -15,7 +16,6 @@ from pipeline.runtime.settings import (
     WindowsSettings,
     load_settings,
 )
-from pipeline.runtime.settings_base import Section
 
 SECRET = "hunter2-SECRET"  # noqa: S105  what must not show anywhere
 

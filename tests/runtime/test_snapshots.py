@@ -18,11 +18,11 @@ from confluent_kafka import Producer
 import topics
 from pipeline.core.snapshots.codec import Manifest, manifest_to_bytes, manifests_of
 from pipeline.core.snapshots.snapshot import Snapshot
-from pipeline.runtime.checkpoints import CheckpointReader
-from pipeline.runtime.metrics import Metrics
-from pipeline.runtime.producer import RecordProducer
-from pipeline.runtime.settings import Settings
-from pipeline.runtime.snapshots import SnapshotStore
+from pipeline.runtime.kafka.producer import RecordProducer
+from pipeline.runtime.observability.metrics import Metrics
+from pipeline.runtime.state.checkpoints import CheckpointReader
+from pipeline.runtime.state.snapshots import SnapshotStore
+from pipeline.settings.model import Settings
 from tests.real.kafka import KafkaBroker
 from tests.runtime.stages import produce
 from tests.runtime.summing_program import SERIES

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import pytest
 from aiokafka.consumer.fetcher import Fetcher
 
-from pipeline.core.records.columns import RecordColumns
-from pipeline.runtime.transport import AIOKAFKA_NAMES
+from pipeline.core.records.kafka.columns import RecordColumns
+from pipeline.runtime.engine.transport import AIOKAFKA_NAMES
 from tests.real.kafka import KafkaBroker
 from tests.real.tansu import EmbeddedBroker
 from tests.runtime.stages import RecordingStage, kafka_settings, produce, running, until
@@ -50,13 +50,13 @@ def test_aiokafka_still_has_the_names_that_the_transport_uses(path: str, names: 
     owner = getattr(importlib.import_module(module), class_name)
     source = inspect.getsource(owner)
     missing = [name for name in names if not hasattr(owner, name) and f"self.{name} " not in source]
-    assert not missing, f"aiokafka has moved {missing} of {path}: adapt pipeline/runtime/transport.py"
+    assert not missing, f"aiokafka has moved {missing} of {path}: adapt runtime/engine/transport.py"
 
 
 def test_aiokafkas_fetcher_still_keeps_what_the_transport_reads() -> None:
     source = inspect.getsource(Fetcher)
     for name in ("_client", "_records", "_check_crcs", "_retry_backoff", "_prefetch_backoff"):
-        assert f"self.{name}" in source, f"aiokafka has moved Fetcher.{name}: adapt pipeline/runtime/transport.py"
+        assert f"self.{name}" in source, f"aiokafka has moved Fetcher.{name}: adapt runtime/engine/transport.py"
     assert "type(res_or_error) is FetchResult" in source
 
 

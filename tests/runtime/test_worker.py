@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.runtime.health import Health
-from pipeline.runtime.metrics import Metrics
-from pipeline.runtime.stage_runner import PartitionProgress, RunningCall
+from pipeline.runtime.engine.runner import PartitionProgress, RunningCall
+from pipeline.runtime.observability.health import Health
+from pipeline.runtime.observability.metrics import Metrics
 from tests.real.servers import free_ports
 from tests.real.tansu import EmbeddedBroker
 from tests.runtime.stages import produce

@@ -3,9 +3,14 @@
 import pytest
 from prometheus_client import generate_latest
 
-from pipeline.runtime.embedded_broker import free_port
-from pipeline.runtime.metrics import Metrics
-from pipeline.runtime.worker_client import WorkerClient, WorkerCounts, WorkerUnreachableError, parse_counts
+from pipeline.runtime.local.embedded_broker import free_port
+from pipeline.runtime.observability.metrics import Metrics
+from pipeline.runtime.observability.worker_client import (
+    WorkerClient,
+    WorkerCounts,
+    WorkerUnreachableError,
+    parse_counts,
+)
 
 
 def test_counts_are_summed_over_partitions_and_told_apart_by_stage() -> None:

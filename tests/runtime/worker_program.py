@@ -8,11 +8,11 @@ import sys
 import time
 from collections.abc import Mapping
 
-from pipeline.core.records.columns import RecordColumns
-from pipeline.runtime.metrics import Metrics
-from pipeline.runtime.settings import Settings
-from pipeline.runtime.stage import StageContext
-from pipeline.runtime.worker import run_worker
+from pipeline.core.records.kafka.columns import RecordColumns
+from pipeline.runtime.engine.stage import StageContext
+from pipeline.runtime.engine.worker import run_worker
+from pipeline.runtime.observability.metrics import Metrics
+from pipeline.settings.model import Settings
 
 
 def say(*words: object) -> None:

@@ -7,10 +7,10 @@ from itertools import islice, pairwise
 import orjson
 import pytest
 
-from pipeline.core.records.line_protocol import parse_line_protocol
-from pipeline.core.records.parsed import Metric
-from pipeline.sources.fleet import MESSAGES_PER_HOST, Fleet
-from pipeline.sources.fleet_incidents import Incident, IncidentKind
+from pipeline.core.records.telegraf.line_protocol import parse_line_protocol
+from pipeline.core.records.telegraf.parsed import Metric
+from pipeline.sources.fleet.fleet import MESSAGES_PER_HOST, Fleet
+from pipeline.sources.fleet.incidents import Incident, IncidentKind
 from pipeline.sources.message import Message
 
 START_MS = 1_780_272_000_000  # Monday 2026-06-01, midnight UTC

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.core.records.line_protocol import parse_line_protocol
-from pipeline.core.records.parsed import Metric
+from pipeline.core.records.telegraf.line_protocol import parse_line_protocol
+from pipeline.core.records.telegraf.parsed import Metric
 from pipeline.sources.host import Metric as HostMetric
 from pipeline.sources.host import collect, cpu_times, cpu_usage, disk_queues, encode, local_identity
 

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from pipeline.sources.fleet import Fleet
+from pipeline.sources.fleet.fleet import Fleet
 from pipeline.sources.kafka_output import Delivery, KafkaOutput, Pace
 from pipeline.sources.message import Message
 from tests.real.servers import free_ports

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.stores.embedded import EmbeddedStore
+from pipeline.stores.embedded.windows import EmbeddedStore
 from tests.real.influxdb import InfluxDB
 from tests.reference_windows import Record
 from tests.stages.streams import END

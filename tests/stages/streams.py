@@ -9,10 +9,10 @@ from typing import Any
 
 import orjson
 
-from pipeline.core.records.identity import canonical_tags
-from pipeline.core.records.parsed import Metric
-from pipeline.core.records.record import parse_record
-from pipeline.core.records.rekeying import ORIGIN_HEADER, RESOURCE_HEADER
+from pipeline.core.records.identity.rekeying import ORIGIN_HEADER, RESOURCE_HEADER
+from pipeline.core.records.identity.resource import canonical_tags
+from pipeline.core.records.telegraf.parsed import Metric
+from pipeline.core.records.telegraf.record import parse_record
 from schemas.catalogue import load_catalogue
 from tests.random_logs import BASE_MS, random_log
 from tests.real.kafka import KafkaBroker

@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from pipeline.stages.act_lane import BlockingCalls, Lane
+from pipeline.stages.act.work_queue import BlockingCalls, Lane
 
 
 def test_a_call_that_was_given_up_is_waited_for_before_the_next() -> None:

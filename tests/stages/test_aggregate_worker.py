@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import topics
-from pipeline.core.records.rekeying import ORIGIN_HEADER
+from pipeline.core.records.identity.rekeying import ORIGIN_HEADER
 from schemas.records import AggregatedWindow
 from tests.real.servers import REPOSITORY
 from tests.reference_windows import Record

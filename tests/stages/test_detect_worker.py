@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 import topics
 from pipeline.cli import app
-from pipeline.runtime.settings import Settings
-from pipeline.runtime.topic_reader import committed_offsets
+from pipeline.runtime.kafka.topic_reader import committed_offsets
+from pipeline.settings.model import Settings
 from tests.detecting import anomalies, detector_of, stream, window
 from tests.real.kafka import KafkaBroker
 from tests.real.tansu import EmbeddedBroker

@@ -10,10 +10,10 @@ import pytest
 
 import topics
 from pipeline.core.downsampling.downsampler import PartitionDownsampler
-from pipeline.core.records.parser import batch_of
-from pipeline.runtime.settings import Settings
-from pipeline.runtime.topic_reader import committed_offsets
-from pipeline.stages.downsample import downsampling_rules, kind_of
+from pipeline.core.records.telegraf.parser import batch_of
+from pipeline.runtime.kafka.topic_reader import committed_offsets
+from pipeline.settings.model import Settings
+from pipeline.stages.downsample.stage import downsampling_rules, kind_of
 from schemas.catalogue import load_catalogue
 from schemas.downsampled import DownsampledChunk
 from tests.real.kafka import KafkaBroker

@@ -8,12 +8,12 @@ import orjson
 import pytest
 
 import topics
-from pipeline.core.downsampling.bank import Kind, Rules
 from pipeline.core.downsampling.curve import decoded
 from pipeline.core.downsampling.downsampler import PartitionDownsampler
-from pipeline.core.records.parser import batch_of
-from pipeline.stores.influxdb_connection import InfluxConnection
-from pipeline.stores.influxdb_history_reading import InfluxHistoryReader
+from pipeline.core.downsampling.series_downsampler import Kind, Rules
+from pipeline.core.records.telegraf.parser import batch_of
+from pipeline.stores.influxdb.connection import InfluxConnection
+from pipeline.stores.influxdb.history_reading import InfluxHistoryReader
 from pipeline.stores.reading import SeriesReader, Source
 from tests.real.influxdb import InfluxDB
 from tests.real.kafka import KafkaBroker

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 import topics
-from pipeline.stores.embedded_history import EmbeddedEvents
+from pipeline.stores.embedded.history import EmbeddedEvents
 from schemas.reasons import DeadLetterReason
 from tests.faults.proxy import Mode, proxy_of
 from tests.real.influxdb import InfluxDB

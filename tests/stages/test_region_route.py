@@ -3,8 +3,8 @@
 import orjson
 import pytest
 
-from pipeline.runtime.settings import StoreSettings
-from pipeline.stages.region_route import Destination, RegionRoute
+from pipeline.settings.model import StoreSettings
+from pipeline.stages.sink.region_route import Destination, RegionRoute
 
 
 def store(name: str, *regions: str) -> StoreSettings:

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 import topics
 from pipeline.cli import app
-from pipeline.core.records.parser import ParseOptions, batch_of
-from pipeline.core.records.raw_samples import RawSamples
-from pipeline.core.triggers.bank import TriggerBank
+from pipeline.core.records.identity.raw_samples import RawSamples
+from pipeline.core.records.telegraf.parser import ParseOptions, batch_of
+from pipeline.core.triggers.evaluator import TriggerBank
 from pipeline.core.triggers.inputs import RawInput
 from schemas.alert import AlertEvent
 from schemas.trigger_policy import trigger_policy

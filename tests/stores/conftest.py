@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.stores.base import Store
-from pipeline.stores.embedded import EmbeddedStore
-from pipeline.stores.influxdb import InfluxStore
+from pipeline.stores.embedded.windows import EmbeddedStore
+from pipeline.stores.influxdb.windows import InfluxStore
 from tests.real.influxdb import InfluxDB
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.stores.base import StoreUnavailable, WriteResult
-from pipeline.stores.embedded import EmbeddedStore
+from pipeline.stores.embedded.windows import EmbeddedStore
 from tests.stores.windows import BASE_MS, MINUTE_MS, functions, window
 from tests.waiting import wait_until
 
@@ -18,7 +18,7 @@ DAY_MS = 86_400_000
 READER = """
 import sys
 from pathlib import Path
-from pipeline.stores.embedded import EmbeddedStore
+from pipeline.stores.embedded.windows import EmbeddedStore
 
 store = EmbeddedStore(Path(sys.argv[1]), read_only=True)
 for line in sys.stdin:
@@ -91,7 +91,7 @@ def test_what_was_written_is_there_after_opening_again(tmp_path: Path) -> None:
 def test_a_killed_writer_loses_no_batch_that_was_acknowledged(tmp_path: Path) -> None:
     path = tmp_path / "windows.db"
     script = (
-        "import sys\nfrom pathlib import Path\nfrom pipeline.stores.embedded import EmbeddedStore\n"
+        "import sys\nfrom pathlib import Path\nfrom pipeline.stores.embedded.windows import EmbeddedStore\n"
         "from tests.stores.test_embedded import batch\n"
         "store = EmbeddedStore(Path(sys.argv[1]))\n"
         "for n in range(1000000):\n    store.write(batch(n % 50))\n    print(n, flush=True)\n"

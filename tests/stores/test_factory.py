@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.stores.embedded import EmbeddedStore
+from pipeline.stores.embedded.windows import EmbeddedStore
 from pipeline.stores.factory import open_store
-from pipeline.stores.influxdb import InfluxStore
+from pipeline.stores.influxdb.windows import InfluxStore
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from pipeline.stores.base import StoreUnavailable, WriteResult
-from pipeline.stores.embedded import EmbeddedStore
-from pipeline.stores.embedded_history import EmbeddedChunks, EmbeddedEvents
+from pipeline.stores.embedded.history import EmbeddedChunks, EmbeddedEvents
+from pipeline.stores.embedded.windows import EmbeddedStore
 from tests.stores.chunks import HOUR_MS, START_MS, alert, anomaly, chunk
 
 OLD, NEW = [(0, 1.0, "l"), (600_000, 5.0, "l")], [(0, 1.5, "l"), (900_000, 9.0, "s")]

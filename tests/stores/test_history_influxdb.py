@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pipeline.stores.base import StoreUnavailable, WriteResult
-from pipeline.stores.influxdb_connection import InfluxConnection
-from pipeline.stores.influxdb_history import InfluxHistory
+from pipeline.stores.influxdb.connection import InfluxConnection
+from pipeline.stores.influxdb.history import InfluxHistory
 from pipeline.stores.integrated import influx_events
 from tests.faults.proxy import Mode, proxy_of
 from tests.real.influxdb import InfluxDB

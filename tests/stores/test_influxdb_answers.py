@@ -9,7 +9,7 @@ from email.utils import format_datetime
 import pytest
 
 from pipeline.stores.base import Rejected, StoreUnavailable, WriteResult
-from pipeline.stores.influxdb import InfluxStore
+from pipeline.stores.influxdb.windows import InfluxStore
 from tests.stores.answering import TAKEN, Answer, Requests, server
 from tests.stores.windows import BASE_MS, MINUTE_MS, functions, window
 

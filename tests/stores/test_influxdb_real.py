@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.stores.base import StoreUnavailable, WriteResult
-from pipeline.stores.influxdb import InfluxStore
+from pipeline.stores.influxdb.windows import InfluxStore
 from tests.real.influxdb import InfluxDB
 from tests.stores.conftest import influx_store
 from tests.stores.windows import BASE_MS, MINUTE_MS, functions, window

@@ -9,18 +9,18 @@ import numpy as np
 import orjson
 import pytest
 
-from pipeline.core.downsampling.bank import Kind, Rules
 from pipeline.core.downsampling.curve import Run, decoded
 from pipeline.core.downsampling.downsampler import PartitionDownsampler
-from pipeline.core.records.parser import batch_of
+from pipeline.core.downsampling.series_downsampler import Kind, Rules
+from pipeline.core.records.telegraf.parser import batch_of
 from pipeline.stores.base import RecordStore, Store, WriteResult
-from pipeline.stores.embedded import EmbeddedStore
-from pipeline.stores.embedded_history import EmbeddedChunks
-from pipeline.stores.embedded_history_reading import EmbeddedHistoryReader
-from pipeline.stores.influxdb import InfluxStore
-from pipeline.stores.influxdb_connection import InfluxConnection
-from pipeline.stores.influxdb_history import InfluxHistory
-from pipeline.stores.influxdb_history_reading import InfluxHistoryReader
+from pipeline.stores.embedded.history import EmbeddedChunks
+from pipeline.stores.embedded.history_reading import EmbeddedHistoryReader
+from pipeline.stores.embedded.windows import EmbeddedStore
+from pipeline.stores.influxdb.connection import InfluxConnection
+from pipeline.stores.influxdb.history import InfluxHistory
+from pipeline.stores.influxdb.history_reading import InfluxHistoryReader
+from pipeline.stores.influxdb.windows import InfluxStore
 from pipeline.stores.reading import SeriesRange, SeriesReader, Source
 from pipeline.stores.thinning import thinned
 from tests.stores.chunks import HOUR_MS, START_MS, chunk

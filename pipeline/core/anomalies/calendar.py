@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.core.compiled import compiled
-from pipeline.core.records.series import Array
+from pipeline.core.records.identity.interning import Array
 
 _FIRST_S = 0
 _LAST_S = 4_102_444_800  # 2100-01-01

@@ -14,9 +14,9 @@ from river import linear_model, preprocessing
 from river import time_series as river_time_series
 from river.base.anomaly_detector import AnomalyDetector
 
-from pipeline.core.anomalies.bank import BANK, AnomalyBank, ScoreJudge
+from pipeline.core.anomalies.scorer import BANK, AnomalyBank, ScoreJudge
 from pipeline.core.anomalies.step import GREATEST, Verdicts
-from pipeline.core.records.series import Array
+from pipeline.core.records.identity.interning import Array
 
 __all__ = [
     "BANK",

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.core.anomalies.bank import Level
+from pipeline.core.anomalies.scorer import Level
 from pipeline.core.anomalies.step import Verdicts
-from pipeline.core.records.series import Array
+from pipeline.core.records.identity.interning import Array
 
 __all__ = ["LEVELS", "Alerts", "Labelled", "against_labels", "alerts_from", "days_of"]
 

@@ -8,6 +8,7 @@ import numpy as np
 from pipeline.core.anomalies.calendar import Calendar, local_hour
 from pipeline.core.anomalies.level import forecast, seasonal_levels, standardise
 from pipeline.core.anomalies.novelty import novelty
+from pipeline.core.anomalies.reporting import FLAT_SCORE, YOUNG, beyond_recurring, emitted, flat_line
 from pipeline.core.anomalies.state import (
     ABOVE,
     BELOW,
@@ -29,9 +30,8 @@ from pipeline.core.anomalies.state import (
     Bank,
 )
 from pipeline.core.anomalies.surprise import surprise
-from pipeline.core.anomalies.telling import FLAT_SCORE, YOUNG, beyond_recurring, emitted, flat_line
 from pipeline.core.compiled import compiled
-from pipeline.core.records.series import Array
+from pipeline.core.records.identity.interning import Array
 
 GREATEST = 1e150
 """Values beyond are taken for this, so that their squares are finite."""

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.records.identity import canonical_tags
-from pipeline.core.records.parsed import Metric
-from pipeline.core.records.series import Array, Ints
+from pipeline.core.records.identity.interning import Array, Ints
+from pipeline.core.records.identity.resource import canonical_tags
+from pipeline.core.records.telegraf.parsed import Metric
 from pipeline.core.windows.rules import WindowRules
 
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]

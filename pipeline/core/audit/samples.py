@@ -6,9 +6,9 @@ import numpy as np
 
 from pipeline.core.audit.hashes import Hashes, cell_hashes, merged_by, text_hash, window_hashes
 from pipeline.core.compiled import compiled
-from pipeline.core.records.fast_parse import Columns
-from pipeline.core.records.parser import ParseOptions, RecordBatch, RecordParser, RefusedPart
-from pipeline.core.records.series import Array, Ints, RowTable, SeriesTable, grown
+from pipeline.core.records.identity.interning import Array, Ints, RowTable, SeriesTable, grown
+from pipeline.core.records.telegraf.fast_parse import Columns
+from pipeline.core.records.telegraf.parser import ParseOptions, RecordBatch, RecordParser, RefusedPart
 from pipeline.core.windows.rules import WindowRules
 from pipeline.core.windows.store import WindowStore
 from schemas.reasons import FilterReason

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.core.anomalies.bank import AnomalyBank, Level, Reason, Verdicts
+from pipeline.core.anomalies.scorer import AnomalyBank, Level, Reason, Verdicts
 from pipeline.core.anomalies.step import WARN_SCORE
 from pipeline.core.detection.series import Series
-from pipeline.core.records.series import Array
+from pipeline.core.records.identity.interning import Array
 
 
 class Window(NamedTuple):

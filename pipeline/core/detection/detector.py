@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from pipeline.core.anomalies.bank import Level
+from pipeline.core.anomalies.scorer import Level
 from pipeline.core.detection.batch import Batch, Judged, Window
 from pipeline.core.detection.host import HostLimits, Told
 from pipeline.core.detection.records import host_record, series_record

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from pipeline.core.anomalies.bank import Level
+from pipeline.core.anomalies.scorer import Level
 
 S = TypeVar("S")
 

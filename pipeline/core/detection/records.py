@@ -4,7 +4,7 @@ import math
 
 import orjson
 
-from pipeline.core.anomalies.bank import Level
+from pipeline.core.anomalies.scorer import Level
 from pipeline.core.detection.batch import Judged
 from pipeline.core.detection.host import Change, HostVerdict
 from pipeline.core.detection.series import Host, Series

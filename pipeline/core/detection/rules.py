@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Final, NamedTuple
 
-from pipeline.core.anomalies.bank import BANK
+from pipeline.core.anomalies.scorer import BANK
 from schemas.catalogue import Catalogue
 from schemas.detection_rule import DetectionRule, Levels, Parameter
 

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import orjson
 
-from pipeline.core.anomalies.bank import BANK, AnomalyBank
+from pipeline.core.anomalies.scorer import BANK, AnomalyBank
 from pipeline.core.detection.host import HostAnomalies
 from pipeline.core.detection.named_detector import NamedDetector
 from pipeline.core.detection.rules import DetectionRules, Watch
-from pipeline.core.records.identity import resource_of
+from pipeline.core.records.identity.resource import resource_of
 
 NEVER_MS: Final = -(2**62)
 NO_ROW: Final = -1

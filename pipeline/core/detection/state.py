@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from pipeline.core.anomalies.bank import BANK, Level
+from pipeline.core.anomalies.scorer import BANK, Level
 from pipeline.core.anomalies.state import Bank
 from pipeline.core.detection.detector import DetectionSettings, PartitionDetector, Run
 from pipeline.core.detection.host import HostAnomalies, Told

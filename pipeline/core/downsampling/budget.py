@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from pipeline.core.compiled import compiled
 from pipeline.core.downsampling.state import BANK, BUDGET_LAMBDA, CLASS_COUNTER, CLASS_STEP
-from pipeline.core.records.series import Array
+from pipeline.core.records.identity.interning import Array
 
 _MOST_TIMES_BASE = 4.0
 """What a single chunk may use, in usual ones."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.core.downsampling import state as columns
 from pipeline.core.downsampling.state import Emitted
-from pipeline.core.records.series import Array
+from pipeline.core.records.identity.interning import Array
 
 
 class Kind(IntEnum):

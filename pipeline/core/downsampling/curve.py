@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.core.downsampling.decode import decode
 from pipeline.core.downsampling.state import LINE, STEP
-from pipeline.core.records.series import Array
+from pipeline.core.records.identity.interning import Array
 
 __all__ = ["LINE", "STEP", "Run", "StoredChunk", "Total", "clipped", "decoded", "runs_of", "total_of", "vertices"]
 

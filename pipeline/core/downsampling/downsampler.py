@@ -7,11 +7,11 @@ from typing import Final, NamedTuple
 import numpy as np
 import orjson
 
-from pipeline.core.downsampling.bank import BankState, Chunk, Counts, DownsampleBank, Kind, Rules
 from pipeline.core.downsampling.chunk import described
-from pipeline.core.records.parser import ParseOptions, RecordBatch
-from pipeline.core.records.raw_samples import RawSamples, SeriesName
-from pipeline.core.records.series import Array, grown
+from pipeline.core.downsampling.series_downsampler import BankState, Chunk, Counts, DownsampleBank, Kind, Rules
+from pipeline.core.records.identity.interning import Array, grown
+from pipeline.core.records.identity.raw_samples import RawSamples, SeriesName
+from pipeline.core.records.telegraf.parser import ParseOptions, RecordBatch
 from pipeline.core.snapshots.snapshot import Snapshot
 from schemas.reasons import FilterReason
 
@@ -85,7 +85,7 @@ class PartitionDownsampler:
 
     Examples
     --------
-    >>> from pipeline.core.records.parser import batch_of
+    >>> from pipeline.core.records.telegraf.parser import batch_of
     >>> lines = [b"cpu,host=a v=%d %d000000000" % (i % 3, 1_000_000_000 + 10 * i) for i in range(400)]
     >>> downsampler = PartitionDownsampler(0, Rules(), lambda measurement, field: Kind.GAUGE)
     >>> output = downsampler.add(batch_of(lines, 0), 0, 400, now_ms=1_000_004_000_000)

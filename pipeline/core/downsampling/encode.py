@@ -41,7 +41,7 @@ from pipeline.core.downsampling.state import (
     Rules,
     Scratch,
 )
-from pipeline.core.records.series import Array
+from pipeline.core.records.identity.interning import Array
 
 _GOOD, _SEVERAL = 0.05, 8
 """Residual of several lines, in usual deviations, at which nothing else is tried: levels would hardly be better."""

@@ -17,7 +17,7 @@ from pipeline.core.downsampling.state import (
     Emitted,
     Scratch,
 )
-from pipeline.core.records.series import Array
+from pipeline.core.records.identity.interning import Array
 
 _PINNED_PART = 0.35
 _PINNED_PART_OF_COUNTER = 0.5

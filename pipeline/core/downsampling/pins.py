@@ -2,7 +2,7 @@
 
 from pipeline.core.compiled import compiled
 from pipeline.core.downsampling.state import HIGH, LOW, Scratch
-from pipeline.core.records.series import Array
+from pipeline.core.records.identity.interning import Array
 
 
 @compiled

@@ -17,7 +17,7 @@ from pipeline.core.downsampling.state import (
     Emitted,
     Scratch,
 )
-from pipeline.core.records.series import Array
+from pipeline.core.records.identity.interning import Array
 
 
 @compiled_inline

@@ -24,7 +24,7 @@ from pipeline.core.downsampling.state import (
     STATE,
     Scratch,
 )
-from pipeline.core.records.series import Array
+from pipeline.core.records.identity.interning import Array
 
 NEAR_ZERO = 0.1
 """A fall to less than this part of the value before is taken for a counter's restart."""

@@ -55,7 +55,7 @@ from pipeline.core.downsampling.state import (
     Scratch,
     Series,
 )
-from pipeline.core.records.series import Array
+from pipeline.core.records.identity.interning import Array
 
 GREATEST = 1e305
 """Values beyond have no finite sum over a chunk; they are taken for broken ones."""

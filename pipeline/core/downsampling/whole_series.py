@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.core.downsampling.bank import DownsampleBank, Profile
 from pipeline.core.downsampling.chunk import Chunk, Kind
 from pipeline.core.downsampling.decode import decode
+from pipeline.core.downsampling.series_downsampler import DownsampleBank, Profile
 from pipeline.core.downsampling.state import Rules
-from pipeline.core.records.series import Array
+from pipeline.core.records.identity.interning import Array
 
 __all__ = ["downsample_series", "kept_points", "profile_series", "restore", "rules_of_file"]
 

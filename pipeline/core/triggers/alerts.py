@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pipeline.core.records.series import Array, grown
+from pipeline.core.records.identity.interning import Array, grown
 from pipeline.core.triggers.records import alert_id
 from pipeline.core.triggers.state import NONE, Alerts, clear_alert, new_alerts, with_alerts
 

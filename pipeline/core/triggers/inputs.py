@@ -6,11 +6,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import orjson
 
-from pipeline.core.records.identity import canonical_tags
-from pipeline.core.records.raw_samples import Samples
-from pipeline.core.records.raw_samples import SeriesName as RawName
-from pipeline.core.records.series import Array, grown
-from pipeline.core.triggers.bank import SAMPLES, SeriesName, TriggerBank
+from pipeline.core.records.identity.interning import Array, grown
+from pipeline.core.records.identity.raw_samples import Samples
+from pipeline.core.records.identity.raw_samples import SeriesName as RawName
+from pipeline.core.records.identity.resource import canonical_tags
+from pipeline.core.triggers.evaluator import SAMPLES, SeriesName, TriggerBank
 from schemas.alert import AlertEvent
 
 __all__ = ["ANOMALY", "HOST", "INCIDENT", "WINDOW", "RawInput", "RecordInput", "RefusedRecord"]

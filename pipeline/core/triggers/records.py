@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import orjson
 
-from pipeline.core.records.identity import NO_RESOURCE, resource_of
-from pipeline.core.records.series import Array
+from pipeline.core.records.identity.interning import Array
+from pipeline.core.records.identity.resource import NO_RESOURCE, resource_of
 from pipeline.core.triggers.matching import SeriesName, source_of
 from pipeline.core.triggers.state import NEVER, NONE, REASONS, STATES, Events
 from schemas.alert import AlertEvent, AlertReason, Evidence

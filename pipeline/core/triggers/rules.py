@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import numpy as np
 
-from pipeline.core.records.series import grown
+from pipeline.core.records.identity.interning import grown
 from pipeline.core.triggers.records import policy_hash
 from pipeline.core.triggers.state import COMPARISONS, Rules, new_rules
 from schemas.trigger_policy import LEVELS, TriggerPolicy

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import orjson
 
-from pipeline.core.records.series import Array
+from pipeline.core.records.identity.interning import Array
 from pipeline.core.triggers.alerts import AlertTable
 from pipeline.core.triggers.matching import SeriesName
 from pipeline.core.triggers.rules import RuleTable

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.core.records.series import Array, grown
+from pipeline.core.records.identity.interning import Array, grown
 from schemas.alert import AlertReason, AlertState
 
 NEVER = -(1 << 62)

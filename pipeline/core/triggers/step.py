@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from pipeline.core.compiled import compiled, compiled_inline
-from pipeline.core.records.series import Array, Ints
+from pipeline.core.records.identity.interning import Array, Ints
 from pipeline.core.triggers.level import compares, condition_level, deciding_threshold, firing_level, flaps, turn
 from pipeline.core.triggers.state import (
     AT_ALERT,

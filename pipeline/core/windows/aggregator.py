@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.core.records.parsed import Refusal
-from pipeline.core.records.parser import ParseOptions, RecordBatch, RecordParser, RefusedPart
-from pipeline.core.records.series import SeriesTable
+from pipeline.core.records.identity.interning import SeriesTable
+from pipeline.core.records.telegraf.parsed import Refusal
+from pipeline.core.records.telegraf.parser import ParseOptions, RecordBatch, RecordParser, RefusedPart
 from pipeline.core.windows.checkpoint import AggregateCheckpoint
 from pipeline.core.windows.closing import close_all, rest_all, write_pending
 from pipeline.core.windows.compaction import compacted
@@ -102,7 +102,7 @@ class PartitionAggregator:
 
     Examples
     --------
-    >>> from pipeline.core.records.parser import batch_of
+    >>> from pipeline.core.records.telegraf.parser import batch_of
     >>> aggregator = PartitionAggregator(0, WindowRules(), lambda measurement, name: False)
     >>> batch = batch_of([b"cpu,host=a v=1 1000000000000000000", b"cpu,host=a v=4 1000000100000000000"], 0)
     >>> output = aggregator.add(batch, 0, 2, now_ms=1_000_000_100_000)

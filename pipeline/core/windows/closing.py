@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.core.compiled import compiled
-from pipeline.core.records.series import Array, FieldTable, RowTable
+from pipeline.core.records.identity.interning import Array, FieldTable, RowTable
 from pipeline.core.windows.state import (
     AGGREGATED,
     ALWAYS,

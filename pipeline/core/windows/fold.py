@@ -8,8 +8,8 @@ window the record was late for. So the result does not depend on how records are
 import numpy as np
 
 from pipeline.core.compiled import compiled
-from pipeline.core.records.fast_parse import Columns
-from pipeline.core.records.series import Array, FieldTable, Ints, RowTable
+from pipeline.core.records.identity.interning import Array, FieldTable, Ints, RowTable
+from pipeline.core.records.telegraf.fast_parse import Columns
 from pipeline.core.windows.closing import Lateness, close_up_to, close_window, defer, rest, write_pending
 from pipeline.core.windows.samples import chain_line, fold_samples, measure_record, move_bridge, start_window
 from pipeline.core.windows.state import (

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.core.compiled import compiled
-from pipeline.core.records.fast_parse import Columns
-from pipeline.core.records.series import KIND_COUNTER, Array, FieldTable, Ints, RowTable
+from pipeline.core.records.identity.interning import KIND_COUNTER, Array, FieldTable, Ints, RowTable
+from pipeline.core.records.telegraf.fast_parse import Columns
 from pipeline.core.windows.fold import DONE, NODES_FULL, RING_FULL
 from pipeline.core.windows.samples import (
     chain_line,

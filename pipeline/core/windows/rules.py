@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from pipeline.core.records.series import WindowRule
+from pipeline.core.records.identity.interning import WindowRule
 from pipeline.core.windows.closing import Lateness
 
 _DEFAULT = WindowRule(every_ms=60_000, grace_ms=10_000, correction_ms=60_000)

@@ -3,8 +3,8 @@
 import numpy as np
 
 from pipeline.core.compiled import compiled
-from pipeline.core.records.fast_parse import Columns
-from pipeline.core.records.series import KIND_COUNTER, Array, FieldTable, RowTable
+from pipeline.core.records.identity.interning import KIND_COUNTER, Array, FieldTable, RowTable
+from pipeline.core.records.telegraf.fast_parse import Columns
 from pipeline.core.windows.closing import defer
 from pipeline.core.windows.state import (
     ALWAYS,

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.core.compiled import compiled
-from pipeline.core.records.series import Array, Bytes, RowTable
+from pipeline.core.records.identity.interning import Array, Bytes, RowTable
 
 NEVER = -(1 << 62)
 """Event time before all others."""

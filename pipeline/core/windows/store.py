@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.records.series import Array, SeriesTable, grown
+from pipeline.core.records.identity.interning import Array, SeriesTable, grown
 from pipeline.core.windows.state import (
     ALWAYS,
     FREE_NODE,

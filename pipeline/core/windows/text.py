@@ -4,7 +4,7 @@ import numpy as np
 
 from pipeline.core.compiled import compiled
 from pipeline.core.decimals import MAX_TEXT_BYTES, write_double, write_integer
-from pipeline.core.records.series import KIND_COUNTER, Bytes, FieldTable, RowTable
+from pipeline.core.records.identity.interning import KIND_COUNTER, Bytes, FieldTable, RowTable
 from pipeline.core.windows.state import (
     COUNT,
     FIRST,

@@ -1,0 +1,1 @@
+"""Cinnamon dead-letters: list, show, replay."""

@@ -1,0 +1,1 @@
+"""Cinnamon query: windows and series back from stores."""

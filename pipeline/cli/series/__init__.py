@@ -1,0 +1,1 @@
+"""Commands over files: detect, scorecard, downsample, backtest."""

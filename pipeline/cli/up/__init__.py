@@ -1,0 +1,1 @@
+"""Cinnamon up: everything on this machine."""

@@ -1,0 +1,1 @@
+"""The routes, and how requests and answers are formed."""

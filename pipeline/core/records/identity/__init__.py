@@ -1,0 +1,1 @@
+"""Which resource and series a sample is of."""

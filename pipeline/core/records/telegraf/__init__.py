@@ -1,0 +1,1 @@
+"""Telegraf's formats to samples: compiled, and plain for what that refuses."""

@@ -1,0 +1,1 @@
+"""Kafka clients: produce, read, follow a topic as a table."""

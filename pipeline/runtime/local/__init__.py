@@ -1,0 +1,1 @@
+"""Processes on this machine: broker and worker as children."""

@@ -1,0 +1,1 @@
+"""Secrets from files, or encrypted at rest."""

@@ -1,0 +1,1 @@
+"""Checkpoints and snapshots: what a restart needs, kept in Kafka."""

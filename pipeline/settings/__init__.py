@@ -1,0 +1,1 @@
+"""One frozen model from file and environment, a section a file."""

@@ -1,0 +1,126 @@
+"""The settings of the databases that windows are written to."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from pipeline.settings.base import PositiveDuration, Section, read_secret_file
+
+_DAY_MS = 86_400_000
+INTEGRATED_FEEDS = ("downsampled", "anomalies", "alerts")
+"""What the integrated store is given, each by a consumer group that ends so."""
+
+
+def _http_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.username or parts.password:
+        raise ValueError("must not carry a user or password: use token or token_file")
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must start with http:// or https:// and name a host")
+    return url.rstrip("/")
+
+
+class StoreSettings(Section):
+    """One database that windows are written to."""
+
+    name: str = Field(
+        pattern=r"^[a-z0-9-]{1,63}$", title="Name", description="Unique name; its consumer group ends with it."
+    )
+    kind: Literal["influxdb", "embedded"] = Field(title="Kind", description="InfluxDB 2, or a SQLite file of our own.")
+    role: Literal["regional", "integrated"] = Field(
+        "regional", title="Role", description="Windows of regions, or the compressed history and events of all."
+    )
+    regions: tuple[str, ...] = Field(
+        (), title="Regions", description="Globs of the regions it takes; empty: whatever no other store takes."
+    )
+    url: Annotated[str, AfterValidator(_http_url)] | None = Field(
+        None, title="URL", description="Where InfluxDB listens, as http://HOST:PORT."
+    )
+    org: str | None = Field(None, min_length=1, title="Organisation", description="InfluxDB's organisation.")
+    bucket: str | None = Field(None, min_length=1, title="Bucket", description="InfluxDB's bucket.")
+    token: SecretStr | None = Field(None, title="Token", description="InfluxDB's token.")
+    token_file: Path | None = Field(
+        None, title="Token file", description="A file that holds the token, instead of token."
+    )
+    gzip: bool = Field(
+        default=False, title="Compression", description="Whether requests are compressed: only over a slow network."
+    )
+    batch_lines: int = Field(
+        5000, ge=1, le=100_000, title="Batch size", description="Lines of line protocol a request."
+    )
+    timeout_s: PositiveDuration = Field(10.0, le=600, title="Time-out", description="Seconds a request may take.")
+    requests_in_flight: int = Field(
+        2, ge=1, le=64, title="Requests in flight", description="Requests that may wait for an answer at a time."
+    )
+    path: Path | None = Field(None, title="Path", description="The SQLite file of an embedded store.")
+    retention_days: float | None = Field(
+        None,
+        gt=0,
+        le=36_500,
+        allow_inf_nan=False,
+        title="Retention",
+        description="Days that it keeps; none: for ever, 7 days of windows in an embedded one.",
+    )
+
+    @property
+    def retention_ms(self) -> int | None:
+        """How long it keeps what it is given, as far as the settings say."""
+        return None if self.retention_days is None else round(self.retention_days * _DAY_MS)
+
+    @model_validator(mode="after")
+    def _fits_its_role(self) -> Self:
+        if self.role == "integrated" and self.regions:
+            raise ValueError("regions are for role regional: the integrated store takes the history of all")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        influxdb_only = {"url": self.url, "org": self.org, "bucket": self.bucket}
+        if self.kind == "influxdb":
+            missing = [name for name, value in influxdb_only.items() if value is None]
+            if missing:
+                raise ValueError(f"kind influxdb needs {', '.join(missing)}")
+            if (self.token is None) == (self.token_file is None):
+                raise ValueError("kind influxdb needs either token or token_file")
+            if self.path is not None:
+                raise ValueError("path is for kind embedded")
+            return self
+        surplus = [name for name, value in influxdb_only.items() if value is not None]
+        surplus += ["token"] if self.token is not None else []
+        surplus += ["token_file"] if self.token_file is not None else []
+        if surplus:
+            raise ValueError(f"{', '.join(surplus)}: only for kind influxdb")
+        if self.path is None:
+            raise ValueError("kind embedded needs path")
+        return self
+
+    def read_token(self) -> str | None:
+        """Return InfluxDB's token, from its file where one is named; none for an embedded store.
+
+        Raises
+        ------
+        SettingsError
+            If the file cannot be read.
+        """
+        if self.token_file is not None:
+            return read_secret_file(self.token_file, where=f"stores.{self.name}.token_file")
+        return None if self.token is None else self.token.get_secret_value()
+
+
+def checked_together(stores: tuple[StoreSettings, ...]) -> None:
+    """Raise ValueError if stores cannot stand beside each other: equal names, groups or files, two integrated ones."""
+    names = [store.name for store in stores]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"stores must have different names, but {', '.join(twice)} is there twice")
+    integrated = [store.name for store in stores if store.role == "integrated"]
+    if len(integrated) > 1:
+        raise ValueError(f"at most one store has role integrated, but {', '.join(integrated)} have it")
+    alike = {f"{name}-{feed}" for name in integrated for feed in INTEGRATED_FEEDS}.intersection(names)
+    if alike:
+        raise ValueError(f"a store named {alike.pop()} would share a consumer group of the store {integrated[0]}")
+    paths = [store.path for store in stores if store.path is not None]
+    if len(set(paths)) < len(paths):
+        raise ValueError("each embedded store needs a path of its own")

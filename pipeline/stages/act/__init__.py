@@ -1,0 +1,1 @@
+"""Alerts to channels, scripts and the topic actions."""

@@ -1,0 +1,227 @@
+"""Scripts run about alerts: each guarded, one run of a script at a time, with what came of it."""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Final, NamedTuple, Protocol
+
+from pipeline.channels.script_jobs import JobTemplate, KubernetesApi, ScriptJobs
+from pipeline.channels.scripts import (
+    ScriptCancelled,
+    ScriptFolder,
+    ScriptRefused,
+    ScriptResult,
+    arguments_of,
+    environment_of,
+)
+from pipeline.core.actions.decisions import Run
+from pipeline.core.actions.script_guards import ScriptGuards
+from pipeline.settings.act import ActSettings
+from pipeline.stages.act.records import Attempt, now_ms
+from pipeline.stages.act.work_queue import Lane, known
+from schemas.action import ActionReason, Outcome
+from schemas.script import Approval, Script
+
+__all__ = ["ScriptRunner", "ScriptRuns", "Scripts", "script_runner"]
+
+MOST_WAITING: Final = 1000
+GRACE_S: Final = 30.0
+"""Beyond a script's own time-out: for its start and its end."""
+
+
+class ScriptRunner(Protocol):
+    """Runs scripts: beside the worker, or as Jobs. It blocks: it is called in a thread."""
+
+    def run(
+        self,
+        name: str,
+        arguments: list[str],
+        environment: Mapping[str, str],
+        timeout_s: float,
+        is_cancelled: Callable[[], bool],
+    ) -> ScriptResult:
+        """Run a script to its end; raises ScriptRefused and ScriptCancelled."""
+        ...
+
+
+class Scripts(NamedTuple):
+    """What is known of scripts now."""
+
+    scripts: Mapping[str, Script]
+    approvals: Mapping[str, Approval]
+
+
+class ScriptRuns:
+    """Runs scripts when their guards allow it.
+
+    Parameters
+    ----------
+    runner
+        Runs them; None where no folder of scripts is set.
+    guards
+        Which were run lately.
+    scripts
+        Gives scripts and approvals as they are now.
+    is_open
+        Tells whether an alert is still open.
+    approve_within_ms
+        How long a run waits for its approval.
+    may_run
+        Returns once the worker may run any: it may not while its lease is in doubt.
+    on_attempt, on_finished
+        Told of each attempt, and of each run that nothing more is done about.
+    on_failure
+        Told of a bug.
+    """
+
+    def __init__(
+        self,
+        runner: ScriptRunner | None,
+        guards: ScriptGuards,
+        scripts: Callable[[], Scripts],
+        *,
+        is_open: Callable[[str], bool],
+        approve_within_ms: int,
+        may_run: Callable[[], Awaitable[None]],
+        on_attempt: Callable[[Run, Attempt], None],
+        on_finished: Callable[[str], None],
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self._runner = runner
+        self._guards = guards
+        self._scripts = scripts
+        self._is_open = is_open
+        self._approve_within_ms = approve_within_ms
+        self._may_run = may_run
+        self._on_attempt = on_attempt
+        self._on_finished = on_finished
+        self._on_failure = on_failure
+        self._lanes: dict[str, Lane[tuple[int, Run]]] = {}
+        self._waiting: dict[str, tuple[int, Run]] = {}
+        self._is_closed = False
+
+    def run(self, run: Run, decided_ms: int) -> None:
+        """Run a script when its turn comes, and it is approved of where it must be."""
+        lane = self._lanes.get(run.script)
+        if lane is None:
+            lane = Lane(run.script, partial(self._do, run.script), MOST_WAITING, self._on_failure)
+            self._lanes[run.script] = lane
+        if not lane.put((decided_ms, run)):
+            self._end(run, Outcome.RATE_LIMITED, ActionReason.RATE, f"{MOST_WAITING} runs of the script wait already")
+
+    def look_at_approvals(self) -> None:
+        """Go on with the runs that were decided on, are not needed any more, or have waited too long."""
+        approvals = self._scripts().approvals
+        for key, (decided_ms, run) in list(self._waiting.items()):
+            is_over = not self._is_open(run.item.event.alert_id)
+            if key in approvals or is_over or self._is_too_late(decided_ms):
+                del self._waiting[key]
+                self.run(run, decided_ms)
+
+    async def close(self) -> None:
+        """Kill what runs, and give up what waits: it stays undone, for the next owner."""
+        self._is_closed = True
+        for lane in self._lanes.values():
+            await lane.close()
+        self._lanes = {}
+        self._waiting = {}
+
+    async def _do(self, name: str, waiting: tuple[int, Run]) -> None:
+        decided_ms, run = waiting
+        await self._may_run()
+        script = await known(lambda: self._scripts().scripts, name, decided_ms)
+        event = run.item.event
+        if script is None:
+            self._end(run, Outcome.FAILED, ActionReason.UNKNOWN, f"there is no script {name}")
+        elif not script.enabled:
+            self._end(run, Outcome.SUPPRESSED, ActionReason.DISABLED, f"script {name} is disabled")
+        elif not self._is_open(event.alert_id):
+            self._end(run, Outcome.SUPPRESSED, ActionReason.SUPERSEDED, "the alert was over before")
+        elif script.dry_run:
+            text = f"would run {script.file} with {arguments_of(script.arguments, event)}"
+            self._end(run, Outcome.DRY_RUN, run.item.reason, text)
+        elif (not script.approval or self._is_approved(run, decided_ms)) and self._is_allowed(run, script):
+            self._guards.note(script, event.resource, now_ms())
+            await self._run(self._lanes[name], run, script)
+
+    def _is_approved(self, run: Run, decided_ms: int) -> bool:
+        """Return whether a run is approved of; one that nobody has decided on waits."""
+        key = run.item.key
+        approval = self._scripts().approvals.get(key)
+        if approval is not None and not approval.approved:
+            by = f" by {approval.author}" if approval.author else ""
+            self._end(run, Outcome.DENIED, ActionReason.APPROVAL, f"was refused{by}")
+        elif approval is None and self._is_too_late(decided_ms):
+            self._end(run, Outcome.DENIED, ActionReason.APPROVAL, "nobody approved within act.approve_within_s")
+        elif approval is None:
+            self._waiting[key] = (decided_ms, run)
+            text = f"waits for the approval {key}"
+            self._on_attempt(run, Attempt(Outcome.AWAITING_APPROVAL, ActionReason.APPROVAL, now_ms(), text))
+        return approval is not None and approval.approved
+
+    def _is_too_late(self, decided_ms: int) -> bool:
+        return now_ms() - decided_ms > self._approve_within_ms
+
+    def _is_allowed(self, run: Run, script: Script) -> bool:
+        """Return whether the guards allow a run; one that they do not is over."""
+        guard = self._guards.verdict(script, run.item.event.resource, now_ms())
+        if guard is None:
+            return True
+        limit = script.rate if guard is ActionReason.RATE else script.blast_radius
+        self._end(run, Outcome.RATE_LIMITED, guard, f"{limit.count} in {limit.within} are allowed")
+        return False
+
+    async def _run(self, lane: Lane[tuple[int, Run]], run: Run, script: Script) -> None:
+        begun_ms, begun_s = now_ms(), time.monotonic()
+        runner = self._runner
+        if runner is None:
+            self._end(run, Outcome.FAILED, ActionReason.CONFIGURATION, "act.scripts_dir is not set")
+            return
+        arguments = arguments_of(script.arguments, run.item.event)
+        environment = environment_of(run.item.event, run.item.key)
+        timeout_s = script.timeout.total_seconds()
+
+        def call() -> ScriptResult:
+            return runner.run(script.file, arguments, environment, timeout_s, lambda: self._is_closed)
+
+        try:
+            outcome, reason, text, output = _outcome(await lane.calls.call(call, timeout_s + GRACE_S), run, timeout_s)
+        except ScriptCancelled:
+            return  # the next owner runs it again
+        except ScriptRefused as error:
+            outcome, reason, text, output = Outcome.FAILED, ActionReason.CONFIGURATION, str(error), None
+        except TimeoutError:
+            outcome, reason, text, output = Outcome.FAILED, ActionReason.TIMEOUT, "it could not be ended", None
+        duration_ms = round(1000 * (time.monotonic() - begun_s))
+        attempt = Attempt(outcome, reason, begun_ms, text, number=1, duration_ms=duration_ms, output=output)
+        self._on_attempt(run, attempt)
+        self._on_finished(run.item.key)
+
+    def _end(self, run: Run, outcome: Outcome, reason: ActionReason, text: str) -> None:
+        self._on_attempt(run, Attempt(outcome, reason, now_ms(), text))
+        self._on_finished(run.item.key)
+
+
+def _outcome(result: ScriptResult, run: Run, timeout_s: float) -> tuple[Outcome, ActionReason, str, str]:
+    if result.status == 0:
+        return Outcome.RAN, run.item.reason, "", result.output
+    if result.status is None:
+        return Outcome.FAILED, ActionReason.TIMEOUT, f"was killed after {timeout_s:g} s", result.output
+    how = f"status {result.status}" if result.status > 0 else f"signal {-result.status}"
+    return Outcome.FAILED, ActionReason.EXIT_STATUS, f"ended with {how}", result.output
+
+
+def script_runner(act: ActSettings) -> ScriptRunner | None:
+    """Return what runs scripts; None where no script may be run."""
+    if act.scripts_in == "kubernetes" and act.job_image is not None:
+        template = JobTemplate(
+            namespace=act.job_namespace,
+            image=act.job_image,
+            folder=act.job_folder,
+            service_account=act.job_service_account,
+            cpu=act.job_cpu,
+            memory=act.job_memory,
+            keep_s=act.job_keep_s,
+        )
+        return ScriptJobs(template, KubernetesApi())
+    return None if act.scripts_dir is None else ScriptFolder(act.scripts_dir, act.scripts_user)

@@ -1,0 +1,1 @@
+"""Metrics.raw to windows on metrics.agg."""

@@ -1,0 +1,1 @@
+"""Metrics.agg to anomalies."""

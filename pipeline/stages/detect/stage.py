@@ -1,0 +1,151 @@
+"""``metrics.agg`` → verdicts → ``anomalies``: one bank of detectors a partition, its state in snapshots."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from zoneinfo import ZoneInfo
+
+import topics
+from pipeline.core.detection.detector import Detected, DetectionSettings, PartitionDetector
+from pipeline.core.detection.host import HostLimits
+from pipeline.core.detection.rules import DetectionRules, Zones
+from pipeline.core.detection.state import STATE_VERSION, SeriesText, restored, snapshot_of
+from pipeline.core.policies import policy_of
+from pipeline.core.records.kafka.columns import RecordColumns
+from pipeline.runtime.engine.stage import StageContext
+from pipeline.runtime.kafka.policy_table import PolicyLog
+from pipeline.runtime.kafka.producer import RecordProducer
+from pipeline.runtime.observability.metrics import Metrics
+from pipeline.runtime.state.snapshots import Snapshot
+from pipeline.settings.model import Settings
+from pipeline.stages.dead_letters import DeadLetters
+from pipeline.stages.detect.metrics import DetectMetrics
+from pipeline.stages.saved_partitions import READ_TIMEOUT_S, SavedPartitions
+from schemas.catalogue import load_catalogue
+
+STAGE = "detect"
+RULES = "detection"
+"""The kind of policies that it follows."""
+CLOSE_TIMEOUT_S = 5.0
+
+
+def detection_settings(settings: Settings) -> DetectionSettings:
+    """Give what the settings say of judging."""
+    detect = settings.detect
+    return DetectionSettings(
+        sample_interval_ms=detect.sample_interval_ms,
+        expire_after_ms=detect.expire_after_ms,
+        most_named=detect.max_river_series,
+        host=HostLimits(detect.host_share, detect.host_series, detect.host_together_ms),
+    )
+
+
+@dataclass(slots=True)
+class _Partition:
+    """What the stage knows of one partition."""
+
+    detector: PartitionDetector
+    metrics: DetectMetrics
+    next_offset: int
+    series: SeriesText = field(default_factory=SeriesText)
+
+    def snapshot(self) -> Snapshot:
+        """Give its state as it is now."""
+        return snapshot_of(self.detector, self.next_offset, self.series)
+
+
+class DetectStage:
+    """Judges windows as detection rules and the metric catalogue say.
+
+    Parameters
+    ----------
+    settings, metrics
+        Of the process.
+    """
+
+    name = STAGE
+    source_topic = topics.METRICS_AGG
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.group = f"{settings.kafka.group_prefix}-{STAGE}"
+        self._metrics = metrics
+        self._detection = detection_settings(settings)
+        self._zones = Zones(settings.detect.zone, settings.detect.zones)
+        self._policies = PolicyLog(settings.kafka, metrics, STAGE, {RULES: partial(policy_of, RULES)})
+        self._producer = RecordProducer(settings.kafka)
+        self._dead_letters = DeadLetters(STAGE, self.source_topic, self._producer, metrics)
+        self._partitions = SavedPartitions(
+            STAGE, self.source_topic, STATE_VERSION, settings, metrics, self._take_over, results=self._producer
+        )
+        self._rules = self._rules_of_now()
+        self._rules_version = -1
+        self._context: StageContext | None = None
+
+    async def start(self, context: StageContext) -> None:
+        """Keep the runtime's context, and read all rules before anything is judged."""
+        self._context = context
+        await asyncio.to_thread(self._policies.start, READ_TIMEOUT_S)
+        self._follow_rules()
+
+    async def assigned(self, partitions: frozenset[int]) -> Mapping[int, int]:
+        """Take partitions over where their snapshots say; without one, from the earliest record that Kafka has."""
+        return await self._partitions.take_over(partitions)
+
+    async def revoked(self, partitions: frozenset[int]) -> None:
+        """Save where the partitions stand, and let them go."""
+        await self._partitions.release(self._context)
+
+    async def process(self, columns: RecordColumns) -> None:
+        """Judge a fetch's records, and queue what is to be told."""
+        partition = self._partitions[columns.partition]
+        if columns.unreadable:
+            self._dead_letters.unreadable(columns)
+        self._send(columns.partition, partition.detector.add(_records(columns)))
+        partition.next_offset = columns.next_offset
+        newest_ms = int(columns.timestamp_ms[-1]) if len(columns) else None
+        now_ms = time.time_ns() // 1_000_000
+        partition.metrics.update(partition.detector, records=len(columns), newest_record_ms=newest_ms, now_ms=now_ms)
+
+    async def tick(self, now_ms: int) -> None:
+        """Put changed rules in force, commit what snapshots cover, and begin the next one."""
+        self._follow_rules()
+        await self._partitions.save(self._context)
+        for _, partition in self._partitions:
+            partition.metrics.update(partition.detector, now_ms=now_ms)
+
+    async def stop(self) -> None:
+        """Let go of the connections."""
+        await asyncio.to_thread(self._policies.close)
+        await self._partitions.close()
+        await asyncio.to_thread(self._producer.close, CLOSE_TIMEOUT_S)
+
+    def _take_over(self, number: int, snapshot: Snapshot | None) -> _Partition:
+        metrics = DetectMetrics(self._metrics, number)
+        if snapshot is None:
+            return _Partition(PartitionDetector(number, self._rules, self._detection, ZoneInfo), metrics, 0)
+        detector = restored(snapshot, number, self._rules, self._detection, ZoneInfo)
+        return _Partition(detector, metrics, snapshot.offset)
+
+    def _follow_rules(self) -> None:
+        version = self._policies.version
+        if version == self._rules_version:
+            return
+        self._rules, self._rules_version = self._rules_of_now(), version
+        for _, partition in self._partitions:
+            partition.detector.follow(self._rules)
+
+    def _rules_of_now(self) -> DetectionRules:
+        return DetectionRules(load_catalogue(), self._zones, self._policies.policies(RULES).values())
+
+    def _send(self, partition: int, detected: Detected) -> None:
+        if detected.values:
+            self._producer.produce_many(topics.ANOMALIES, detected.keys, detected.values)
+        for record in detected.refused:
+            self._dead_letters.reject(partition, record.offset, record.reason, record.message, record.value)
+
+
+def _records(columns: RecordColumns) -> Iterator[tuple[int, bytes | None]]:
+    offsets = columns.offset.tolist()
+    return ((offset, columns.value(i)) for i, offset in enumerate(offsets))

@@ -1,0 +1,184 @@
+"""``metrics.raw`` → chunks of kept points → ``metrics.downsampled``: one down-sampler a partition, with snapshots."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import topics
+from pipeline.core.downsampling.downsampler import STATE_VERSION, Output, PartitionDownsampler, Times
+from pipeline.core.downsampling.series_downsampler import Kind, Rules
+from pipeline.core.records.kafka.columns import RecordColumns
+from pipeline.runtime.engine.stage import StageContext
+from pipeline.runtime.kafka.producer import RecordProducer
+from pipeline.runtime.observability.metrics import Metrics
+from pipeline.runtime.state.snapshots import Snapshot
+from pipeline.settings.base import to_ms
+from pipeline.settings.model import Settings
+from pipeline.stages.raw_input import keyed_records, parse_options
+from pipeline.stages.saved_partitions import SavedPartitions
+from schemas.catalogue import Catalogue, load_catalogue
+from schemas.reasons import FilterReason
+
+STAGE = "downsample"
+CLOSE_TIMEOUT_S = 5.0
+REST_EVERY_S = 5.0
+"""How often silent series are looked for."""
+
+
+def downsampling_rules(settings: Settings) -> Rules:
+    """Give the rules that the settings describe."""
+    chosen = settings.downsample
+    return Rules(
+        ratio=chosen.ratio,
+        chunk_ms=to_ms(chosen.chunk_s),
+        longest_chunk_ms=max(to_ms(chosen.chunk_s), Rules().longest_chunk_ms),
+        chunk_points=chosen.chunk_points,
+        grace_ms=to_ms(chosen.grace_s),
+        correction_ms=to_ms(chosen.correction_s),
+    )
+
+
+def kind_of(catalogue: Catalogue, measurement: str, field: str) -> Kind:
+    """Give what the metric catalogue knows of a field."""
+    metric = catalogue.find(measurement, field)
+    return Kind.AUTO if metric is None else Kind[metric.kind.upper()]
+
+
+@dataclass(slots=True)
+class _Partition:
+    """What the stage knows of one partition."""
+
+    downsampler: PartitionDownsampler
+    metrics: "_BalanceMetrics"
+    next_offset: int = 0
+    caught_up: bool = False
+
+    def snapshot(self) -> Snapshot:
+        """Give its state as it is now."""
+        return self.downsampler.snapshot(self.next_offset)
+
+
+class DownsampleStage:
+    """Keeps about a tenth of the points of every series, with peaks, steps and totals.
+
+    Parameters
+    ----------
+    settings, metrics
+        Of the process.
+    """
+
+    name = STAGE
+    source_topic = topics.METRICS_RAW
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.group = f"{settings.kafka.group_prefix}-{STAGE}"
+        self._metrics = metrics
+        self._rules = downsampling_rules(settings)
+        self._times = Times(to_ms(settings.downsample.idle_close_s), to_ms(settings.downsample.expire_after_s))
+        self._options = parse_options(settings)
+        self._catalogue = load_catalogue()
+        self._producer = RecordProducer(settings.kafka)
+        self._partitions = SavedPartitions(
+            STAGE,
+            self.source_topic,
+            STATE_VERSION,
+            settings,
+            metrics,
+            self._take_over,
+            results=self._producer,
+            interval_s=settings.downsample.snapshot_interval_s,
+        )
+        self._rested_s = 0.0
+        self._context: StageContext | None = None
+
+    async def start(self, context: StageContext) -> None:
+        """Keep the runtime's context."""
+        self._context = context
+
+    async def assigned(self, partitions: frozenset[int]) -> Mapping[int, int]:
+        """Take partitions over where their snapshots say; without one, from the earliest record that Kafka has."""
+        return await self._partitions.take_over(partitions)
+
+    async def revoked(self, partitions: frozenset[int]) -> None:
+        """Save where the partitions stand, and let them go."""
+        await self._partitions.release(self._context)
+
+    async def process(self, columns: RecordColumns) -> None:
+        """Add a fetch's records, and queue the chunks that they end; what has no key comes again with one."""
+        now_ms = time.time_ns() // 1_000_000
+        partition = self._partitions[columns.partition]
+        batch = keyed_records(columns)
+        self._send(partition.downsampler.add(batch, 0, len(batch.offset), now_ms))
+        partition.next_offset = max(partition.next_offset, columns.next_offset)
+        partition.caught_up = columns.next_offset >= columns.high_watermark
+        partition.metrics.update(partition.downsampler, len(columns))
+
+    async def tick(self, now_ms: int) -> None:
+        """End chunks of silent series, commit what is saved, and save what is due."""
+        now_s = time.monotonic()
+        if now_s - self._rested_s >= REST_EVERY_S:
+            self._rested_s = now_s
+            for _, partition in self._partitions:
+                if partition.caught_up:
+                    self._send(partition.downsampler.rest(now_ms))
+                    partition.metrics.update(partition.downsampler, 0)
+        await self._partitions.save(self._context)
+
+    async def stop(self) -> None:
+        """Let go of the connections."""
+        await self._partitions.close()
+        await asyncio.to_thread(self._producer.close, CLOSE_TIMEOUT_S)
+
+    def _take_over(self, number: int, snapshot: Snapshot | None) -> _Partition:
+        downsampler = PartitionDownsampler(
+            number,
+            self._rules,
+            lambda measurement, field: kind_of(self._catalogue, measurement, field),
+            self._options,
+            times=self._times,
+            snapshot=snapshot,
+        )
+        next_offset = 0 if snapshot is None else snapshot.offset
+        return _Partition(downsampler, _BalanceMetrics(self._metrics, number, downsampler), next_offset)
+
+    def _send(self, output: Output) -> None:
+        if output.values:
+            self._producer.produce_many(topics.METRICS_DOWNSAMPLED, output.keys, output.values)
+
+
+class _BalanceMetrics:
+    """The sample balance of one partition as Prometheus metrics."""
+
+    def __init__(self, metrics: Metrics, number: int, downsampler: PartitionDownsampler) -> None:
+        labels = (STAGE, topics.METRICS_RAW, str(number))
+        self._before = downsampler.balance
+        self._input_records = metrics.input_records.labels(*labels)
+        self._batch_records = metrics.batch_records.labels(STAGE)
+        self._counters = {
+            "parsed": metrics.input_samples.labels(*labels),
+            "encoded": metrics.downsampled_samples.labels(*labels),
+            "late": metrics.too_late_samples.labels(*labels),
+            "replaced": metrics.replaced_samples.labels(*labels),
+            "chunks": metrics.downsampled_chunks.labels(*labels),
+            "revised": metrics.revised_chunks.labels(*labels),
+            "kept_points": metrics.kept_points.labels(*labels),
+            "expired_series": metrics.expired_series.labels(*labels),
+        }
+        self._filtered = {reason: metrics.filtered_samples.labels(*labels, reason) for reason in FilterReason}
+        self._open_samples = metrics.open_samples.labels(*labels)
+        self._series = metrics.series.labels(*labels)
+
+    def update(self, downsampler: PartitionDownsampler, records: int) -> None:
+        """Count what happened since the last call, which was about so many records."""
+        balance, before = downsampler.balance, self._before
+        self._before = balance
+        for name, counter in self._counters.items():
+            counter.inc(getattr(balance, name) - getattr(before, name))
+        for reason, counter in self._filtered.items():
+            counter.inc(balance.filtered[reason] - before.filtered[reason])
+        self._open_samples.set(balance.waiting)
+        self._series.set(downsampler.series_count)
+        if records:
+            self._input_records.inc(records)
+            self._batch_records.observe(records)

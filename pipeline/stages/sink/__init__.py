@@ -1,0 +1,1 @@
+"""A topic to a store, with patience while it is down."""

@@ -1,0 +1,1 @@
+"""Metrics.raw, metrics.agg, anomalies to alerts."""
