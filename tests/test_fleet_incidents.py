@@ -245,7 +245,7 @@ def test_while_nothing_goes_wrong_little_is_told(watched: Watched) -> None:
         each for each in watched.records if each.level in {"warn", "critical"} and each.end_ms <= START_MS + CALM_MS
     ]
     watched_series_days = 16 * HOSTS * (CALM_MS - 600 * MINUTE_MS) / (24 * HOUR_MS)
-    # the second day is the loudest: each hour comes for the second time (docs/anomalies.md)
+    # the second day is the loudest: each hour comes for the second time (docs/explanation/anomalies.md)
     assert sum(each.kind == "anomaly" for each in calm) / watched_series_days < 0.9
 
 

@@ -20,7 +20,8 @@ from pipeline.settings.model import (
     WorkerSettings,
 )
 
-PAGE = (Path(__file__).parents[1] / "docs" / "operations.md").read_text(encoding="utf-8")
+REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
+PAGE = "".join((REFERENCE / f"{name}.md").read_text(encoding="utf-8") for name in ("settings", "metrics"))
 SECTIONS: dict[str, type[BaseModel]] = {
     "kafka": KafkaSettings,
     "parsing": ParsingSettings,

@@ -36,7 +36,7 @@ from pipeline.core.records.identity.interning import Array
 GREATEST = 1e150
 """Values beyond are taken for this, so that their squares are finite."""
 INFO_SCORE, WARN_SCORE, CRITICAL_SCORE = 1.5, 2.0, 2.5
-"""On the benchmark's series: 0.10, 0.022 and 0.007 false alerts a series and day (docs/anomalies.md)."""
+"""On the benchmark's series: 0.10, 0.022 and 0.007 false alerts a series and day (docs/explanation/anomalies.md)."""
 NORMAL, INFO, WARN, CRITICAL = range(4)
 NOTHING, SPIKE, DIP, LEVEL_SHIFT, UNUSUAL_HOUR, NEW_PATTERN, FLAT_LINE = range(7)
 
@@ -45,7 +45,7 @@ _DRIFT_SAMPLES = (12.0, 48.0, 192.0)
 _MOST_DISTANCES = 8.0
 """Usual distances from the hour's value that a sample moves a drift by at most."""
 _INDEPENDENT = 3.5
-"""What the squares of the four surprises are divided by: they are not independent (measured, docs/anomalies.md)."""
+"""What the squares of the four surprises are divided by: they are not independent (docs/explanation/anomalies.md)."""
 _KEPT = 0.8
 """The part of what residuals in a row add up to that the next one finds."""
 _LEAST_IN_A_ROW = 1.5

@@ -22,7 +22,8 @@ A stage that has one uses it so::
         await self._context.commit(await self._snapshots.save(snapshots))
 
 and ends with ``await self._snapshots.close()``. ``State.snapshot()`` returns a `Snapshot` of its live arrays: they are
-copied at once, while the stage is not called, and written from the copy. docs/checkpoints.md tells the whole story.
+copied at once, while the stage is not called, and written from the copy. The whole story:
+docs/explanation/checkpoints.md.
 """
 
 import asyncio
