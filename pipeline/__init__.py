@@ -425,4 +425,4 @@ The map of the house. Imports go down this page and never up (an import-linter c
         strimzi.py    the catalogue as KafkaTopic resources
 """
 
-__version__ = "0.1.0"
+__version__ = "0.1.0.dev0"
