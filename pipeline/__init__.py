@@ -116,32 +116,39 @@ The map of the house. Imports go down this page and never up (an import-linter c
         v0001_first_tables.py  all of the first version
 
     pipeline/stages/  move: decode, one core call, send; one file a stage, in the order of the data
+        registry.py          the stages that there are, plug-ins among them
+        spec.py              what is known of a stage before it runs
         raw_input.py         what is taken of metrics.raw by every stage that reads it
         saved_partitions.py  partitions whose state is in snapshots: taken over, saved, let go
         dead_letters.py      what every stage does with bytes it cannot use
 
     pipeline/stages/aggregate/  metrics.raw to windows on metrics.agg
+        spec.py     what is known of it
         stage.py    metrics.raw to windows on metrics.agg, with its checkpoints
         metrics.py  the sample balance of it
 
     pipeline/stages/downsample/  metrics.raw to chunks of kept points on metrics.downsampled
+        spec.py   what is known of it
         stage.py  metrics.raw to chunks of kept points, with its snapshots
 
     pipeline/stages/detect/  metrics.agg to anomalies
+        spec.py     what is known of it
         stage.py    metrics.agg to verdicts on anomalies, with its snapshots
         metrics.py  what it counts
 
     pipeline/stages/trigger/  metrics.raw, metrics.agg, anomalies to alerts
+        spec.py     what is known of it
         stage.py    metrics.raw, metrics.agg, anomalies to alerts, with snapshots
         feeds.py    how each of the three is read
         metrics.py  what it counts
 
     pipeline/stages/sink/  a topic to a store, with patience while it is down
+        spec.py          what is known of it: which topics go to which stores
         stage.py         a topic to a store, with patience while it is down
-        feeds.py         which topics go to which stores
         region_route.py  which store a window goes to
 
     pipeline/stages/act/  alerts to channels, scripts and the topic actions
+        spec.py        what is known of it
         stage.py       alerts and policies to channels, scripts and actions
         messages.py    messages: each channel on its own, with attempts
         scripts.py     runs of scripts: guards, approvals

@@ -79,7 +79,7 @@ class StoreAudit:
         """Give for each store the offsets of ``metrics.agg`` up to which it was written; ask before reading those."""
         found = {}
         for store in self._stores:
-            group = f"{self._kafka.group_prefix}-{SINK}-{store.name}"
+            group = self._kafka.group(f"{SINK}-{store.name}")
             offsets = committed_offsets(self._kafka, group, topics.METRICS_AGG, partitions, timeout_s)
             found[store.name] = np.array([offsets.get(partition, 0) for partition in partitions], np.int64)
         return found

@@ -13,8 +13,11 @@ import typer
 from pipeline.cli.loading import BootstrapOption, ConfigOption, settings_or_exit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from pipeline.runtime.kafka.topic_reader import TopicReader
     from pipeline.settings.model import Settings
+    from topics.plan import TopicState
 
 __all__ = ["register"]
 
@@ -66,14 +69,20 @@ def register(root: typer.Typer) -> None:
 def _findings(settings: "Settings", recent: int, timeout_s: float) -> Iterator[Finding]:
     from pipeline.runtime.kafka.topic_reader import TopicReader, TopicReadError
     from pipeline.settings.model import SettingsError
+    from pipeline.stages.registry import known_topics
+    from topics.admin import BrokerError, TopicAdmin
+    from topics.plan import wanted_topics
 
     yield from _stores(settings)
     try:
         with TopicReader(settings.kafka, timeout_s) as reader:
-            yield from _topics(settings, timeout_s)
-            yield from _lag(settings, reader, timeout_s)
+            wanted = wanted_topics(known_topics(), partitions=None, replication=None)
+            found = TopicAdmin(settings.kafka.librdkafka(), timeout_s=timeout_s).read([topic.name for topic in wanted])
+            yield Finding("kafka", OK, f"{settings.kafka.bootstrap_servers} answers")
+            yield from _topics(wanted, found)
+            yield from _lag(settings, found, reader, timeout_s)
             yield from _careless_agents(reader, recent)
-    except (SettingsError, TopicReadError) as error:
+    except (BrokerError, SettingsError, TopicReadError) as error:
         yield Finding("kafka", FAIL, str(error))
 
 
@@ -93,18 +102,9 @@ def _stores(settings: "Settings") -> Iterator[Finding]:
             yield Finding(f"store {store.name}", OK, f"{store.kind} answers")
 
 
-def _topics(settings: "Settings", timeout_s: float) -> Iterator[Finding]:
-    from topics.admin import BrokerError, TopicAdmin
-    from topics.catalogue import load_topics
-    from topics.plan import plan, wanted_topics
+def _topics(wanted: "Sequence[TopicState]", found: "Mapping[str, TopicState]") -> Iterator[Finding]:
+    from topics.plan import plan
 
-    wanted = wanted_topics(load_topics(), partitions=None, replication=None)
-    try:
-        found = TopicAdmin(settings.kafka.librdkafka(), timeout_s=timeout_s).read([topic.name for topic in wanted])
-    except BrokerError as error:
-        yield Finding("kafka", FAIL, str(error))
-        return
-    yield Finding("kafka", OK, f"{settings.kafka.bootstrap_servers} answers")
     difference = plan(found, wanted)
     for topic in difference.create:
         yield Finding(f"topic {topic.name}", FAIL, "missing; `cinnamon topics apply` makes it")
@@ -115,15 +115,18 @@ def _topics(settings: "Settings", timeout_s: float) -> Iterator[Finding]:
         yield Finding("topics", OK, f"all {len(wanted)} are as in the catalogue")
 
 
-def _lag(settings: "Settings", reader: "TopicReader", timeout_s: float) -> Iterator[Finding]:
-    import topics
+def _lag(
+    settings: "Settings", found: "Mapping[str, TopicState]", reader: "TopicReader", timeout_s: float
+) -> Iterator[Finding]:
+    """Yield how far each group of each stage is; ``found``: the topics that there are."""
     from pipeline.runtime.kafka.topic_reader import committed_offsets
-    from pipeline.stages.sink.feeds import sink_feeds
+    from pipeline.stages.registry import stage_specs
 
-    prefix = settings.kafka.group_prefix
-    groups = [(f"{prefix}-aggregate", topics.METRICS_RAW), (f"{prefix}-detect", topics.METRICS_AGG)]
-    groups += [(f"{prefix}-{feed.name}", feed.topic) for feed in sink_feeds(settings)]
-    for group, topic in groups:
+    for name, topic in (group for spec in stage_specs() for group in spec.groups_in(settings)):
+        group = settings.kafka.group(name)
+        if topic not in found:
+            yield Finding(f"group {group}", WARN, f"has nothing to read: topic {topic} is missing")
+            continue
         partitions = reader.partitions(topic)
         committed = committed_offsets(settings.kafka, group, topic, partitions, timeout_s)
         if not committed:

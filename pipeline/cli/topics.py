@@ -37,10 +37,10 @@ def list_topics(
     as_json: JsonOption = False,
 ) -> None:
     """List the topics of the catalogue, as `apply` makes them; needs no broker."""
-    from topics.catalogue import load_topics
+    from pipeline.stages.registry import known_topics
 
     states = {state.name: state for state in _wanted(partitions, None)}
-    rows = [topic.model_dump() | {"partitions": states[topic.name].partitions} for topic in load_topics()]
+    rows = [topic.model_dump() | {"partitions": states[topic.name].partitions} for topic in known_topics()]
     if as_json:
         _print_json(rows)
         return
@@ -134,10 +134,10 @@ def register(root: typer.Typer) -> None:
 
 
 def _wanted(partitions: int | None, replication: int | None) -> "tuple[TopicState, ...]":
-    from topics.catalogue import load_topics
+    from pipeline.stages.registry import known_topics
     from topics.plan import wanted_topics
 
-    return wanted_topics(load_topics(), partitions=partitions, replication=replication)
+    return wanted_topics(known_topics(), partitions=partitions, replication=replication)
 
 
 def _plan(admin: "TopicAdmin", wanted: "tuple[TopicState, ...]") -> "Plan":

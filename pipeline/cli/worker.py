@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.loading import BootstrapOption, ConfigOption, settings_or_exit
+from pipeline.stages.registry import stage_names
 
 if TYPE_CHECKING:
-    from pipeline.runtime.engine.stage import Stage
-    from pipeline.runtime.observability.metrics import Metrics
+    from collections.abc import Sequence
+
     from pipeline.settings.model import Settings
+    from pipeline.stages.spec import StageSpec
 
 _ADMIN_TIMEOUT_S = 20.0
 
@@ -22,7 +24,7 @@ def register(app: typer.Typer) -> None:
 def worker(
     stages: Annotated[
         str | None,
-        typer.Option(metavar="NAME,…", help="Of aggregate, downsample, detect, trigger, act, sink; else as set."),
+        typer.Option(metavar="NAME,…", help=f"Of {', '.join(stage_names())}; else as set."),
     ] = None,
     config: ConfigOption = None,
     bootstrap: BootstrapOption = None,
@@ -37,46 +39,40 @@ def worker(
     """
     settings = settings_or_exit(config, bootstrap)
     settings = _with_options(settings, stages, web_port)
-    if "sink" in settings.worker.stages and not settings.stores:
-        typer.echo("stage sink needs a store: add one under `stores`, or run --stages aggregate,detect", err=True)
-        raise typer.Exit(1)
 
     from pipeline.runtime.engine.worker import run_worker
     from pipeline.runtime.observability.metrics import Metrics
     from pipeline.settings.model import SettingsError
+    from pipeline.stages.registry import chosen_stages
     from pipeline.stores import StoreUnavailable
 
-    _require_topics(settings)
+    chosen = chosen_stages(settings.worker.stages)
+    _require_groups(chosen, settings)
+    _require_topics(chosen, settings)
     metrics = Metrics()
     try:
-        running = _stages(settings, metrics)
+        running = [stage for spec in chosen for stage in spec.build(settings, metrics)]
     except (SettingsError, StoreUnavailable) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
     raise typer.Exit(run_worker(running, settings, metrics))
 
 
-def _require_topics(settings: "Settings") -> None:
+def _require_groups(chosen: "Sequence[StageSpec]", settings: "Settings") -> None:
+    """End the program with what to do if the settings leave a stage nothing to read."""
+    for spec in chosen:
+        if not spec.groups_in(settings):
+            others = ",".join(other.name for other in chosen if other is not spec)
+            instead = f", or run --stages {others}" if others else ""
+            typer.echo(f"stage {spec.name} {spec.needs_groups}{instead}", err=True)
+            raise typer.Exit(1)
+
+
+def _require_topics(chosen: "Sequence[StageSpec]", settings: "Settings") -> None:
     """End the program with what to do if a topic that the stages need is missing, or Kafka does not answer."""
-    import topics
     from topics.admin import BrokerError, TopicAdmin
 
-    needed = {topics.METRICS_AGG, topics.DEAD_LETTERS}
-    if "aggregate" in settings.worker.stages:
-        needed |= {topics.METRICS_RAW, topics.CHECKPOINTS}
-    if "downsample" in settings.worker.stages:
-        needed |= {topics.METRICS_RAW, topics.METRICS_DOWNSAMPLED, topics.CHECKPOINTS, topics.CHECKPOINT_BLOCKS}
-    if "detect" in settings.worker.stages:
-        needed |= {topics.ANOMALIES, topics.POLICIES, topics.CHECKPOINTS, topics.CHECKPOINT_BLOCKS}
-    if "trigger" in settings.worker.stages:
-        needed |= {topics.METRICS_RAW, topics.ANOMALIES, topics.ALERTS, topics.POLICIES}
-        needed |= {topics.CHECKPOINTS, topics.CHECKPOINT_BLOCKS}
-    if "act" in settings.worker.stages:
-        needed |= {topics.ALERTS, topics.ACTIONS, topics.POLICIES, topics.CHECKPOINTS, topics.CHECKPOINT_BLOCKS}
-    if "sink" in settings.worker.stages:
-        from pipeline.stages.sink.feeds import sink_feeds
-
-        needed |= {feed.topic for feed in sink_feeds(settings)}
+    needed = frozenset().union(*(spec.required_topics(settings) for spec in chosen))
     try:
         missing = needed - set(TopicAdmin(settings.kafka.librdkafka(), timeout_s=_ADMIN_TIMEOUT_S).read(needed))
     except BrokerError as error:
@@ -102,34 +98,3 @@ def _with_options(settings: "Settings", stages: str | None, web_port: int | None
     except ValidationError as error:
         raise typer.BadParameter(error.errors()[0]["msg"], param_hint="--stages") from error
     return settings.model_copy(update={"worker": worker_settings})
-
-
-def _stages(settings: "Settings", metrics: "Metrics") -> "list[Stage]":
-    running: list[Stage] = []
-    if "aggregate" in settings.worker.stages:
-        from pipeline.stages.aggregate.stage import AggregateStage
-
-        running.append(AggregateStage(settings, metrics))
-    if "downsample" in settings.worker.stages:
-        from pipeline.stages.downsample.stage import DownsampleStage
-
-        running.append(DownsampleStage(settings, metrics))
-    if "detect" in settings.worker.stages:
-        from pipeline.stages.detect.stage import DetectStage
-
-        running.append(DetectStage(settings, metrics))
-    if "trigger" in settings.worker.stages:
-        from pipeline.stages.trigger.feeds import FEEDS
-        from pipeline.stages.trigger.stage import TriggerStage
-
-        running.extend(TriggerStage(settings, metrics, feed) for feed in FEEDS)
-    if "act" in settings.worker.stages:
-        from pipeline.stages.act.stage import ActStage
-
-        running.append(ActStage(settings, metrics))
-    if "sink" in settings.worker.stages:
-        from pipeline.stages.sink.feeds import sink_feeds
-        from pipeline.stages.sink.stage import SinkStage
-
-        running.extend(SinkStage(settings, metrics, feed, feed.open()) for feed in sink_feeds(settings))
-    return running

@@ -115,6 +115,10 @@ class KafkaSettings(Section):
             return to_ms(self.heartbeat_interval_s)
         return max(1, min(self.session_timeout_ms // 10, 3000))
 
+    def group(self, stage: str) -> str:
+        """Return the consumer group of a stage, or of one of its inputs."""
+        return f"{self.group_prefix}-{stage}"
+
     def read_sasl_password(self) -> str | None:
         """Return the password, from its file where one is named; none without SASL.
 

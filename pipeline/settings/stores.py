@@ -1,16 +1,21 @@
 """The settings of the databases that windows are written to."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+import topics
 from pipeline.settings.base import PositiveDuration, Section, read_secret_file
 
 _DAY_MS = 86_400_000
-INTEGRATED_FEEDS = ("downsampled", "anomalies", "alerts")
-"""What the integrated store is given, each by a consumer group that ends so."""
+INTEGRATED_TOPICS: Final = {
+    "downsampled": topics.METRICS_DOWNSAMPLED,
+    "anomalies": topics.ANOMALIES,
+    "alerts": topics.ALERTS,
+}
+"""What the integrated store is given, each topic by a consumer group that ends with its name here."""
 
 
 def _http_url(url: str) -> str:
@@ -118,7 +123,7 @@ def checked_together(stores: tuple[StoreSettings, ...]) -> None:
     integrated = [store.name for store in stores if store.role == "integrated"]
     if len(integrated) > 1:
         raise ValueError(f"at most one store has role integrated, but {', '.join(integrated)} have it")
-    alike = {f"{name}-{feed}" for name in integrated for feed in INTEGRATED_FEEDS}.intersection(names)
+    alike = {f"{name}-{feed}" for name in integrated for feed in INTEGRATED_TOPICS}.intersection(names)
     if alike:
         raise ValueError(f"a store named {alike.pop()} would share a consumer group of the store {integrated[0]}")
     paths = [store.path for store in stores if store.path is not None]

@@ -101,7 +101,7 @@ class ActStage:
     source_topic = topics.POLICIES
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self.group = f"{settings.kafka.group_prefix}-{STAGE}"
+        self.group = settings.kafka.group(STAGE)
         self._settings = settings
         self._act = settings.act
         self._metrics = metrics

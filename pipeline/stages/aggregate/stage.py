@@ -80,7 +80,7 @@ class AggregateStage:
     source_topic = topics.METRICS_RAW
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self.group = f"{settings.kafka.group_prefix}-{STAGE}"
+        self.group = settings.kafka.group(STAGE)
         self._settings = settings
         self._metrics = metrics
         self._rules = window_rules(settings)

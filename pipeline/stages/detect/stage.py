@@ -69,7 +69,7 @@ class DetectStage:
     source_topic = topics.METRICS_AGG
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self.group = f"{settings.kafka.group_prefix}-{STAGE}"
+        self.group = settings.kafka.group(STAGE)
         self._metrics = metrics
         self._detection = detection_settings(settings)
         self._zones = Zones(settings.detect.zone, settings.detect.zones)

@@ -72,7 +72,7 @@ class DownsampleStage:
     source_topic = topics.METRICS_RAW
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self.group = f"{settings.kafka.group_prefix}-{STAGE}"
+        self.group = settings.kafka.group(STAGE)
         self._metrics = metrics
         self._rules = downsampling_rules(settings)
         self._times = Times(to_ms(settings.downsample.idle_close_s), to_ms(settings.downsample.expire_after_s))

@@ -30,6 +30,11 @@ class Destination(Enum):
     """No store takes it, and it is for this one to say so."""
 
 
+def everything(_value: bytes) -> Destination:
+    """Return that a record is for the store, whichever it is."""
+    return Destination.MINE
+
+
 class RegionRoute:
     """Tells which records a store takes: its share of those of its regions, or of what no other store takes.
 

@@ -23,10 +23,10 @@ from pipeline.runtime.engine.stage import StageContext
 from pipeline.runtime.kafka.producer import FlushTimeoutError, RecordProducer
 from pipeline.runtime.kafka.topic_reader import TopicReader, TopicReadError, committed_offsets
 from pipeline.runtime.observability.metrics import Metrics
-from pipeline.settings.model import Settings
+from pipeline.settings.model import Settings, StoreSettings
 from pipeline.stages.dead_letters import DeadLetters
-from pipeline.stages.sink.feeds import SinkFeed
 from pipeline.stages.sink.region_route import Destination
+from pipeline.stages.spec import Group
 from pipeline.stores import RecordStore, StoreUnavailable, WriteResult
 from schemas.reasons import DeadLetterReason
 
@@ -54,23 +54,35 @@ class SinkStage:
     ----------
     settings, metrics
         Of the process.
-    feed
-        Which topic and which store.
+    group
+        Which topic, and the stage's name.
+    options
+        The store's section of the settings.
+    destination
+        Tells whose a record is.
     store
         What keeps the topic's records there, open.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, feed: SinkFeed, store: RecordStore) -> None:
-        self.name = feed.name
-        self.source_topic = feed.topic
-        self.group = f"{settings.kafka.group_prefix}-{self.name}"
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        group: Group,
+        options: StoreSettings,
+        destination: Callable[[bytes], Destination],
+        store: RecordStore,
+    ) -> None:
+        self.name = group.name
+        self.source_topic = group.topic
+        self.group = settings.kafka.group(self.name)
         self._kafka = settings.kafka
         self._metrics = metrics
         self._store = store
-        self._store_name = feed.store.name
-        self._destination = feed.destination
+        self._store_name = options.name
+        self._destination = destination
         # a batch keeps all requests of the store busy
-        self._batch_records = feed.store.batch_lines * feed.store.requests_in_flight
+        self._batch_records = options.batch_lines * options.requests_in_flight
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=self.name)
         self._producer = RecordProducer(settings.kafka)
         self._dead_letters = DeadLetters(self.name, self.source_topic, self._producer, metrics)

@@ -1,7 +1,7 @@
 """What triggers read: each topic by a stage of its own, whose alerts are those of policies on what it holds."""
 
 from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -34,12 +34,8 @@ class FeedInput(Protocol):
         ...
 
 
-class Feed(NamedTuple):
-    """One of the topics."""
-
-    stage: str
-    topic: str
-    make: Callable[[TriggerBank, Settings], FeedInput]
+Feed = Callable[[TriggerBank, Settings], FeedInput]
+"""Makes the input of one partition."""
 
 
 class _Samples:
@@ -80,8 +76,9 @@ class _Values:
         """Do nothing: the bank is asked for each record."""
 
 
-FEEDS: Final = (
-    Feed("trigger", topics.METRICS_RAW, _Samples),
-    Feed("trigger-windows", topics.METRICS_AGG, lambda bank, _: _Values(bank, WINDOW)),
-    Feed("trigger-anomalies", topics.ANOMALIES, lambda bank, _: _Values(bank, ANOMALY)),
-)
+FEEDS: Final[dict[str, Feed]] = {
+    topics.METRICS_RAW: _Samples,
+    topics.METRICS_AGG: lambda bank, _: _Values(bank, WINDOW),
+    topics.ANOMALIES: lambda bank, _: _Values(bank, ANOMALY),
+}
+"""How each topic is read."""

@@ -20,6 +20,7 @@ from pipeline.runtime.state.snapshots import Snapshot
 from pipeline.settings.model import Settings
 from pipeline.stages.dead_letters import DeadLetters
 from pipeline.stages.saved_partitions import READ_TIMEOUT_S, SavedPartitions
+from pipeline.stages.spec import Group
 from pipeline.stages.trigger.feeds import Feed, FeedInput
 from pipeline.stages.trigger.metrics import TriggerMetrics
 from schemas.alert import AlertEvent
@@ -62,14 +63,16 @@ class TriggerStage:
     ----------
     settings, metrics
         Of the process.
+    group
+        The topic, and the stage's name.
     feed
-        The topic, and how it is read.
+        How the topic is read.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, feed: Feed) -> None:
-        self.name = feed.stage
-        self.source_topic = feed.topic
-        self.group = f"{settings.kafka.group_prefix}-{feed.stage}"
+    def __init__(self, settings: Settings, metrics: Metrics, group: Group, feed: Feed) -> None:
+        self.name = group.name
+        self.source_topic = group.topic
+        self.group = settings.kafka.group(group.name)
         self._settings = settings
         self._metrics = metrics
         self._feed = feed
@@ -165,7 +168,7 @@ class TriggerStage:
             bank.put(TriggerState(dict(snapshot.records), dict(snapshot.arrays)))
         metrics = TriggerMetrics(self._metrics, self.name, self.source_topic, number)
         next_offset = 0 if snapshot is None else snapshot.offset
-        return _Partition(bank, self._feed.make(bank, self._settings), metrics, next_offset)
+        return _Partition(bank, self._feed(bank, self._settings), metrics, next_offset)
 
     def _send_and_save(self, number: int, partition: _Partition, events: Sequence[AlertEvent]) -> None:
         """Send events that no record led to: the next snapshot must have them although the offset has not moved."""
