@@ -15,10 +15,10 @@ import topics
 from bench.end_to_end import cpu_model
 from bench.messages import FIELDS
 from bench.produce import add_fleet_arguments, fleet_of, produce
-from tests.real.kafka import THROUGHPUT, KafkaBroker
-from tests.stages.brokers import HISTORY, pipeline_topics, read_topic
-from tests.stages.streams import settings_of
-from tests.stages.worker import Worker, running
+from tests.support.servers.kafka import THROUGHPUT, KafkaBroker
+from tests.support.stages.brokers import HISTORY, pipeline_topics, read_topic
+from tests.support.stages.streams import settings_of
+from tests.support.stages.worker import Worker, running
 
 _PARTITIONS = 4
 _TIMEOUT_S = 600.0

@@ -24,9 +24,9 @@ from bench.messages import Fleet
 from bench.observed import observe
 from bench.produce import add_fleet_arguments, fleet_of, produce
 from bench.verify import verify
-from tests.real.kafka import THROUGHPUT, KafkaBroker
-from tests.real.servers import ServerProcess, free_ports
-from tests.waiting import wait_until
+from tests.support.servers.kafka import THROUGHPUT, KafkaBroker
+from tests.support.servers.process import ServerProcess, free_ports
+from tests.support.waiting import wait_until
 
 RUN_TIMEOUT_S = 900.0
 TOPICS: dict[str, dict[str, str]] = {

@@ -12,8 +12,8 @@ from confluent_kafka import Consumer, TopicPartition
 from bench.measured import Measured
 from bench.messages import Fleet
 from bench.produce import produce
-from tests.real.kafka import KafkaBroker
-from tests.waiting import wait_until
+from tests.support.servers.kafka import KafkaBroker
+from tests.support.waiting import wait_until
 
 RUN_TIMEOUT_S = 900.0
 

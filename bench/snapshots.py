@@ -22,7 +22,7 @@ from pipeline.runtime.kafka.producer import RecordProducer
 from pipeline.runtime.observability.metrics import Metrics
 from pipeline.runtime.state.snapshots import SnapshotStore
 from pipeline.settings.model import Settings
-from tests.real.kafka import THROUGHPUT, KafkaBroker
+from tests.support.servers.kafka import THROUGHPUT, KafkaBroker
 
 STAGE = "bench"
 BATCH_ROWS = 5000

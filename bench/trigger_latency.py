@@ -19,11 +19,11 @@ from confluent_kafka import Producer
 
 import topics
 from bench.end_to_end import cpu_model
-from tests.real.kafka import THROUGHPUT, KafkaBroker
-from tests.stages.brokers import TRIGGERS, Raw, pipeline_topics, produce, read_topic
-from tests.stages.streams import settings_of
-from tests.stages.worker import Scrape, Worker, running
-from tests.waiting import wait_until
+from tests.support.servers.kafka import THROUGHPUT, KafkaBroker
+from tests.support.stages.brokers import TRIGGERS, Raw, pipeline_topics, produce, read_topic
+from tests.support.stages.streams import settings_of
+from tests.support.stages.worker import Scrape, Worker, running
+from tests.support.waiting import wait_until
 
 _FIELDS = 10
 _PARTITIONS = 4

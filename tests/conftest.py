@@ -1,20 +1,16 @@
 """Fixtures of all tests: the real parts, one of each for the whole run."""
 
-import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
-from tests.real.influxdb import InfluxDB
-from tests.real.kafka import KafkaBroker
-from tests.real.servers import PartMissingError
-from tests.real.tansu import EmbeddedBroker
-from tests.real.telegraf import telegraf_binary
-
-T = TypeVar("T")
+from tests.support.servers.embedded_broker import EmbeddedBroker
+from tests.support.servers.influxdb import InfluxDB
+from tests.support.servers.kafka import KafkaBroker
+from tests.support.servers.process import made_or_skipped
+from tests.support.servers.telegraf import telegraf_binary
 
 
 def pytest_configure() -> None:
@@ -22,16 +18,6 @@ def pytest_configure() -> None:
     for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, usual)
-
-
-def made_or_skipped(make: Callable[[], T]) -> T:
-    """Return what ``make`` returns; where a real part is missing skip the test, or fail when it must be there."""
-    try:
-        return make()
-    except PartMissingError as error:
-        if os.environ.get("CINNAMON_REQUIRE_REAL") == "1":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")
@@ -80,5 +66,5 @@ def own_influxdb(tmp_path: Path) -> Iterator[InfluxDB]:
 
 @pytest.fixture(scope="session")
 def telegraf_bin() -> Path:
-    """The path of the Telegraf agent; a test runs it with ``tests.real.telegraf.Telegraf``."""
+    """The path of the Telegraf agent; a test runs it with ``tests.support.servers.telegraf.Telegraf``."""
     return made_or_skipped(telegraf_binary)

@@ -17,7 +17,7 @@ from pipeline.channels import script_jobs
 from pipeline.channels.script_jobs import JobTemplate, KubernetesApi, ScriptJobs
 from pipeline.channels.scripts import ScriptCancelled, ScriptRefused, environment_of
 from pipeline.settings.act import ActSettings
-from tests.channels.alerts import alert_event
+from tests.support.channels.alerts import alert_event
 
 KEY = "0123456789abcdef0123456789abcdef"
 TEMPLATE = JobTemplate("ops", "registry/scripts:1", Path("/scripts"), "default", "500m", "256Mi", 3600.0)

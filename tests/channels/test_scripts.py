@@ -13,9 +13,9 @@ from pipeline.channels.scripts import (
     arguments_of,
     environment_of,
 )
-from tests.channels.alerts import alert_event
-from tests.channels.folders import open_folder
-from tests.waiting import wait_until
+from tests.support.channels.alerts import alert_event
+from tests.support.channels.folders import open_folder
+from tests.support.waiting import wait_until
 
 HOSTILE = "$(touch /tmp/pwned); `id` | rm -rf / && \"x\" 'y' \\ \n %s {resource} *"
 

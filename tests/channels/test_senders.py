@@ -13,9 +13,9 @@ from pipeline.channels.factory import open_channel
 from pipeline.channels.wording import Announcement, compose
 from schemas.action import ActionReason
 from schemas.channel import Channel, Secret
-from tests.channels.alerts import alert_event
-from tests.channels.certificates import server_context
-from tests.channels.receivers import HttpReceiver, MailServer, http_receiver, mail_server
+from tests.support.channels.alerts import alert_event
+from tests.support.channels.certificates import server_context
+from tests.support.channels.receivers import HttpReceiver, MailServer, http_receiver, mail_server
 
 KEY = "0123456789abcdef0123456789abcdef"
 

@@ -8,7 +8,7 @@ from pipeline.channels.templates import LONGEST_OUTPUT, RenderError, TemplateRef
 from pipeline.channels.wording import Announcement, check_templates, compose
 from schemas.alert import AlertReason, AlertState
 from schemas.channel import Channel
-from tests.channels.alerts import alert_event
+from tests.support.channels.alerts import alert_event
 
 KEY = "0123456789abcdef0123456789abcdef"
 

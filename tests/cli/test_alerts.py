@@ -13,11 +13,11 @@ from typer.testing import CliRunner, Result
 import topics
 from pipeline.cli import app
 from schemas.alert import AlertEvent, AlertReason, AlertState
-from tests.channels.alerts import alert_event
-from tests.real.servers import free_ports
-from tests.real.tansu import EmbeddedBroker
-from tests.stages.brokers import Raw, pipeline_topics, produce
-from tests.waiting import wait_until
+from tests.support.channels.alerts import alert_event
+from tests.support.servers.embedded_broker import EmbeddedBroker
+from tests.support.servers.process import free_ports
+from tests.support.stages.brokers import Raw, pipeline_topics, produce
+from tests.support.waiting import wait_until
 
 BASE_MS = 1_780_000_000_000
 

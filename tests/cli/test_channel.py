@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from pipeline.cli import app
 from pipeline.runtime.secrets.sealing import make_key_file
-from tests.channels.receivers import http_receiver
+from tests.support.channels.receivers import http_receiver
 
 RUNNER = CliRunner()
 

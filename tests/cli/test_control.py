@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from pipeline.cli import config, control
-from tests.real.servers import free_ports
+from tests.support.servers.process import free_ports
 
 root = typer.Typer()
 control.register(root)

@@ -10,8 +10,8 @@ import topics
 from pipeline.cli import app
 from pipeline.core.records.identity.rekeying import ORIGIN_HEADER, Origin
 from pipeline.stores.embedded.windows import EmbeddedStore
-from tests.real.tansu import EmbeddedBroker
-from tests.stages.brokers import Raw, pipeline_topics, produce
+from tests.support.servers.embedded_broker import EmbeddedBroker
+from tests.support.stages.brokers import Raw, pipeline_topics, produce
 
 
 def findings(*arguments: str) -> tuple[int, dict[str, tuple[str, str]]]:

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from pipeline import __version__
 from pipeline.cli import app
 from pipeline.cli.output import BROKEN_PIPE_STATUS
-from tests.cases import DATA, telegraf_cases
-from tests.waiting import wait_until
+from tests.support.core.cases import DATA, telegraf_cases
+from tests.support.waiting import wait_until
 
 CINNAMON = [sys.executable, "-c", "from pipeline.cli import main; main()"]
 

@@ -12,9 +12,9 @@ import topics
 from pipeline.cli import policy
 from pipeline.cli.policy_files import PolicyFilesError, read_policies
 from pipeline.core.policies import KINDS
-from tests.real.servers import free_ports
-from tests.real.tansu import EmbeddedBroker
-from tests.stages.brokers import Raw, pipeline_topics, produce, read_topic
+from tests.support.servers.embedded_broker import EmbeddedBroker
+from tests.support.servers.process import free_ports
+from tests.support.stages.brokers import Raw, pipeline_topics, produce, read_topic
 
 root = typer.Typer()
 policy.register(root)

@@ -13,9 +13,9 @@ from confluent_kafka import Consumer, TopicPartition
 from typer.testing import CliRunner, Result
 
 from pipeline.cli import app
-from tests.real.servers import free_ports
-from tests.real.tansu import EmbeddedBroker
-from tests.waiting import wait_until
+from tests.support.servers.embedded_broker import EmbeddedBroker
+from tests.support.servers.process import free_ports
+from tests.support.waiting import wait_until
 from topics import METRICS_RAW
 
 DAY_MS = 86_400_000

@@ -11,7 +11,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from pipeline.cli import app
-from tests.real.influxdb import InfluxDB
+from tests.support.servers.influxdb import InfluxDB
 
 DAY_S = 86_400
 

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 import topics
 from pipeline.cli import topics as commands
-from tests.real.servers import free_ports
-from tests.real.tansu import EmbeddedBroker
+from tests.support.servers.embedded_broker import EmbeddedBroker
+from tests.support.servers.process import free_ports
 
 ALL = {value for name, value in vars(topics).items() if name.isupper()}
 

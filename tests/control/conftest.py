@@ -9,9 +9,9 @@ from sqlalchemy import delete
 from pipeline.control.database import Database
 from pipeline.control.tables import METADATA
 from pipeline.settings.control import ControlSettings
-from tests.conftest import made_or_skipped
-from tests.control.api import Api
-from tests.real.postgresql import PostgreSQL
+from tests.support.control.api import Api
+from tests.support.servers.postgresql import PostgreSQL
+from tests.support.servers.process import made_or_skipped
 
 ON_POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.real)
 

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from pipeline.control.auth.principal import Role
 from pipeline.control.tables import DOCUMENTS
 from schemas.channel import Channel
-from tests.control.api import Api, fields
+from tests.support.control.api import Api, fields
 
 SECRET = "hunter-2-and-longer"  # noqa: S105
 ANY = {"If-Match": "*"}

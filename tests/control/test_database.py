@@ -16,10 +16,9 @@ from pipeline.control.leadership import Leadership
 from pipeline.control.tables import METADATA, OUTBOX
 from pipeline.settings.base import SettingsError
 from pipeline.settings.control import ControlSettings
-from tests.conftest import made_or_skipped
-from tests.control.api import Api, policy
-from tests.real.postgresql import PASSWORD, PostgreSQL
-from tests.real.servers import free_ports
+from tests.support.control.api import Api, policy
+from tests.support.servers.postgresql import PASSWORD, PostgreSQL
+from tests.support.servers.process import free_ports, made_or_skipped
 
 SECRET = "hunter-2"  # noqa: S105
 

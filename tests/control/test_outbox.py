@@ -16,9 +16,9 @@ from pipeline.runtime.kafka.producer import FlushTimeoutError, RecordProducer
 from pipeline.runtime.observability.metrics import Metrics
 from pipeline.settings.control import ControlSettings
 from pipeline.settings.kafka import KafkaSettings
-from tests.real.tansu import EmbeddedBroker
-from tests.stages.brokers import read_topic
-from tests.waiting import wait_until
+from tests.support.servers.embedded_broker import EmbeddedBroker
+from tests.support.stages.brokers import read_topic
+from tests.support.waiting import wait_until
 
 
 def draft(title: str) -> DraftDocument:

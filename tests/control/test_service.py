@@ -14,14 +14,14 @@ from pipeline.control.auth.api_keys import ApiKeys
 from pipeline.control.auth.principal import Role
 from pipeline.control.database import Database
 from pipeline.settings.control import ControlSettings
-from tests.control.api import policy
-from tests.control.test_alerts_api import FIRING, OK, action, event
-from tests.real.kafka import KafkaBroker
-from tests.real.postgresql import PostgreSQL
-from tests.real.servers import ServerProcess, free_ports
-from tests.real.tansu import EmbeddedBroker
-from tests.stages.brokers import Broker, Raw, pipeline_topics, produce, read_topic
-from tests.waiting import wait_until
+from tests.support.control.api import policy
+from tests.support.control.history import FIRING, OK, action, event
+from tests.support.servers.embedded_broker import EmbeddedBroker
+from tests.support.servers.kafka import KafkaBroker
+from tests.support.servers.postgresql import PostgreSQL
+from tests.support.servers.process import ServerProcess, free_ports
+from tests.support.stages.brokers import Broker, Raw, pipeline_topics, produce, read_topic
+from tests.support.waiting import wait_until
 
 NEEDED = (topics.POLICIES, topics.ALERTS, topics.ACTIONS)
 ANY = {"If-Match": "*"}

@@ -9,9 +9,9 @@ from confluent_kafka import Consumer, TopicPartition
 
 import topics
 from schemas.catalogue import load_catalogue
-from tests.real.kafka import KafkaBroker
-from tests.real.telegraf import Telegraf
-from tests.waiting import wait_until
+from tests.support.servers.kafka import KafkaBroker
+from tests.support.servers.telegraf import Telegraf
+from tests.support.waiting import wait_until
 
 FILE = Path(__file__).resolve().parents[2] / "deploy/telegraf/telegraf.conf"
 WITHOUT_PLUGIN = {"linux_cpu"}

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.system import System
-from tests.real.influxdb import InfluxDB
-from tests.real.kafka import KafkaBroker
-from tests.stages.brokers import pipeline_topics
+from tests.support.faults.system import System
+from tests.support.servers.influxdb import InfluxDB
+from tests.support.servers.kafka import KafkaBroker
+from tests.support.stages.brokers import pipeline_topics
 
 FIRST_SEED = 7
 

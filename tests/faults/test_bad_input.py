@@ -5,14 +5,14 @@ import random
 import pytest
 
 import topics
-from tests.faults.load import DAYS_AHEAD_MS, PARTITIONS, POISON, ahead_host, load
-from tests.faults.sizes import only_full
-from tests.faults.system import System
-from tests.faults.verdict import assert_undisturbed, read_letters
-from tests.random_logs import BASE_MS
-from tests.reference_windows import Record
-from tests.stages.brokers import Raw, Stored, read_topic
-from tests.stages.streams import Place, decoded, expected, latest
+from tests.support.core.random_logs import BASE_MS
+from tests.support.core.reference_windows import Record
+from tests.support.faults.load import DAYS_AHEAD_MS, PARTITIONS, POISON, ahead_host, load
+from tests.support.faults.sizes import only_full
+from tests.support.faults.system import System
+from tests.support.faults.verdict import assert_undisturbed, read_letters
+from tests.support.stages.brokers import Raw, Stored, read_topic
+from tests.support.stages.streams import Place, decoded, expected, latest
 
 RECORDS = 300
 POISON_RECORDS = 5000

@@ -4,10 +4,10 @@ import random
 
 import pytest
 
-from tests.faults.load import load, parts
-from tests.faults.sizes import only_full
-from tests.faults.system import System, has_read
-from tests.faults.verdict import assert_undisturbed
+from tests.support.faults.load import load, parts
+from tests.support.faults.sizes import only_full
+from tests.support.faults.system import System, has_read
+from tests.support.faults.verdict import assert_undisturbed
 
 RECORDS = 400
 

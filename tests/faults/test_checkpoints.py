@@ -4,12 +4,12 @@ import orjson
 import pytest
 
 import topics
-from tests.faults.checkpoints import newest_checkpoints, overwrite
-from tests.faults.load import load, parts
-from tests.faults.system import System, has_read
-from tests.faults.verdict import assert_undisturbed
-from tests.stages.brokers import Raw, read_topic
-from tests.stages.streams import BASE_MS, END_MS, assert_equal, decoded, end_line, expected, latest
+from tests.support.faults.checkpoints import newest_checkpoints, overwrite
+from tests.support.faults.load import load, parts
+from tests.support.faults.system import System, has_read
+from tests.support.faults.verdict import assert_undisturbed
+from tests.support.stages.brokers import Raw, read_topic
+from tests.support.stages.streams import BASE_MS, END_MS, assert_equal, decoded, end_line, expected, latest
 
 RECORDS = 300
 

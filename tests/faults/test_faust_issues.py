@@ -3,18 +3,18 @@
 import pytest
 
 import topics
-from tests.faults.load import POISON, load, parts
-from tests.faults.proxy import Mode, proxy_of
-from tests.faults.sizes import only_full
-from tests.faults.system import System, has_read
-from tests.faults.verdict import assert_audit_passes, assert_undisturbed
-from tests.random_logs import BASE_MS
-from tests.reference_windows import Record
-from tests.stages.brokers import Raw, read_topic
-from tests.stages.databases import influxdb_store
-from tests.stages.streams import END_MS, decoded, end_line, latest
-from tests.stages.worker import Worker
-from tests.waiting import wait_until
+from tests.support.core.random_logs import BASE_MS
+from tests.support.core.reference_windows import Record
+from tests.support.faults.load import POISON, load, parts
+from tests.support.faults.sizes import only_full
+from tests.support.faults.system import System, has_read
+from tests.support.faults.verdict import assert_audit_passes, assert_undisturbed
+from tests.support.servers.proxy import Mode, proxy_of
+from tests.support.stages.brokers import Raw, read_topic
+from tests.support.stages.databases import influxdb_store
+from tests.support.stages.streams import END_MS, decoded, end_line, latest
+from tests.support.stages.worker import Worker
+from tests.support.waiting import wait_until
 
 RECORDS = 150
 SILENT_S = 8
@@ -98,7 +98,7 @@ def test_windows_that_were_open_when_a_worker_died_come_out_though_nothing_more_
 def test_no_partition_falls_silent_over_what_cannot_be_read(system: System, seed: int) -> None:
     """175: an exception or a value that did not decode ended an agent, and the process looked well for ever.
 
-    That a bug ends the process with status 1 is tested in tests/runtime/test_worker.py.
+    That a bug ends the process with status 1 is tested in tests/runtime/engine/test_worker.py.
     """
     worker = system.worker().start()
     for part in parts(load(seed, RECORDS), 2):

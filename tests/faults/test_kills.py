@@ -5,11 +5,11 @@ from enum import Enum
 
 import pytest
 
-from tests.faults.load import load, parts
-from tests.faults.sizes import only_full, size
-from tests.faults.system import System, has_read
-from tests.faults.verdict import assert_backlogs_whole, assert_undisturbed
-from tests.stages.worker import Scrape, Worker
+from tests.support.faults.load import load, parts
+from tests.support.faults.sizes import only_full, size
+from tests.support.faults.system import System, has_read
+from tests.support.faults.verdict import assert_backlogs_whole, assert_undisturbed
+from tests.support.stages.worker import Scrape, Worker
 
 KILLS = size(full=20, bounded=5)
 RECORDS = size(full=1500, bounded=500)

@@ -4,10 +4,10 @@ import random
 
 import pytest
 
-from tests.faults.load import load, parts
-from tests.faults.sizes import size
-from tests.faults.system import System, has_read
-from tests.faults.verdict import assert_backlogs_whole, assert_undisturbed
+from tests.support.faults.load import load, parts
+from tests.support.faults.sizes import size
+from tests.support.faults.system import System, has_read
+from tests.support.faults.verdict import assert_backlogs_whole, assert_undisturbed
 
 EVENTS = size(full=16, bounded=5)
 RECORDS = size(full=1500, bounded=400)

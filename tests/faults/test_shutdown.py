@@ -7,14 +7,14 @@ import time
 import orjson
 import pytest
 
-from tests.faults.checkpoints import newest_checkpoints
-from tests.faults.load import load, parts
-from tests.faults.proxy import Mode, proxy_of
-from tests.faults.sizes import only_full, size
-from tests.faults.system import System, has_read
-from tests.faults.verdict import assert_undisturbed
-from tests.stages.databases import influxdb_store
-from tests.stages.worker import Worker
+from tests.support.faults.checkpoints import newest_checkpoints
+from tests.support.faults.load import load, parts
+from tests.support.faults.sizes import only_full, size
+from tests.support.faults.system import System, has_read
+from tests.support.faults.verdict import assert_undisturbed
+from tests.support.servers.proxy import Mode, proxy_of
+from tests.support.stages.databases import influxdb_store
+from tests.support.stages.worker import Worker
 
 GRACE_S = 30.0
 """What Kubernetes gives a pod unless it is told otherwise."""

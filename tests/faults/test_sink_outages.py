@@ -10,18 +10,18 @@ import pytest
 
 import topics
 from schemas.reasons import DeadLetterReason
-from tests.faults.load import load, parts
-from tests.faults.proxy import Mode, Proxy, proxy_of
-from tests.faults.sizes import only_full
-from tests.faults.system import System
-from tests.faults.verdict import assert_undisturbed
-from tests.real.influxdb import InfluxDB
-from tests.stages.brokers import Raw, produce, read_topic
-from tests.stages.databases import assert_same_points, influxdb_store, points_in_influxdb, points_of
-from tests.stages.sinks import decided, emitted_by, emitted_now, in_region, letters_of, until_written
-from tests.stages.streams import BASE_MS, END_MS, decoded, end_line
-from tests.stages.worker import Scrape, running
-from tests.waiting import wait_until
+from tests.support.faults.load import load, parts
+from tests.support.faults.sizes import only_full
+from tests.support.faults.system import System
+from tests.support.faults.verdict import assert_undisturbed
+from tests.support.servers.influxdb import InfluxDB
+from tests.support.servers.proxy import Mode, Proxy, proxy_of
+from tests.support.stages.brokers import Raw, produce, read_topic
+from tests.support.stages.databases import assert_same_points, influxdb_store, points_in_influxdb, points_of
+from tests.support.stages.sinks import decided, emitted_by, emitted_now, in_region, letters_of, until_written
+from tests.support.stages.streams import BASE_MS, END_MS, decoded, end_line
+from tests.support.stages.worker import Scrape, running
+from tests.support.waiting import wait_until
 
 RECORDS = 150
 OUTAGE_S = float(os.environ.get("CINNAMON_FAULT_OUTAGE_S", "0"))

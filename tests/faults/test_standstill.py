@@ -5,15 +5,15 @@ import signal
 
 import pytest
 
-from tests.faults.load import load, parts
-from tests.faults.proxy import Mode, proxy_of
-from tests.faults.sizes import only_full
-from tests.faults.system import System, has_read
-from tests.faults.verdict import assert_undisturbed
-from tests.stages.brokers import Raw
-from tests.stages.databases import influxdb_store
-from tests.stages.streams import BASE_MS, END_MS, end_line
-from tests.stages.worker import Worker
+from tests.support.faults.load import load, parts
+from tests.support.faults.sizes import only_full
+from tests.support.faults.system import System, has_read
+from tests.support.faults.verdict import assert_undisturbed
+from tests.support.servers.proxy import Mode, proxy_of
+from tests.support.stages.brokers import Raw
+from tests.support.stages.databases import influxdb_store
+from tests.support.stages.streams import BASE_MS, END_MS, end_line
+from tests.support.stages.worker import Worker
 
 HOSTS = 200
 

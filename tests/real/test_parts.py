@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from tests.real.influxdb import InfluxDB
-from tests.real.kafka import KafkaBroker
-from tests.real.tansu import EmbeddedBroker
-from tests.real.telegraf import Telegraf, telegraf_version
-from tests.waiting import wait_until
+from tests.support.servers.embedded_broker import EmbeddedBroker
+from tests.support.servers.influxdb import InfluxDB
+from tests.support.servers.kafka import KafkaBroker
+from tests.support.servers.telegraf import Telegraf, telegraf_version
+from tests.support.waiting import wait_until
 
 TIMEOUT_S = 30.0
 COUNT = 1000

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 import topics
-from tests.real.influxdb import InfluxDB
-from tests.real.kafka import KafkaBroker
-from tests.real.telegraf import Telegraf
-from tests.stages.brokers import Broker, pipeline_topics, read_topic
-from tests.stages.databases import Point, assert_same_points, points_in_influxdb, points_of
-from tests.stages.streams import reference_of, settings_of
-from tests.stages.worker import Worker, running
+from tests.support.servers.influxdb import InfluxDB
+from tests.support.servers.kafka import KafkaBroker
+from tests.support.servers.telegraf import Telegraf
+from tests.support.stages.brokers import Broker, pipeline_topics, read_topic
+from tests.support.stages.databases import Point, assert_same_points, points_in_influxdb, points_of
+from tests.support.stages.streams import reference_of, settings_of
+from tests.support.stages.worker import Worker, running
 
 EVERY_S = 5
 WHOLE_WINDOWS = 2

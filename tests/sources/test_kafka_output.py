@@ -13,9 +13,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from pipeline.sources.fleet.fleet import Fleet
 from pipeline.sources.kafka_output import Delivery, KafkaOutput, Pace
 from pipeline.sources.message import Message
-from tests.real.servers import free_ports
-from tests.real.tansu import EmbeddedBroker
-from tests.waiting import wait_until
+from tests.support.servers.embedded_broker import EmbeddedBroker
+from tests.support.servers.process import free_ports
+from tests.support.waiting import wait_until
 
 AT_ONCE = Pace(0)
 START_MS = 1_780_272_000_000

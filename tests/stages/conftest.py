@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.kafka import KafkaBroker
-from tests.real.tansu import EmbeddedBroker
-from tests.stages.brokers import Broker, pipeline_topics
+from tests.support.servers.embedded_broker import EmbeddedBroker
+from tests.support.servers.kafka import KafkaBroker
+from tests.support.stages.brokers import Broker, pipeline_topics
 
 
 @pytest.fixture

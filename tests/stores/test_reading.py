@@ -23,8 +23,8 @@ from pipeline.stores.influxdb.history_reading import InfluxHistoryReader
 from pipeline.stores.influxdb.windows import InfluxStore
 from pipeline.stores.reading import SeriesRange, SeriesReader, Source
 from pipeline.stores.thinning import thinned
-from tests.stores.chunks import HOUR_MS, START_MS, chunk
-from tests.stores.windows import MINUTE_MS, functions, window
+from tests.support.stores.chunks import HOUR_MS, START_MS, chunk
+from tests.support.stores.windows import MINUTE_MS, functions, window
 
 END_MS = START_MS + 6 * HOUR_MS
 

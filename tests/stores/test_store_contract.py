@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.stores.base import Point, Store, WriteResult
-from tests.stores.windows import BASE_MS, MINUTE_MS, functions, window
+from tests.support.stores.windows import BASE_MS, MINUTE_MS, functions, window
 
 HOUR = {"start_ms": BASE_MS, "end_ms": BASE_MS + 60 * MINUTE_MS}
 STRANGE = "a b,c=d\\e\"f ${1+1} | drop() 値 %s '; DROP TABLE windows; --"

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.real.kafka import KafkaBroker
-from tests.real.servers import free_ports
-from tests.waiting import wait_until
+from tests.support.servers.kafka import KafkaBroker
+from tests.support.servers.process import free_ports
+from tests.support.waiting import wait_until
 from topics.admin import BrokerError, TopicAdmin
 from topics.plan import Plan, TopicState, plan
 
