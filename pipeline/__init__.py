@@ -157,7 +157,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
 
     pipeline/sources/  make metrics as Telegraf would send them
         host.py          this machine's own
-        message.py       one record for metrics.raw
+        base.py          one record for metrics.raw
         kafka_output.py  from a source to Kafka, at a pace
 
     pipeline/sources/fleet/  a simulated fleet of many machines
@@ -175,7 +175,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         apprise_channel.py  chat, SMS, push through apprise
         webhook.py          a JSON document with POST
         http_status.py      what an HTTP status means for a message
-        wording.py          alerts as a message
+        compose.py          alerts as a message
         templates.py        templates filled, within bounds
         scripts.py          a script run, within bounds
         script_jobs.py      or as a Job of Kubernetes
@@ -187,19 +187,15 @@ The map of the house. Imports go down this page and never up (an import-linter c
         setup.py           whether databases are there, and making them
         reading.py         a series over a range: recent windows, history before them
         thinning.py        a curve of as many points as a chart has pixels
-        history_bounds.py  how much a query may ask for, and from where
-        revisions.py       which revisions it was given lately
-        newest_chunks.py   which chunk of each series
 
     pipeline/stores/influxdb/  InfluxDB 2
         windows.py          windows in InfluxDB 2
         history.py          chunks in it: a newer revision replaces all points
         history_reading.py  chunks back from it
-        lines.py            records that become one line each
+        lines.py            records as lines, in requests of many
+        newest.py           what a bucket was last given
         connection.py       requests to one bucket
-        writing.py          lines in requests of many
         bucket.py           the bucket itself
-        errors.py           what its error answers mean
         flux.py             its queries
 
     pipeline/stores/embedded/  a SQLite file

@@ -1,4 +1,4 @@
-"""Channels: where somebody is told. Secrets in them are names of files, or sealed; never plain text."""
+"""Channels: how somebody is notified. Secrets in them are names of files, or sealed; never plain text."""
 
 from datetime import timedelta
 from typing import Annotated, ClassVar, Literal, Self

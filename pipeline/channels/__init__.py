@@ -1,1 +1,1 @@
-"""Tells people and runs scripts: one message or one run at a time, and what came of it."""
+"""Notifies people and runs scripts: one message or one script run at a time, and what came of it."""

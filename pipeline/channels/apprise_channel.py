@@ -12,14 +12,14 @@ from functools import cache
 from types import ModuleType
 from typing import Any, Final
 
-from pipeline.channels.base import Message, NotDelivered
+from pipeline.channels.base import ChannelMessage, NotDelivered
 from pipeline.channels.http_status import not_delivered
 from schemas.action import ActionReason
 
 __all__ = ["AppriseChannel"]
 
 LOCAL_PLUGINS: Final = frozenset(("dbus", "glib", "gnome", "macosx", "syslog", "windows"))
-"""They tell the worker's own machine, whoever that may be."""
+"""They notify the worker's own machine, whoever that may be."""
 LONGEST_CONNECT_S: Final = 4.0
 _STATUS = re.compile(r"error=(\d{3})\b")
 _LEVELS: Final = {"info": "info", "warn": "warning", "critical": "failure", None: "success"}
@@ -86,7 +86,7 @@ class AppriseChannel:
         if type(self._service()).__module__.rpartition(".")[2] in LOCAL_PLUGINS:
             raise ValueError("the URL names a service of the worker's own machine")
 
-    def send(self, message: Message) -> str:
+    def send(self, message: ChannelMessage) -> str:
         """Send it (see `Channel`)."""
         apprise = _library()
         service = self._service()

@@ -6,12 +6,12 @@ from typing import Protocol
 from schemas.action import ActionReason
 from schemas.trigger_policy import LevelName
 
-__all__ = ["Channel", "Message", "NotDelivered"]
+__all__ = ["Channel", "ChannelMessage", "NotDelivered"]
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """What is told.
+class ChannelMessage:
+    """What a channel is given to send.
 
     Parameters
     ----------
@@ -60,9 +60,9 @@ class NotDelivered(Exception):  # noqa: N818  it says what it is
 
 
 class Channel(Protocol):
-    """One way to tell somebody. It blocks: it is called in a thread of its own, one message at a time."""
+    """One way to notify somebody. It blocks: it is called in a thread of its own, one message at a time."""
 
-    def send(self, message: Message) -> str:
+    def send(self, message: ChannelMessage) -> str:
         """Send a message; return what there is to say about it for a reader, mostly nothing.
 
         Raises

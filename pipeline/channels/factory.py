@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.channels.apprise_channel import AppriseChannel
-from pipeline.channels.base import Channel, Message, NotDelivered
+from pipeline.channels.base import Channel, ChannelMessage, NotDelivered
 from pipeline.channels.smtp import SmtpChannel
 from pipeline.channels.webhook import WebhookChannel
 from schemas.action import ActionReason
@@ -51,9 +51,9 @@ def open_channel(document: ChannelDocument, secret: OpenSecret, ca_file: Path | 
     try:
         channel = _channel(document, opening, ca_file)
     except ValueError as error:
-        text = _without(f"channel {document.id}: {error}", opened)
+        text = _redacted(f"channel {document.id}: {error}", opened)
         raise NotDelivered(ActionReason.CONFIGURATION, text, can_retry=False) from None
-    return _Discreet(channel, tuple(opened))
+    return _Redacting(channel, tuple(opened))
 
 
 def _channel(document: ChannelDocument, secret: OpenSecret, ca_file: Path | None) -> Channel:
@@ -79,7 +79,7 @@ def _channel(document: ChannelDocument, secret: OpenSecret, ca_file: Path | None
     return WebhookChannel(secret(document.webhook.url), headers, timeout_s=timeout_s, ca_file=ca_file)
 
 
-class _Discreet:
+class _Redacting:
     """A channel whose failures never hold its secrets, whatever a server answers.
 
     Parameters
@@ -94,20 +94,20 @@ class _Discreet:
         self._channel = channel
         self._secrets = secrets
 
-    def send(self, message: Message) -> str:
+    def send(self, message: ChannelMessage) -> str:
         """Send it (see `Channel`)."""
         try:
-            return _without(self._channel.send(message), self._secrets)
+            return _redacted(self._channel.send(message), self._secrets)
         except NotDelivered as error:
             raise NotDelivered(
                 error.reason,
-                _without(error.text, self._secrets),
+                _redacted(error.text, self._secrets),
                 can_retry=error.can_retry,
                 retry_after_s=error.retry_after_s,
             ) from None
 
 
-def _without(text: str, secrets: tuple[str, ...] | list[str]) -> str:
+def _redacted(text: str, secrets: tuple[str, ...] | list[str]) -> str:
     """Return a text with every secret in it hidden."""
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= SHORTEST_HIDDEN:

@@ -202,7 +202,7 @@ class ScriptJobs:
         """Return how a Job ended: Complete, DeadlineExceeded or another reason; empty while it has not."""
         answer = self._api.ask("GET", path)
         if answer.status_code != 200:
-            raise ScriptRefused(f"Kubernetes does not tell of the Job: {answer.status_code}")
+            raise ScriptRefused(f"Kubernetes does not say how the Job is: {answer.status_code}")
         for condition in answer.json().get("status", {}).get("conditions") or ():
             if condition["status"] == "True" and condition["type"] in {"Complete", "Failed"}:
                 return "Complete" if condition["type"] == "Complete" else str(condition.get("reason") or "Failed")

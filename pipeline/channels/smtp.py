@@ -11,7 +11,7 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Literal
 
-from pipeline.channels.base import Message, NotDelivered
+from pipeline.channels.base import ChannelMessage, NotDelivered
 from schemas.action import ActionReason
 
 __all__ = ["SmtpChannel"]
@@ -49,7 +49,7 @@ class SmtpChannel:
     timeout_s: float
     ca_file: Path | None = None
 
-    def send(self, message: Message) -> str:
+    def send(self, message: ChannelMessage) -> str:
         """Send it (see `Channel`); a recipient that the server refuses does not keep it from the others."""
         mail = self._mail(message)
         try:
@@ -88,7 +88,7 @@ class SmtpChannel:
             return smtplib.SMTP_SSL(self.host, self.port, name, timeout=self.timeout_s, context=context)
         return smtplib.SMTP(self.host, self.port, name, timeout=self.timeout_s)
 
-    def _mail(self, message: Message) -> EmailMessage:
+    def _mail(self, message: ChannelMessage) -> EmailMessage:
         mail = EmailMessage()
         mail["Subject"] = message.subject
         mail["From"] = self.sender
@@ -103,7 +103,7 @@ class SmtpChannel:
 
 
 def _not_reached(error: BaseException) -> NotDelivered:
-    """Return what the end of a connection means; smtplib tells a time-out as one, and what it came from."""
+    """Return what the end of a connection means; smtplib reports a time-out as one, or as what came from it."""
     if isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError):
         return NotDelivered(ActionReason.TIMEOUT, "the mail server did not answer in time", can_retry=True)
     text = f"the mail server was not reached ({type(error).__name__})"

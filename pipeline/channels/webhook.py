@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from pipeline.channels.base import Message, NotDelivered
+from pipeline.channels.base import ChannelMessage, NotDelivered
 from pipeline.channels.http_status import not_delivered, retry_after_s
 from schemas.action import ActionReason
 
@@ -48,7 +48,7 @@ class WebhookChannel:
         self._timeout_s = timeout_s
         self._verify = True if ca_file is None else str(ca_file)
 
-    def send(self, message: Message) -> str:
+    def send(self, message: ChannelMessage) -> str:
         """Post it (see `Channel`)."""
         headers = {"Content-Type": "application/json", **self._headers, "Idempotency-Key": message.key}
         try:

@@ -48,7 +48,7 @@ def alerts(
         str | None, typer.Option("--since", metavar="DURATION", help="Only what happened so long ago at most: 15m, 1h.")
     ] = None,
     every: Annotated[
-        bool, typer.Option("--all", help="Also what is told nobody: pending, recovering, the start of flapping.")
+        bool, typer.Option("--all", help="Also what notifies nobody: pending, recovering, the start of flapping.")
     ] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="So many, the newest.")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each, as on the topic.")] = False,

@@ -34,14 +34,14 @@ def try_out(
     Exit status 1 if it was not taken, with the reason, and whether trying again makes sense.
     """
     from pipeline.channels.base import NotDelivered
+    from pipeline.channels.compose import compose, trial_group
     from pipeline.channels.factory import open_channel
-    from pipeline.channels.wording import compose, trial_announcement
     from pipeline.runtime.secrets.channel_secrets import Secrets
     from pipeline.settings.model import SettingsError
 
     settings = settings_or_exit(config, bootstrap)
     channel = _described(channel_id, files) if files else _in_force(channel_id, settings, timeout_s)
-    message, note = compose(trial_announcement(), channel)
+    message, note = compose(trial_group(), channel)
     if note:
         typer.echo(note, err=True)
     try:

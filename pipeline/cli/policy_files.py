@@ -9,7 +9,7 @@ from typing import Any, Final
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from pipeline.channels.wording import check_templates
+from pipeline.channels.compose import check_templates
 from pipeline.core.policies import DEFAULT_KIND, KINDS, policy_key
 from pipeline.runtime.kafka.policy_table import LARGEST_POLICY_BYTES
 from pipeline.settings.strict_yaml import StrictLoader

@@ -94,7 +94,7 @@ def _noted(failures: dict[str, str], name: str) -> Iterator[None]:
 
 
 def _end(failures: dict[str, str], *, or_if: bool = False) -> None:
-    """End with exit status 1 after a failure, each told on standard error."""
+    """End with exit status 1 after a failure, each reported on standard error."""
     for name, message in failures.items():
         typer.echo(f"store {name}: {message}", err=True)
     if failures or or_if:

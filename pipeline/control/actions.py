@@ -66,7 +66,7 @@ class Actions:
             return [(row["number"], json.loads(row["record"])) for row in rows]
 
     def approve(self, key: str, tenants: Tenants, approval: Callable[[int], Approval]) -> Approval:
-        """Answer a script that waits, tell it the workers, and return the answer.
+        """Answer a script that waits, publish the answer to the workers, and return it.
 
         Parameters
         ----------
@@ -96,7 +96,7 @@ class Actions:
 
 
 def apply_action(connection: Connection, action: Action) -> bool:
-    """Take over an action of the topic; tell whether it was new. Of equal key, attempt and outcome one is kept."""
+    """Store an action of the topic; return whether it was new. Of equal key, attempt and outcome one is kept."""
     same = (ACTIONS.c.key == action.key, ACTIONS.c.attempt == action.attempt, ACTIONS.c.outcome == action.outcome.value)
     if connection.execute(select(ACTIONS.c.number).where(*same)).first() is not None:
         return False

@@ -1,4 +1,4 @@
-"""Alerts in the database: what the topic ``alerts`` tells, and what people say of it."""
+"""Alerts in the database: what stands on the topic ``alerts``, and what people say of it."""
 
 import json
 from collections.abc import Callable
@@ -109,7 +109,7 @@ class Alerts:
     def acknowledge(
         self, alert_id: str, tenants: Tenants, acknowledgement: Callable[[int, int], Acknowledgement]
     ) -> dict[str, Any]:
-        """Note that somebody looks after an alert, tell it the workers, and return the alert.
+        """Note that somebody looks after an alert, publish it to the workers, and return the alert.
 
         Parameters
         ----------
@@ -144,7 +144,7 @@ class Alerts:
 
 
 def apply_event(connection: Connection, event: AlertEvent, now_ms: int) -> bool:
-    """Take over an event of the topic; tell whether it was new.
+    """Store an event of the topic; return whether it was new.
 
     An event that is there already changes nothing: the stage writes events again after a crash, older ones included.
     """

@@ -23,7 +23,7 @@ from pipeline.control.routes.documents import document_router
 from pipeline.control.routes.problems import Mistake, Problem, handle_problems, problem_answer
 from pipeline.runtime.secrets.sealing import SecretBox
 
-DESCRIPTION: Final = """What fires, who is told, and what was told.
+DESCRIPTION: Final = """What fires, who is notified, and which notifications were sent.
 
 Changes reach all workers within a second. Edits need `If-Match` with the ETag of what is edited. Lists come in pages:
 go on with `cursor=next_cursor`. Errors are problem details (RFC 9457); `errors` names each field that is wrong."""

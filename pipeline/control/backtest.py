@@ -17,20 +17,20 @@ from schemas.alert import AlertEvent
 from schemas.catalogue import load_catalogue
 from schemas.trigger_policy import TriggerPolicy
 
-__all__ = ["Point", "Series", "backtest"]
+__all__ = ["Sample", "SeriesSamples", "backtest"]
 
 NO_CLOCK_MS: Final = 0
 NEVER_AHEAD: Final = 1 << 61
 GRACE_MS: Final = 10_000
 
-Point = tuple[int, float]
+Sample = tuple[int, float]
 """A sample: event time in milliseconds, and its value."""
-Series = tuple[str, str, dict[str, str], Sequence[Point]]
+SeriesSamples = tuple[str, str, dict[str, str], Sequence[Sample]]
 """Measurement, field, tags and samples."""
 
 
-def backtest(policy: TriggerPolicy, series: Sequence[Series], every_ms: int) -> list[AlertEvent]:
-    """Return what would have been told, by time.
+def backtest(policy: TriggerPolicy, series: Sequence[SeriesSamples], every_ms: int) -> list[AlertEvent]:
+    """Return what somebody would have been notified of, by time.
 
     Parameters
     ----------

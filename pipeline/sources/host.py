@@ -11,7 +11,7 @@ from typing import NamedTuple
 import psutil
 
 from pipeline.core.influx.escaping import escaped_field_key, escaped_measurement, escaped_tag
-from pipeline.sources.message import Message
+from pipeline.sources.base import RawRecord
 
 _PSEUDO_FILE_SYSTEMS = frozenset({"tmpfs", "devtmpfs", "devfs", "iso9660", "overlay", "aufs", "squashfs"})
 _TCP_STATES = {
@@ -69,7 +69,7 @@ def local_identity() -> dict[str, str]:
 
 def collect(
     now_ms: int, previous: Mapping[str, float] | None, identity: Mapping[str, str]
-) -> tuple[list[Message], dict[str, float]]:
+) -> tuple[list[RawRecord], dict[str, float]]:
     """Return this machine's metrics as messages, and the processor times to give as ``previous`` next time.
 
     Parameters
@@ -90,7 +90,7 @@ def collect(
     metrics = [*_cpu(previous, times), *_memory(), *_disks(), *_disk_io(), *_network(), *_connections()]
     metrics += [*_system(now_ms), *_processes()]
     key = "/".join(identity[name] for name in ("ns_id", "infra_id", "node_id")).encode()
-    messages = [Message(key, encode(metric, identity, now_ms), now_ms) for metric in metrics if metric.fields]
+    messages = [RawRecord(key, encode(metric, identity, now_ms), now_ms) for metric in metrics if metric.fields]
     return messages, times
 
 

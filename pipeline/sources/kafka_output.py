@@ -9,7 +9,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from pipeline.sources.message import Message
+from pipeline.sources.base import RawRecord
 
 _LOG = logging.getLogger(__name__)
 _FULL_QUEUE_WAIT_S = 0.05
@@ -123,7 +123,7 @@ class KafkaOutput:
 
     def send(
         self,
-        batches: Iterable[Sequence[Message]],
+        batches: Iterable[Sequence[RawRecord]],
         pace: Pace,
         *,
         on_progress: Callable[[Delivery], None] | None = None,
@@ -162,7 +162,7 @@ class KafkaOutput:
             self._stop.wait(min(left_s, 0.5))
             self._producer.poll(0)
 
-    def _produce(self, part: Sequence[Message]) -> None:
+    def _produce(self, part: Sequence[RawRecord]) -> None:
         produce, topic = self._producer.produce, self._topic
         for key, value, time_ms in part:
             while True:

@@ -1,5 +1,5 @@
 """The stores keep: InfluxDB and the embedded store behind one interface."""
 
-from pipeline.stores.base import Point, RecordStore, Rejected, Store, StoredValue, StoreUnavailable, WriteResult
+from pipeline.stores.base import RecordStore, Rejected, SeriesPoint, Store, StoredValue, StoreUnavailable, WriteResult
 
-__all__ = ["Point", "RecordStore", "Rejected", "Store", "StoreUnavailable", "StoredValue", "WriteResult"]
+__all__ = ["RecordStore", "Rejected", "SeriesPoint", "Store", "StoreUnavailable", "StoredValue", "WriteResult"]

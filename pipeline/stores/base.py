@@ -1,8 +1,11 @@
-"""What every store can do, whatever keeps the windows."""
+"""What every store can do, whatever keeps the records, and how much may be asked of it."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from pipeline.core.downsampling.curve import StoredChunk
 
 FUNCTIONS = ("min", "max", "avg", "last", "count", "increase", "rate")
 """The functions of a field that can be asked for in every store."""
@@ -12,6 +15,14 @@ MAX_POINTS = 100_000
 
 MAX_TOP = 10_000
 """No top-N query answers more series than this."""
+
+LONGEST_CHUNK_MS = 86_400_000
+"""No chunk covers more: `downsample.chunk_s` allows a day."""
+
+MAX_HISTORY_POINTS = 1_000_000
+"""No query reads more kept points."""
+
+TagSet = tuple[tuple[str, str], ...]
 
 
 class StoreUnavailable(Exception):  # noqa: N818 - a state of the store; the sink waits and asks again
@@ -51,7 +62,7 @@ class WriteResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class SeriesPoint:
     """One value of one series at a window's start, or over a whole range (`Store.query_top`)."""
 
     start_ms: int
@@ -105,7 +116,7 @@ class RecordStore(Protocol):
 
     @property
     def keeps_revisions(self) -> bool:
-        """Whether what is kept tells which revision it is of; else the store has to be told anew, by `remember`."""
+        """Whether what is kept tells which revision it is of; else the store has to be given it anew, by `remember`."""
         ...
 
     def remember(self, records: Sequence[bytes]) -> None:
@@ -134,7 +145,7 @@ class Store(RecordStore, Protocol):
         end_ms: int,
         tags: Mapping[str, str] | None = None,
         max_points: int = MAX_POINTS,
-    ) -> list[Point]:
+    ) -> list[SeriesPoint]:
         """Return one function of one field for each window that starts in ``[start_ms, end_ms)``.
 
         Parameters
@@ -152,7 +163,7 @@ class Store(RecordStore, Protocol):
 
         Returns
         -------
-        list of Point
+        list of SeriesPoint
             In the order of time, then of the tags.
 
         Raises
@@ -175,7 +186,7 @@ class Store(RecordStore, Protocol):
         n: int = 10,
         tags: Mapping[str, str] | None = None,
         by_tag: str | None = None,
-    ) -> list[Point]:
+    ) -> list[SeriesPoint]:
         """Return the ``n`` series with the greatest value over the whole of ``[start_ms, end_ms)``.
 
         Parameters
@@ -189,7 +200,7 @@ class Store(RecordStore, Protocol):
 
         Returns
         -------
-        list of Point
+        list of SeriesPoint
             The greatest first; ``start_ms`` is that of the query. The value over the range is for ``min`` the least,
             for ``max`` the greatest, for ``last`` the latest, for ``count`` and ``increase`` the sum, for ``rate``
             the mean of the windows, and for ``avg`` their mean weighted by count, which is the mean of the samples.
@@ -216,6 +227,28 @@ class Store(RecordStore, Protocol):
         ...
 
 
+class HistoryStore(Protocol):
+    """Gives back chunks of down-sampled history."""
+
+    def chunks(
+        self, measurement: str, field: str, *, start_ms: int, end_ms: int, tags: Mapping[str, str] | None = None
+    ) -> dict[TagSet, list[StoredChunk]]:
+        """Return by series, in the order of time, the chunks that a range needs: one before it may be among them.
+
+        Raises
+        ------
+        ValueError
+            If there are too many points.
+        StoreUnavailable
+            If the store does not answer.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release connections and files; a second call does nothing."""
+        ...
+
+
 def check_query(function: str, *, start_ms: int, end_ms: int, limit: int, most: int) -> None:
     """Raise ValueError, naming the argument, if a query's arguments are out of bounds."""
     if function not in FUNCTIONS:
@@ -229,3 +262,27 @@ def check_range(start_ms: int, end_ms: int) -> None:
     """Raise ValueError if a range is empty."""
     if start_ms >= end_ms:
         raise ValueError(f"the range is empty: start_ms={start_ms} is not before end_ms={end_ms}")
+
+
+def check_points(count: int) -> None:
+    """Raise ValueError if a query finds too many points."""
+    if count >= MAX_HISTORY_POINTS:
+        raise ValueError(f"the range has more than {MAX_HISTORY_POINTS} kept points: ask for less, or fewer series")
+
+
+def first_needed(ends_ms: Sequence[int], start_ms: int) -> int:
+    """Return the position of the first chunk that a range needs.
+
+    Parameters
+    ----------
+    ends_ms
+        Ends of a series' chunks, ascending.
+    start_ms
+        Start of the range.
+
+    Returns
+    -------
+    int
+        Of the chunk before the first that ends behind the start: a line may lead from it into the range.
+    """
+    return max(bisect_right(ends_ms, start_ms) - 1, 0)

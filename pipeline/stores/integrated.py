@@ -4,11 +4,10 @@ from typing import TYPE_CHECKING
 
 import topics
 from pipeline.core.influx.events import ENCODERS
-from pipeline.stores.base import RecordStore
+from pipeline.stores.base import HistoryStore, RecordStore
 from pipeline.stores.embedded.history import EmbeddedChunks, EmbeddedEvents
 from pipeline.stores.embedded.history_reading import EmbeddedHistoryReader
 from pipeline.stores.factory import StoreOptions, influxdb_place, path_of
-from pipeline.stores.reading import HistoryStore
 
 if TYPE_CHECKING:
     from pipeline.stores.influxdb.connection import InfluxConnection

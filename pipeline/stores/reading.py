@@ -3,49 +3,25 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.core.downsampling.curve import LINE, Run, StoredChunk, Total, clipped, runs_of, total_of
 from pipeline.core.records.identity.interning import Array
-from pipeline.stores.base import MAX_POINTS, Point, Store, check_range
+from pipeline.stores.base import MAX_POINTS, HistoryStore, SeriesPoint, Store, TagSet, check_range
 
 _GAP_TIMES_SPACING = 3
 """Between windows that are further apart than so many usual distances nothing is drawn."""
 
-TagSet = tuple[tuple[str, str], ...]
 
-
-class Source(StrEnum):
+class ReadFrom(StrEnum):
     """Where a series is read from."""
 
     AUTO = "auto"
     """Windows from the first one that there is, history before it."""
     REGIONAL = "regional"
     INTEGRATED = "integrated"
-
-
-class HistoryStore(Protocol):
-    """Gives back chunks of down-sampled history."""
-
-    def chunks(
-        self, measurement: str, field: str, *, start_ms: int, end_ms: int, tags: Mapping[str, str] | None = None
-    ) -> dict[TagSet, list[StoredChunk]]:
-        """Return by series, in the order of time, the chunks that a range needs: one before it may be among them.
-
-        Raises
-        ------
-        ValueError
-            If there are too many points.
-        StoreUnavailable
-            If the store does not answer.
-        """
-        ...
-
-    def close(self) -> None:
-        """Release connections and files; a second call does nothing."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,7 +95,7 @@ class SeriesReader:
         end_ms: int,
         tags: Mapping[str, str] | None = None,
         function: str = "avg",
-        source: Source = Source.AUTO,
+        source: ReadFrom = ReadFrom.AUTO,
     ) -> list[SeriesRange]:
         """Return the series that have anything in ``[start_ms, end_ms)``, in the order of their tags.
 
@@ -143,8 +119,8 @@ class SeriesReader:
         """
         self._check(start_ms, end_ms, source)
         wanted = _Wanted(measurement, field, start_ms, end_ms, tags)
-        windows = self._windows(wanted, function) if source is not Source.INTEGRATED else {}
-        chunks = self._chunks(wanted) if source is not Source.REGIONAL else {}
+        windows = self._windows(wanted, function) if source is not ReadFrom.INTEGRATED else {}
+        chunks = self._chunks(wanted) if source is not ReadFrom.REGIONAL else {}
         found = []
         for series in sorted({*windows, *chunks}):
             recent = windows.get(series, [])
@@ -162,7 +138,7 @@ class SeriesReader:
         start_ms: int,
         end_ms: int,
         tags: Mapping[str, str] | None = None,
-        source: Source = Source.AUTO,
+        source: ReadFrom = ReadFrom.AUTO,
     ) -> list[Average]:
         """Return the mean of each series' samples in ``[start_ms, end_ms)``, by the same cut as `read`.
 
@@ -179,9 +155,10 @@ class SeriesReader:
         self._check(start_ms, end_ms, source)
         wanted = _Wanted(measurement, field, start_ms, end_ms, tags)
         windows, counts = (
-            self._windows(wanted, function) if source is not Source.INTEGRATED else {} for function in ("avg", "count")
+            self._windows(wanted, function) if source is not ReadFrom.INTEGRATED else {}
+            for function in ("avg", "count")
         )
-        chunks = self._chunks(wanted) if source is not Source.REGIONAL else {}
+        chunks = self._chunks(wanted) if source is not ReadFrom.REGIONAL else {}
         found = []
         for series in sorted({*windows, *chunks}):
             recent = windows.get(series, [])
@@ -198,11 +175,11 @@ class SeriesReader:
             if store is not None:
                 store.close()
 
-    def _check(self, start_ms: int, end_ms: int, source: Source) -> None:
+    def _check(self, start_ms: int, end_ms: int, source: ReadFrom) -> None:
         check_range(start_ms, end_ms)
-        if source is Source.INTEGRATED and self._integrated is None:
+        if source is ReadFrom.INTEGRATED and self._integrated is None:
             raise ValueError("there is no integrated store to read from")
-        if source is Source.REGIONAL and not self._regional:
+        if source is ReadFrom.REGIONAL and not self._regional:
             raise ValueError("there is no regional store to read from")
 
     def _chunks(self, wanted: "_Wanted") -> dict[TagSet, list[StoredChunk]]:
@@ -212,8 +189,8 @@ class SeriesReader:
             wanted.measurement, wanted.field, start_ms=wanted.start_ms, end_ms=wanted.end_ms, tags=wanted.tags
         )
 
-    def _windows(self, wanted: "_Wanted", function: str) -> dict[TagSet, list[Point]]:
-        found: dict[TagSet, list[Point]] = {}
+    def _windows(self, wanted: "_Wanted", function: str) -> dict[TagSet, list[SeriesPoint]]:
+        found: dict[TagSet, list[SeriesPoint]] = {}
         for store in self._regional:
             for point in _all_points(store, wanted, function):
                 found.setdefault(tuple(sorted(point.tags.items())), []).append(point)
@@ -228,7 +205,7 @@ class _Wanted(NamedTuple):
     tags: Mapping[str, str] | None
 
 
-def _all_points(store: Store, wanted: _Wanted, function: str) -> Iterator[Point]:
+def _all_points(store: Store, wanted: _Wanted, function: str) -> Iterator[SeriesPoint]:
     """Yield a range's points, however many: a query answers `MAX_POINTS`, the oldest first."""
     start_ms = wanted.start_ms
     while True:
@@ -245,12 +222,12 @@ def _all_points(store: Store, wanted: _Wanted, function: str) -> Iterator[Point]
         start_ms = newest_ms
 
 
-def _in_order(points: list[Point]) -> list[Point]:
+def _in_order(points: list[SeriesPoint]) -> list[SeriesPoint]:
     """Order a series' windows by time; of two of one time, which two stores have, one counts."""
     return list({point.start_ms: point for point in sorted(points, key=lambda point: point.start_ms)}.values())
 
 
-def _window_runs(points: Sequence[Point]) -> list[Run]:
+def _window_runs(points: Sequence[SeriesPoint]) -> list[Run]:
     if not points:
         return []
     times = np.array([point.start_ms for point in points], np.int64)
@@ -264,7 +241,7 @@ def _spacing(times_ms: Array, *, default_ms: int) -> float:
     return float(np.median(np.diff(times_ms))) if len(times_ms) > 1 else default_ms
 
 
-def _with_windows(total: Total, averages: Sequence[Point], counts: Sequence[Point]) -> Total:
+def _with_windows(total: Total, averages: Sequence[SeriesPoint], counts: Sequence[SeriesPoint]) -> Total:
     count_at = {point.start_ms: round(point.value) for point in counts}
     weights = [(point.value, count_at.get(point.start_ms, 0)) for point in averages]
     return Total(

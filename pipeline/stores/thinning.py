@@ -27,7 +27,7 @@ class Polyline(NamedTuple):
 
 
 def thinned(runs: Sequence[Run], points: int) -> Polyline:
-    """Return the curve of some runs with at most so many points: those that MinMaxLTTB finds telling.
+    """Return the curve of some runs with at most so many points: those that MinMaxLTTB selects.
 
     Parameters
     ----------

@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
-from pipeline.channels.base import Message, NotDelivered
+from pipeline.channels.base import ChannelMessage, NotDelivered
+from pipeline.channels.compose import AlertGroup, compose
 from pipeline.channels.factory import open_channel
-from pipeline.channels.wording import Announcement, compose
 from schemas.action import ActionReason
 from schemas.channel import Channel, Secret
 from tests.support.channels.alerts import alert_event
@@ -33,8 +33,8 @@ def sent(document: dict[str, Any], ca_file: Path | None = None, secrets: dict[st
     return opened.send(message_for(channel))
 
 
-def message_for(channel: Channel) -> Message:
-    message, note = compose(Announcement(KEY, (alert_event(),)), channel)
+def message_for(channel: Channel) -> ChannelMessage:
+    message, note = compose(AlertGroup(KEY, (alert_event(),)), channel)
     assert note == ""
     return message
 
@@ -258,7 +258,7 @@ def test_a_mail_goes_to_the_steps_recipients() -> None:
                 },
             }
         )
-        announcement = Announcement(KEY, (alert_event(),), recipients=("chief@example.org",))
+        announcement = AlertGroup(KEY, (alert_event(),), recipients=("chief@example.org",))
         open_channel(channel, lambda _: "").send(compose(announcement, channel)[0])
     assert server.recipients == [["chief@example.org"]]
 

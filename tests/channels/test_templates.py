@@ -4,8 +4,8 @@ from typing import Any
 import orjson
 import pytest
 
+from pipeline.channels.compose import AlertGroup, check_templates, compose
 from pipeline.channels.templates import LONGEST_OUTPUT, RenderError, TemplateRefused, check_template, render
-from pipeline.channels.wording import Announcement, check_templates, compose
 from schemas.alert import AlertReason, AlertState
 from schemas.channel import Channel
 from tests.support.channels.alerts import alert_event
@@ -103,7 +103,7 @@ def channel(template: dict[str, Any], kind: str = "smtp") -> Channel:
 def test_values_are_escaped_in_html_alone() -> None:
     event = alert_event(tags={"host": "<script>alert(1)</script>"})
     message, note = compose(
-        Announcement(KEY, (event,)), channel({"text": "{{ tags.host }}", "html": "<b>{{ tags.host }}</b>"})
+        AlertGroup(KEY, (event,)), channel({"text": "{{ tags.host }}", "html": "<b>{{ tags.host }}</b>"})
     )
     assert message.text == "<script>alert(1)</script>"
     assert message.html == "<b>&lt;script&gt;alert(1)&lt;/script&gt;</b>"
@@ -112,28 +112,28 @@ def test_values_are_escaped_in_html_alone() -> None:
 
 def test_values_are_no_templates() -> None:
     event = alert_event(tags={"host": "{{ 7 + 7 }}"}, text="{{ ''.__class__ }}")
-    message, _ = compose(Announcement(KEY, (event,)), channel({"subject": "{{ tags.host }}"}))
+    message, _ = compose(AlertGroup(KEY, (event,)), channel({"subject": "{{ tags.host }}"}))
     assert message.subject == "{{ 7 + 7 }}"
     assert message.text.startswith("{{ ''.__class__ }}")
 
 
 def test_a_subject_is_one_line() -> None:
     event = alert_event(policy="x\r\nBcc: all@example.org")
-    message, _ = compose(Announcement(KEY, (event,)), channel({}))
+    message, _ = compose(AlertGroup(KEY, (event,)), channel({}))
     assert message.subject == "[CRITICAL] ns/mci/web-1: x Bcc: all@example.org"
 
 
 def test_a_template_that_does_not_work_keeps_nobody_from_being_told() -> None:
-    message, note = compose(Announcement(KEY, (alert_event(),)), channel({"text": "{{ 1 / 0 }}"}))
+    message, note = compose(AlertGroup(KEY, (alert_event(),)), channel({"text": "{{ 1 / 0 }}"}))
     assert "CPU too high" in message.text
     assert note == "template.text was not used: ZeroDivisionError: division by zero"
 
 
 def test_the_text_of_a_webhook_is_its_document() -> None:
     template = '{"text": {{ text|tojson }}, "n": {{ count }}}'
-    message, note = compose(Announcement(KEY, (alert_event(text='say "hi"'),)), channel({"text": template}, "webhook"))
+    message, note = compose(AlertGroup(KEY, (alert_event(text='say "hi"'),)), channel({"text": template}, "webhook"))
     assert (orjson.loads(message.document), note) == ({"text": 'say "hi"', "n": 1}, "")
-    message, note = compose(Announcement(KEY, (alert_event(),)), channel({"text": "{{ text }}"}, "webhook"))
+    message, note = compose(AlertGroup(KEY, (alert_event(),)), channel({"text": "{{ text }}"}, "webhook"))
     assert orjson.loads(message.document)["key"] == KEY
     assert note == "template.text was not used: it came to no JSON"
 
@@ -148,7 +148,7 @@ def test_several_alerts_are_one_message_of_the_worst_level() -> None:
         reason=AlertReason.RECOVERED,
         text="Disk full: OK",
     )
-    message, _ = compose(Announcement(KEY, (over, alert_event())), channel({}))
+    message, _ = compose(AlertGroup(KEY, (over, alert_event())), channel({}))
     assert message.subject == "[CRITICAL] ns/mci/web-1: disk-full and 1 more"
     assert message.text.splitlines() == [
         "Disk full: OK",
@@ -162,7 +162,7 @@ def test_several_alerts_are_one_message_of_the_worst_level() -> None:
 
 def test_of_many_alerts_the_first_hundred_are_told_and_all_counted() -> None:
     many = tuple(alert_event(alert_id=f"a{number}") for number in range(150))
-    message, _ = compose(Announcement(KEY, many), channel({}, "webhook"))
+    message, _ = compose(AlertGroup(KEY, many), channel({}, "webhook"))
     assert len(orjson.loads(message.document)["alerts"]) == 100
     assert message.subject.endswith("and 149 more")
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.channels.wording import check_templates
+from pipeline.channels.compose import check_templates
 from pipeline.core.policies import KINDS
 from schemas.channel import Channel
 from schemas.mistakes import model_of

@@ -10,9 +10,9 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from pipeline.sources.base import RawRecord
 from pipeline.sources.fleet.fleet import Fleet
 from pipeline.sources.kafka_output import Delivery, KafkaOutput, Pace
-from pipeline.sources.message import Message
 from tests.support.servers.embedded_broker import EmbeddedBroker
 from tests.support.servers.process import free_ports
 from tests.support.waiting import wait_until
@@ -59,8 +59,8 @@ def nowhere(**options: float) -> KafkaOutput:
     return KafkaOutput("lost", connection, stop=Event(), delivery_timeout_s=0.3, **options)
 
 
-def some(n: int) -> list[Message]:
-    return [Message(b"ns/mci/n%d" % i, b"cpu x=%d" % i, START_MS + i) for i in range(n)]
+def some(n: int) -> list[RawRecord]:
+    return [RawRecord(b"ns/mci/n%d" % i, b"cpu x=%d" % i, START_MS + i) for i in range(n)]
 
 
 def test_each_message_arrives_once_with_its_key_value_and_time(
@@ -77,7 +77,7 @@ def test_a_resource_lies_in_the_partition_where_its_telegraf_agent_puts_it(
     embedded_broker: EmbeddedBroker, topic: str, read: Callable[[int], list[KafkaMessage]]
 ) -> None:
     # Telegraf's own output put this key into partition 1 of 4 (recorded from a real agent).
-    output(embedded_broker, topic).send([[Message(b"host-a", b"cpu x=1", START_MS)]], AT_ONCE)
+    output(embedded_broker, topic).send([[RawRecord(b"host-a", b"cpu x=1", START_MS)]], AT_ONCE)
     assert [message.partition() for message in read(1)] == [1]
 
 
@@ -100,13 +100,13 @@ def test_a_stop_ends_an_endless_source_and_delivers_what_was_sent(
 def test_a_stop_ends_the_wait_for_the_next_message(embedded_broker: EmbeddedBroker, topic: str) -> None:
     stop = Event()
     sender = output(embedded_broker, topic, stop=stop)
-    hour_apart = [[Message(b"k", b"cpu x=1", START_MS + n * 3_600_000)] for n in range(2)]
+    hour_apart = [[RawRecord(b"k", b"cpu x=1", START_MS + n * 3_600_000)] for n in range(2)]
     delivery = sender.send(hour_apart, Pace(), on_progress=lambda _delivery: stop.set())
     assert delivery.delivered == 1
 
 
 def test_messages_go_out_no_earlier_than_their_times_say(embedded_broker: EmbeddedBroker, topic: str) -> None:
-    apart = [[Message(b"k", b"cpu x=1", START_MS + n * 100)] for n in range(4)]
+    apart = [[RawRecord(b"k", b"cpu x=1", START_MS + n * 100)] for n in range(4)]
     started_s = time.monotonic()
     assert output(embedded_broker, topic).send(apart, Pace()).delivered == 4
     assert time.monotonic() - started_s >= 0.3
@@ -154,7 +154,7 @@ def test_a_full_queue_makes_the_source_wait_and_loses_nothing() -> None:
 def test_a_message_that_is_too_large_fails_alone(
     embedded_broker: EmbeddedBroker, topic: str, read: Callable[[int], list[KafkaMessage]]
 ) -> None:
-    huge = Message(b"k", b"x" * 2_000_000, START_MS)
+    huge = RawRecord(b"k", b"x" * 2_000_000, START_MS)
     delivery = output(embedded_broker, topic).send([[*some(2), huge, *some(1)]], AT_ONCE)
     assert (delivery.sent, delivery.failed, delivery.delivered) == (4, 1, 3)
     assert "too large" in (delivery.first_failure or "")

@@ -21,7 +21,7 @@ from pipeline.stores.influxdb.connection import InfluxConnection
 from pipeline.stores.influxdb.history import InfluxHistory
 from pipeline.stores.influxdb.history_reading import InfluxHistoryReader
 from pipeline.stores.influxdb.windows import InfluxStore
-from pipeline.stores.reading import SeriesRange, SeriesReader, Source
+from pipeline.stores.reading import ReadFrom, SeriesRange, SeriesReader
 from pipeline.stores.thinning import thinned
 from tests.support.stores.chunks import HOUR_MS, START_MS, chunk
 from tests.support.stores.windows import MINUTE_MS, functions, window
@@ -137,9 +137,9 @@ def test_each_series_has_a_cut_of_its_own_and_all_stores_are_asked(stores: Store
 
 
 @pytest.mark.parametrize(
-    ("source", "history", "recent"), [(Source.REGIONAL, 0, 1), (Source.INTEGRATED, 1, 0), (Source.AUTO, 1, 1)]
+    ("source", "history", "recent"), [(ReadFrom.REGIONAL, 0, 1), (ReadFrom.INTEGRATED, 1, 0), (ReadFrom.AUTO, 1, 1)]
 )
-def test_a_source_may_be_asked_for(source: Source, history: int, recent: int, stores: Stores) -> None:
+def test_a_source_may_be_asked_for(source: ReadFrom, history: int, recent: int, stores: Stores) -> None:
     stores.history.write([chunk([(0, 1.0, "l")])])
     stores.regional[0].write(windows([5.0], hours=2))
     (series,) = read(stores, source=source)
@@ -162,7 +162,7 @@ def test_an_average_is_that_of_the_samples_and_says_if_it_is_estimated(stores: S
     assert (average.count, average.is_exact) == (372, True)
     (half,) = stores.reader.averages("cpu", "usage", start_ms=START_MS + 30 * MINUTE_MS, end_ms=END_MS)
     assert not half.is_exact
-    (alone,) = stores.reader.averages("cpu", "usage", **span, source=Source.REGIONAL)
+    (alone,) = stores.reader.averages("cpu", "usage", **span, source=ReadFrom.REGIONAL)
     assert alone.value == 25.0
 
 
@@ -200,7 +200,7 @@ def test_without_anything_there_is_nothing(stores: Stores) -> None:
     with pytest.raises(ValueError, match="the range is empty"):
         read(stores, hours=(1, 1))
     with pytest.raises(ValueError, match="there is no integrated store"):
-        SeriesReader(stores.regional, None).read("cpu", "usage", start_ms=0, end_ms=1, source=Source.INTEGRATED)
+        SeriesReader(stores.regional, None).read("cpu", "usage", start_ms=0, end_ms=1, source=ReadFrom.INTEGRATED)
 
 
 def line(start: int, values: np.ndarray, step: int = 1000) -> Run:

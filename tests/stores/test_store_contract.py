@@ -2,14 +2,14 @@
 
 import pytest
 
-from pipeline.stores.base import Point, Store, WriteResult
+from pipeline.stores.base import SeriesPoint, Store, WriteResult
 from tests.support.stores.windows import BASE_MS, MINUTE_MS, functions, window
 
 HOUR = {"start_ms": BASE_MS, "end_ms": BASE_MS + 60 * MINUTE_MS}
 STRANGE = "a b,c=d\\e\"f ${1+1} | drop() 値 %s '; DROP TABLE windows; --"
 
 
-def values(points: list[Point]) -> list[float]:
+def values(points: list[SeriesPoint]) -> list[float]:
     return [point.value for point in points]
 
 
@@ -27,7 +27,7 @@ def values(points: list[Point]) -> list[float]:
 )
 def test_each_function_of_a_window_is_read_back(store: Store, function: str, expected: float) -> None:
     assert store.write([window({"bytes": functions(40.0, increase=600.0, rate=10.0)})]) == WriteResult(written=1)
-    assert store.query_range("cpu", "bytes", function, **HOUR) == [Point(BASE_MS, expected, {"host": "a"})]
+    assert store.query_range("cpu", "bytes", function, **HOUR) == [SeriesPoint(BASE_MS, expected, {"host": "a"})]
 
 
 def test_a_range_holds_its_start_and_not_its_end(store: Store) -> None:
@@ -147,8 +147,8 @@ def test_strange_names_are_written_and_asked_for_as_they_are(store: Store) -> No
         ]
     )
     asked = {"tags": {STRANGE: STRANGE}, **HOUR}
-    assert store.query_range(STRANGE, STRANGE, "avg", **asked) == [Point(BASE_MS, 1.0, {STRANGE: STRANGE})]
-    assert store.query_top(STRANGE, STRANGE, "avg", **asked) == [Point(BASE_MS, 1.0, {STRANGE: STRANGE})]
+    assert store.query_range(STRANGE, STRANGE, "avg", **asked) == [SeriesPoint(BASE_MS, 1.0, {STRANGE: STRANGE})]
+    assert store.query_top(STRANGE, STRANGE, "avg", **asked) == [SeriesPoint(BASE_MS, 1.0, {STRANGE: STRANGE})]
     assert values(store.query_range("cpu", "x", "avg", **HOUR)) == [2.0]
 
 

@@ -29,7 +29,7 @@ from pipeline.cli.query.options import (
 from pipeline.cli.query.series import query_series
 
 if TYPE_CHECKING:
-    from pipeline.stores.base import Point, Store
+    from pipeline.stores.base import SeriesPoint, Store
 
 app = typer.Typer(no_args_is_help=True, help="Ask a store for windows, or all stores for series over any range.")
 app.command("series")(query_series)
@@ -118,7 +118,7 @@ def _open(name: str | None, config: Path | None, embedded: Path | None) -> "Stor
     return open_store(stores[name], read_only=True)
 
 
-def _show(points: list["Point"], title: str, *, as_json: bool, with_time: bool) -> None:
+def _show(points: list["SeriesPoint"], title: str, *, as_json: bool, with_time: bool) -> None:
     with reader_may_leave():
         if as_json:
             for point in points:
@@ -128,7 +128,7 @@ def _show(points: list["Point"], title: str, *, as_json: bool, with_time: bool) 
         _print_table(points, title, with_time=with_time)
 
 
-def _print_table(points: list["Point"], title: str, *, with_time: bool) -> None:
+def _print_table(points: list["SeriesPoint"], title: str, *, with_time: bool) -> None:
     """Print a row a point; tags that all points share stand in the title alone."""
     from rich.console import Console
     from rich.table import Table

@@ -70,10 +70,10 @@ def query_series(
     """
     span, tags = span_of(since, from_, to), tags_of(tag)
     with explained():
-        from pipeline.stores.reading import Source
+        from pipeline.stores.reading import ReadFrom
 
         with closing(_reader(config, embedded, history)) as reader:
-            asked = {**span._asdict(), "tags": tags, "source": Source(source)}
+            asked = {**span._asdict(), "tags": tags, "source": ReadFrom(source)}
             rows: list[Row]
             if average:
                 rows = [_average_row(each) for each in reader.averages(measurement, field, **asked)]

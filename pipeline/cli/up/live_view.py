@@ -14,7 +14,7 @@ from pipeline.cli.up.pipeline_state import PipelineState
 if TYPE_CHECKING:
     from pipeline.runtime.observability.worker_client import WorkerCounts
     from pipeline.sources.fleet.incidents import Incident
-    from pipeline.stores.base import Point
+    from pipeline.stores.base import SeriesPoint
     from schemas.alert import AlertEvent
 
 _FIXED_ROWS: Final = 10  # head, rates, balance, two rules, a table's head, the last line
@@ -194,7 +194,7 @@ def _top(state: PipelineState, rows: int, *, unicode: bool) -> RenderableType:
     return table
 
 
-def _ranking(name: str, points: "Sequence[Point]", rows: int, *, unicode: bool) -> RenderableType:
+def _ranking(name: str, points: "Sequence[SeriesPoint]", rows: int, *, unicode: bool) -> RenderableType:
     table = Table.grid(expand=True, padding=(0, 1, 0, 0))
     table.add_column(no_wrap=True, width=3)
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)

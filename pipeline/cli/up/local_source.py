@@ -14,8 +14,8 @@ from pipeline.sources.kafka_output import Delivery, KafkaOutput, Pace
 from topics import METRICS_RAW
 
 if TYPE_CHECKING:
+    from pipeline.sources.base import RawRecord
     from pipeline.sources.fleet.incidents import Incident
-    from pipeline.sources.message import Message
 
 DELIVERY_TIMEOUT_S: Final = 5.0
 _RECENT_INCIDENTS: Final = 100
@@ -74,12 +74,12 @@ class LocalSource:
         self.raise_if_failed()
         return self.delivery
 
-    def _of_fleet(self, hosts: int, now_ms: int) -> Iterator[list["Message"]]:
+    def _of_fleet(self, hosts: int, now_ms: int) -> Iterator[list["RawRecord"]]:
         # on the whole second before: a grid of ten seconds would make all samples up to ten seconds old
         start_ms = now_ms - now_ms % min(self._interval_ms, 1000)
         return iter(Fleet(hosts, self._seed, start_ms, self._interval_ms, on_incident=self._note))
 
-    def _of_this_machine(self) -> Iterator[list["Message"]]:
+    def _of_this_machine(self) -> Iterator[list["RawRecord"]]:
         identity, times = local_identity(), None
         while not self._stop.is_set():
             now_ms = time.time_ns() // 1_000_000

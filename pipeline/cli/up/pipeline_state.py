@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.sources.fleet.incidents import Incident
-    from pipeline.stores.base import Point
+    from pipeline.stores.base import SeriesPoint
     from schemas.alert import AlertEvent
 
 
@@ -77,9 +77,9 @@ class StoredState:
 
     closed: "Sequence[ClosedWindow]" = ()
     """Windows that closed last."""
-    top_cpu: "Sequence[Point]" = ()
+    top_cpu: "Sequence[SeriesPoint]" = ()
     """Hosts with the greatest ``cpu.usage_active`` on average, the greatest first."""
-    top_memory: "Sequence[Point]" = ()
+    top_memory: "Sequence[SeriesPoint]" = ()
     """Hosts with the greatest ``mem.used_percent`` on average, the greatest first."""
     span_ms: int = 0
     """The time that the top hosts are ranked over."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.cli.up.pipeline_state import ClosedWindow, StoredState
-from pipeline.stores.base import Point, StoreUnavailable
+from pipeline.stores.base import SeriesPoint, StoreUnavailable
 from pipeline.stores.embedded.windows import EmbeddedStore
 
 SHOWN_FIELDS: Final = (
@@ -75,7 +75,7 @@ class RecentWindows:
             span_ms=self._top_span_ms,
         )
 
-    def _top(self, store: EmbeddedStore, measurement: str, field: str, now_ms: int) -> list[Point]:
+    def _top(self, store: EmbeddedStore, measurement: str, field: str, now_ms: int) -> list[SeriesPoint]:
         start_ms = max(now_ms - self._top_span_ms - self._close_ms, self._since_ms)
         return store.query_top(measurement, field, "avg", start_ms=start_ms, end_ms=now_ms + 1, n=_TOP, by_tag="host")
 
@@ -107,7 +107,7 @@ class RecentWindows:
         newest_ms = max((point.start_ms for point in answers[0]), default=0)
         return list(self._joined(answers, newest_ms, f"{measurement}.{field}"))
 
-    def _joined(self, answers: list[list[Point]], newest_ms: int, field: str) -> Iterator[ClosedWindow]:
+    def _joined(self, answers: list[list[SeriesPoint]], newest_ms: int, field: str) -> Iterator[ClosedWindow]:
         minimum, maximum, average, last = (
             {_series(point.tags): point.value for point in points if point.start_ms == newest_ms} for points in answers
         )

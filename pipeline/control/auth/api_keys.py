@@ -105,7 +105,7 @@ class ApiKeys:
             ]
 
     def revoke(self, key_id: str) -> bool:
-        """End a key; tell whether there was one to end."""
+        """End a key; return whether there was one to end."""
         with self._database.writing() as connection:
             ended = connection.execute(
                 update(API_KEYS)

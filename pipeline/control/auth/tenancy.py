@@ -29,7 +29,7 @@ def owner_of(document: BaseModel, family: Family, principal: Principal, wanted: 
     Raises
     ------
     ProblemError
-        If it is not the principal's, cannot be told, or a target of the document lies outside of it.
+        If it is not the principal's, does not follow from its targets, or a target of the document lies outside of it.
     """
     if wanted is not None and not principal.sees(wanted):
         raise ProblemError(HTTPStatus.FORBIDDEN, "ns_id is none of yours")

@@ -1,4 +1,4 @@
-"""The route of backtests: a policy and samples in, what would have been told out."""
+"""The route of backtests: a policy and samples in, notifications that would have been sent out."""
 
 import threading
 from http import HTTPStatus
@@ -51,7 +51,7 @@ class BacktestRequest(BaseModel):
     policy: TriggerPolicy = Field(description="As it would be created; it is not stored.")
     series: list[History] = Field(min_length=1, max_length=MOST_SERIES, description="What happened.")
     every_s: int = Field(60, strict=True, ge=1, le=600, description="Size of windows in seconds, for on: window.")
-    everything: bool = Field(default=False, description="Whether to answer what nobody would be told, too.")
+    everything: bool = Field(default=False, description="Whether to answer what would notify nobody, too.")
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
@@ -64,10 +64,10 @@ class BacktestRequest(BaseModel):
 
 
 class BacktestAnswer(BaseModel):
-    """What would have been told."""
+    """What somebody would have been notified of."""
 
     events: list[AlertEvent] = Field(description="By time; at most 10,000.")
-    told: int = Field(description="How often somebody would have been told.")
+    told: int = Field(description="How often somebody would have been notified.")
     is_cut: bool = Field(description="Whether there were more events.")
 
 

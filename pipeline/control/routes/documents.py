@@ -32,7 +32,7 @@ ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 
 IdPath = Annotated[str, Path(pattern=ID_PATTERN, description="Its id.")]
 OwnerQuery = Annotated[
-    str | None, Query(pattern=ID_PATTERN, description="Whose it shall be; none: told from its targets, or yours.")
+    str | None, Query(pattern=ID_PATTERN, description="Whose it shall be; none: as its targets say, or yours.")
 ]
 PrefixQuery = Annotated[
     str, Query(pattern=r"^[A-Za-z0-9._-]{0,100}$", description="Only those whose ids begin so.", examples=["cpu-"])

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from pipeline.sources.base import RawRecord
 from pipeline.sources.fleet.format import FORMATS, ending, template
 from pipeline.sources.fleet.hosts import Host, hosts_of
 from pipeline.sources.fleet.incidents import Incident, IncidentKind, IncidentPlan
 from pipeline.sources.fleet.state import EXTRA_TAGS, FIELDS, FleetState
-from pipeline.sources.message import Message
 
 MESSAGES_PER_HOST = len(FIELDS)
 """Messages of one host at each tick, one for each measurement."""
@@ -83,12 +83,12 @@ class Fleet:
         """The machines."""
         return list(self._hosts)
 
-    def __iter__(self) -> Iterator[list[Message]]:
+    def __iter__(self) -> Iterator[list[RawRecord]]:
         """Go on tick by tick, without an end."""
         while True:
             yield self.tick()
 
-    def tick(self) -> list[Message]:
+    def tick(self) -> list[RawRecord]:
         """Return the messages of the next tick: for each measurement one of each host that is not silent."""
         now_ms = self._now_ms
         self._now_ms += self._interval_ms
@@ -102,7 +102,7 @@ class Fleet:
         for measurement, columns in values.items():
             rows = zip(*[column.tolist() for column in columns], strict=True)
             messages += [
-                Message(key, form % row + end, now_ms)
+                RawRecord(key, form % row + end, now_ms)
                 for key, form, row in zip(self._keys, self._templates[measurement], rows, strict=True)
             ]
         silent = {incident.resource.encode() for incident in incidents if incident.kind is IncidentKind.HOST_SILENT}

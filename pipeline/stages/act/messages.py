@@ -9,8 +9,8 @@ from typing import Final
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
 from pipeline.channels.base import NotDelivered
+from pipeline.channels.compose import AlertGroup, compose
 from pipeline.channels.factory import OpenSecret, open_channel
-from pipeline.channels.wording import Announcement, compose
 from pipeline.core.actions.decisions import Message
 from pipeline.settings.act import ActSettings
 from pipeline.stages.act.records import Attempt, now_ms
@@ -133,7 +133,7 @@ class ChannelMessages:
 
     async def _sent(self, lane: Lane[tuple[int, Message]], message: Message, channel: Channel) -> str:
         """Send a message; return what there is to say about it."""
-        announcement = Announcement(
+        announcement = AlertGroup(
             key=message.key,
             alerts=tuple(item.event for item in message.items),
             is_repeated=all(item.reason is ActionReason.REPEATED for item in message.items),

@@ -83,7 +83,7 @@ class _HistoryWriter:
         self._file.close()
 
     def _keep(self, record: bytes) -> bool:
-        """Write one record; tell whether it was not superseded."""
+        """Write one record; return whether it was not superseded."""
         raise NotImplementedError
 
     def _forget(self) -> None:

@@ -9,10 +9,9 @@ import numpy as np
 import orjson
 
 from pipeline.core.downsampling.curve import StoredChunk
+from pipeline.stores.base import LONGEST_CHUNK_MS, TagSet, check_points, first_needed
 from pipeline.stores.embedded.history import open_history_file
 from pipeline.stores.embedded.history_schema import chunks_statement
-from pipeline.stores.history_bounds import LONGEST_CHUNK_MS, check_points, first_needed
-from pipeline.stores.reading import TagSet
 
 
 class EmbeddedHistoryReader:

@@ -13,8 +13,8 @@ from pipeline.stores.base import (
     FUNCTIONS,
     MAX_POINTS,
     MAX_TOP,
-    Point,
     Rejected,
+    SeriesPoint,
     StoredValue,
     WriteResult,
     always,
@@ -105,7 +105,7 @@ class EmbeddedStore:
         end_ms: int,
         tags: Mapping[str, str] | None = None,
         max_points: int = MAX_POINTS,
-    ) -> list[Point]:
+    ) -> list[SeriesPoint]:
         """Return one function of a field for each window of a range: see `Store.query_range`."""
         check_query(function, start_ms=start_ms, end_ms=end_ms, limit=max_points, most=MAX_POINTS)
         wanted = tags or {}
@@ -113,7 +113,7 @@ class EmbeddedStore:
             metric = _metric_id(reader, measurement, field)
             given = (metric, start_ms, end_ms, *chain.from_iterable(wanted.items()), max_points)
             rows = reader.execute(schema.range_statement(function, tags=len(wanted)), given).fetchall()
-        return [Point(time_ms, float(value), orjson.loads(found)) for time_ms, value, found in rows]
+        return [SeriesPoint(time_ms, float(value), orjson.loads(found)) for time_ms, value, found in rows]
 
     def query_top(
         self,
@@ -126,7 +126,7 @@ class EmbeddedStore:
         n: int = 10,
         tags: Mapping[str, str] | None = None,
         by_tag: str | None = None,
-    ) -> list[Point]:
+    ) -> list[SeriesPoint]:
         """Return the series with the greatest value over a range: see `Store.query_top`."""
         check_query(function, start_ms=start_ms, end_ms=end_ms, limit=n, most=MAX_TOP)
         wanted = tags or {}
@@ -137,7 +137,7 @@ class EmbeddedStore:
             if by_tag is not None:
                 given = (by_tag, *given, by_tag)
             rows = reader.execute(statement, (*given, n)).fetchall()
-        return [Point(start_ms, float(value), orjson.loads(found)) for found, value in rows]
+        return [SeriesPoint(start_ms, float(value), orjson.loads(found)) for found, value in rows]
 
     def scan(self, start_ms: int, end_ms: int) -> Generator[StoredValue, None, None]:
         """Yield what is kept of a range: see `Store.scan`."""

@@ -9,8 +9,8 @@ from pipeline.core.records.typed_records import read_record
 from pipeline.stores.base import Rejected, StoreUnavailable, WriteResult, always
 from pipeline.stores.influxdb.connection import InfluxConnection, time_ms_of
 from pipeline.stores.influxdb.flux import stored_chunks_query
-from pipeline.stores.influxdb.writing import Lines, LineWriter
-from pipeline.stores.newest_chunks import NewestChunks, Written
+from pipeline.stores.influxdb.lines import LineWriter, RecordLines
+from pipeline.stores.influxdb.newest import NewestChunks, WrittenChunk
 from schemas.downsampled import DownsampledChunk
 
 _TOPIC = "metrics.downsampled"
@@ -70,7 +70,7 @@ class InfluxHistory:
         ready = self._not_superseded(list(pending.values()))
         self._delete([each.lines for each in ready if each.replaces], is_mine)
         refused = self._writer.write(
-            [Lines(each.position, each.lines.text, each.lines.line_count) for each in ready], is_mine
+            [RecordLines(each.position, each.lines.text, each.lines.line_count) for each in ready], is_mine
         )
         self._note([each.lines for each in ready])
         return WriteResult(
@@ -96,10 +96,10 @@ class InfluxHistory:
 
     def _note(self, chunks: Sequence[ChunkLines]) -> None:
         for chunk in chunks:
-            self._newest.note(chunk.series, Written(chunk.start_ms, chunk.end_ms, chunk.revision))
+            self._newest.note(chunk.series, WrittenChunk(chunk.start_ms, chunk.end_ms, chunk.revision))
 
     def _not_superseded(self, pending: list[_Pending]) -> list[_Pending]:
-        """Leave out what is older than what is there; tell of the others whether they replace something."""
+        """Leave out what is older than what is there; return the others, with whether each replaces something."""
         doubtful = [each for each in pending if self._newest.is_doubtful(each.lines.series, each.lines.start_ms)]
         stored = self._stored([each.lines for each in doubtful])
         ready = []
@@ -110,13 +110,13 @@ class InfluxHistory:
             within = [other for other in within if lines.start_ms <= other.start_ms < lines.end_ms]
             if any(other.start_ms == lines.start_ms and other.revision > lines.revision for other in within):
                 continue
-            same = Written(lines.start_ms, lines.end_ms, lines.revision)
+            same = WrittenChunk(lines.start_ms, lines.end_ms, lines.revision)
             ready.append(each._replace(replaces=each.replaces or any(other != same for other in within)))
         return ready
 
-    def _stored(self, chunks: Sequence[ChunkLines]) -> Mapping[str, list[Written]]:
+    def _stored(self, chunks: Sequence[ChunkLines]) -> Mapping[str, list[WrittenChunk]]:
         """Ask InfluxDB what it has of some series between the first start and the last end."""
-        stored: dict[str, list[Written]] = {}
+        stored: dict[str, list[WrittenChunk]] = {}
         for at in range(0, len(chunks), _ASKED_SERIES):
             part = chunks[at : at + _ASKED_SERIES]
             query = stored_chunks_query(
@@ -127,7 +127,7 @@ class InfluxHistory:
             )
             for row in self._connection.rows(query):
                 start_ms = time_ms_of(row)
-                found = Written(start_ms, start_ms + row["span_ms"], row["revision"])
+                found = WrittenChunk(start_ms, start_ms + row["span_ms"], row["revision"])
                 stored.setdefault(row["sid"], []).append(found)
         return stored
 

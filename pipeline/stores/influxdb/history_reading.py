@@ -8,10 +8,9 @@ import numpy as np
 from pipeline.core.downsampling.curve import LINE, STEP, StoredChunk
 from pipeline.core.influx.history import FIELD_TAG, RESERVED
 from pipeline.core.influx.values import original_tags, renamed_tags
-from pipeline.stores.history_bounds import LONGEST_CHUNK_MS, check_points, first_needed
+from pipeline.stores.base import LONGEST_CHUNK_MS, TagSet, check_points, first_needed
 from pipeline.stores.influxdb.connection import InfluxConnection, tags_of, time_ms_of
 from pipeline.stores.influxdb.flux import history_query
-from pipeline.stores.reading import TagSet
 
 _KNOWN = ("n", "sum", "min", "max", "sigma", "gap", "last_ms", "span_ms")
 _POINTS = ("value", "step")

@@ -10,7 +10,7 @@ from pipeline.stores.base import (
     FUNCTIONS,
     MAX_POINTS,
     MAX_TOP,
-    Point,
+    SeriesPoint,
     StoredValue,
     WriteResult,
     always,
@@ -108,7 +108,7 @@ class InfluxStore:
         end_ms: int,
         tags: Mapping[str, str] | None = None,
         max_points: int = MAX_POINTS,
-    ) -> list[Point]:
+    ) -> list[SeriesPoint]:
         """Return one function of a field for each window of a range: see `Store.query_range`."""
         check_query(function, start_ms=start_ms, end_ms=end_ms, limit=max_points, most=MAX_POINTS)
         query = range_query(
@@ -120,7 +120,9 @@ class InfluxStore:
             tags=tags or {},
             max_points=max_points,
         )
-        points = [Point(time_ms_of(row), float(row["_value"]), tags_of(row)) for row in self._connection.rows(query)]
+        points = [
+            SeriesPoint(time_ms_of(row), float(row["_value"]), tags_of(row)) for row in self._connection.rows(query)
+        ]
         return sorted(points, key=lambda point: (point.start_ms, sorted(point.tags.items())))
 
     def query_top(
@@ -134,7 +136,7 @@ class InfluxStore:
         n: int = 10,
         tags: Mapping[str, str] | None = None,
         by_tag: str | None = None,
-    ) -> list[Point]:
+    ) -> list[SeriesPoint]:
         """Return the series with the greatest value over a range: see `Store.query_top`."""
         check_query(function, start_ms=start_ms, end_ms=end_ms, limit=n, most=MAX_TOP)
         query = top_query(
@@ -148,7 +150,7 @@ class InfluxStore:
             n=n,
             by_tag=by_tag,
         )
-        points = [Point(start_ms, float(row["_value"]), tags_of(row)) for row in self._connection.rows(query)]
+        points = [SeriesPoint(start_ms, float(row["_value"]), tags_of(row)) for row in self._connection.rows(query)]
         return sorted(points, key=lambda point: (-point.value, sorted(point.tags.items())))
 
     def scan(self, start_ms: int, end_ms: int) -> Generator[StoredValue, None, None]:

@@ -9,7 +9,7 @@ from pipeline.cli.up.live_view import render
 from pipeline.cli.up.pipeline_state import ClosedWindow, PipelineState, RateMeter, Rates, StoredState
 from pipeline.runtime.observability.worker_client import WorkerCounts
 from pipeline.sources.fleet.incidents import Incident, IncidentKind
-from pipeline.stores.base import Point
+from pipeline.stores.base import SeriesPoint
 from tests.support.channels.alerts import alert_event
 
 MOMENT_MS = 1_780_000_000_000  # 20:26:40 UTC
@@ -59,8 +59,8 @@ FULL = PipelineState(
             )
             for number in range(1, 61)
         ],
-        top_cpu=[Point(MOMENT_MS, 99.5 - 5 * number, {"host": f"cpu{number:02d}"}) for number in range(20)],
-        top_memory=[Point(MOMENT_MS, 65.0 - number, {"host": f"mem{number:02d}"}) for number in range(20)],
+        top_cpu=[SeriesPoint(MOMENT_MS, 99.5 - 5 * number, {"host": f"cpu{number:02d}"}) for number in range(20)],
+        top_memory=[SeriesPoint(MOMENT_MS, 65.0 - number, {"host": f"mem{number:02d}"}) for number in range(20)],
         span_ms=60_000,
     ),
     alerts=[alert_event(time_ms=MOMENT_MS + 1000 * number, text=f"alert {number}") for number in range(30)],
@@ -150,7 +150,7 @@ def test_before_the_first_window_the_view_says_that_it_is_open() -> None:
 
 
 def test_names_with_brackets_are_shown_as_they_are() -> None:
-    stored = StoredState(top_cpu=[Point(0, 1.0, {"host": "[red]web[/]"})])
+    stored = StoredState(top_cpu=[SeriesPoint(0, 1.0, {"host": "[red]web[/]"})])
     assert "[red]web[/]" in "\n".join(drawn(PipelineState(**{**fields(EMPTY), "stored": stored}), width=120))
 
 

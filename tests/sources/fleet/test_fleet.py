@@ -9,22 +9,22 @@ import pytest
 
 from pipeline.core.records.telegraf.line_protocol import parse_line_protocol
 from pipeline.core.records.telegraf.parsed import Metric
+from pipeline.sources.base import RawRecord
 from pipeline.sources.fleet.fleet import MESSAGES_PER_HOST, Fleet
 from pipeline.sources.fleet.incidents import Incident, IncidentKind
-from pipeline.sources.message import Message
 
 START_MS = 1_780_272_000_000  # Monday 2026-06-01, midnight UTC
 TEN_S = 10_000
 HOUR_MS = 3_600_000
 
 
-def metrics(messages: list[Message]) -> list[Metric]:
+def metrics(messages: list[RawRecord]) -> list[Metric]:
     found = list(parse_line_protocol(b"".join(message.value for message in messages)))
     assert all(isinstance(metric, Metric) for metric in found)
     return found
 
 
-def series(ticks: list[list[Message]], measurement: str, field: str) -> dict[str, list[tuple[int, float]]]:
+def series(ticks: list[list[RawRecord]], measurement: str, field: str) -> dict[str, list[tuple[int, float]]]:
     """Return (time, value) of one field by host."""
     values = defaultdict(list)
     for messages in ticks:
@@ -35,7 +35,7 @@ def series(ticks: list[list[Message]], measurement: str, field: str) -> dict[str
 
 def incident_of(
     kind: IncidentKind, *, ticks: int, hosts: int = 28
-) -> tuple[Incident, list[list[Message]], list[Incident]]:
+) -> tuple[Incident, list[list[RawRecord]], list[Incident]]:
     """Return the first incident of a kind, with so many ticks of messages and all incidents of that time."""
     begun: list[Incident] = []
     sent = list(islice(Fleet(hosts, 7, START_MS, TEN_S, on_incident=begun.append), ticks))

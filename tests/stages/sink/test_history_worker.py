@@ -14,7 +14,7 @@ from pipeline.core.downsampling.series_downsampler import Kind, Rules
 from pipeline.core.records.telegraf.parser import batch_of
 from pipeline.stores.influxdb.connection import InfluxConnection
 from pipeline.stores.influxdb.history_reading import InfluxHistoryReader
-from pipeline.stores.reading import SeriesReader, Source
+from pipeline.stores.reading import ReadFrom, SeriesReader
 from tests.support.servers.influxdb import InfluxDB
 from tests.support.servers.kafka import KafkaBroker
 from tests.support.stages.brokers import USED, Broker, Raw, pipeline_topics, produce
@@ -58,7 +58,7 @@ def test_history_from_the_database_is_what_the_engine_makes_of_the_samples(
         worker.wait_for(lambda scrape: decided(scrape) == len(expected), "the chunks")
     connection = InfluxConnection(url=influxdb.url, org=influxdb.org, bucket=bucket, token=influxdb.token)
     reader = SeriesReader([], InfluxHistoryReader(connection))
-    span = {"start_ms": START_MS, "end_ms": int(times[-1]) + 1, "source": Source.INTEGRATED}
+    span = {"start_ms": START_MS, "end_ms": int(times[-1]) + 1, "source": ReadFrom.INTEGRATED}
     (series,) = reader.read("demo", "load", **span)
     (average,) = reader.averages("demo", "load", **span)
     reader.close()

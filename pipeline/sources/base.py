@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 
-class Message(NamedTuple):
+class RawRecord(NamedTuple):
     """One metric, as a Telegraf agent's Kafka output sends it."""
 
     key: bytes

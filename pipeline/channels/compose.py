@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import uuid4
 
-from pipeline.channels.base import Message
+from pipeline.channels.base import ChannelMessage
 from pipeline.channels.templates import MOST_ITEMS, RenderError, TemplateRefused, check_template, render
 from schemas.alert import AlertEvent, AlertReason, AlertState
 from schemas.channel import Channel
 from schemas.trigger_policy import LEVELS, LevelName
 
-__all__ = ["VARIABLES", "Announcement", "check_templates", "compose", "trial_announcement"]
+__all__ = ["VARIABLES", "AlertGroup", "check_templates", "compose", "trial_group"]
 
 LONGEST_SUBJECT: Final = 200
 SUBJECT: Final = (
@@ -33,8 +33,8 @@ VARIABLES: Final = frozenset(("alerts", "count", "is_repeated", "key", "level", 
 
 
 @dataclass(frozen=True, slots=True)
-class Announcement:
-    """What somebody is to be told: alerts of one resource.
+class AlertGroup:
+    """What somebody is to be notified of: alerts of one resource.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Announcement:
     alerts
         At least one; the newest event of each.
     is_repeated
-        Whether it was told before, and lasts.
+        Whether somebody was notified of it before, and it lasts.
     recipients
         Addresses instead of the channel's own.
     """
@@ -60,31 +60,31 @@ class Announcement:
         return max(present, key=LEVELS.index, default=None)
 
 
-def compose(announcement: Announcement, channel: Channel) -> tuple[Message, str]:
+def compose(group: AlertGroup, channel: Channel) -> tuple[ChannelMessage, str]:
     """Return the message for a channel, and what is to be said about it: why a template was not used, or nothing.
 
-    A template that does not work keeps nobody from being told.
+    A template that does not work keeps nobody from being notified.
     """
     template = channel.template
-    values = _values(announcement)
+    values = _values(group)
     notes: list[str] = []
     subject = _filled("subject", template.subject, values, notes) or render(SUBJECT, values)
     text = _filled("text", template.text, values, notes)
     html = _filled("html", template.html, values, notes, is_html=True)
     document = _document(text if channel.webhook is not None else None, values, notes)
-    message = Message(
-        key=announcement.key,
+    message = ChannelMessage(
+        key=group.key,
         subject=" ".join(subject.split())[:LONGEST_SUBJECT],
         text=text or render(TEXT, values),
         html=html,
         document=document,
-        level=announcement.level,
-        recipients=announcement.recipients,
+        level=group.level,
+        recipients=group.recipients,
     )
     return message, "; ".join(notes)
 
 
-def trial_announcement() -> Announcement:
+def trial_group() -> AlertGroup:
     """Return what a channel is tried out with: it says so."""
     now_ms = time.time_ns() // 1_000_000
     event = AlertEvent(
@@ -110,7 +110,7 @@ def trial_announcement() -> Announcement:
         evidence=None,
         text="This is a test of the channel: nothing is wrong.",
     )
-    return Announcement(uuid4().hex, (event,))
+    return AlertGroup(uuid4().hex, (event,))
 
 
 def check_templates(channel: Channel) -> list[str]:
@@ -149,15 +149,15 @@ def _document(text: str | None, values: Mapping[str, Any], notes: list[str]) -> 
     return json.dumps({"version": 1, **usual}).encode()
 
 
-def _values(announcement: Announcement) -> dict[str, Any]:
-    alerts = [_alert(alert) for alert in announcement.alerts[:MOST_ITEMS]]
+def _values(group: AlertGroup) -> dict[str, Any]:
+    alerts = [_alert(alert) for alert in group.alerts[:MOST_ITEMS]]
     return {
         **{name: alerts[0][name] for name in _OF_ALERT},
-        "key": announcement.key,
-        "resource": announcement.alerts[0].resource,
-        "level": announcement.level or "ok",
-        "count": len(announcement.alerts),
-        "is_repeated": announcement.is_repeated,
+        "key": group.key,
+        "resource": group.alerts[0].resource,
+        "level": group.level or "ok",
+        "count": len(group.alerts),
+        "is_repeated": group.is_repeated,
         "alerts": alerts,
     }
 
