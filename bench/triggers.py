@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.core.triggers.evaluator import SAMPLES, SeriesName, TriggerBank
+from pipeline.core.triggers.evaluator import SAMPLES, PolicyEvaluator, SeriesName
 from schemas.trigger_policy import TriggerPolicy, trigger_policy
 
 _BATCHES = 20
@@ -65,40 +65,42 @@ def of_a_field(number: int) -> TriggerPolicy:
 
 def measured(policies: list[TriggerPolicy], series: int, greatest: float = 50.0) -> Cost:
     """Return what policies cost over so many series, with values up to ``greatest``: 50 is below every level."""
-    bank = TriggerBank()
+    evaluator = PolicyEvaluator()
     began = time.process_time()
     for each in policies:
-        bank.put_policy(each, at_ms=0)
+        evaluator.put_policy(each, at_ms=0)
     put_s = time.process_time() - began
     names = [name_of(number) for number in range(series)]
     began = time.process_time()
-    numbers = np.array([bank.series(name) for name in names], np.int64)
+    numbers = np.array([evaluator.series(name) for name in names], np.int64)
     series_us = (time.process_time() - began) / series * 1e6
     began = time.process_time()
-    bank.put_policy(of_nothing(99_999), at_ms=0)
+    evaluator.put_policy(of_nothing(99_999), at_ms=0)
     edit_ms = (time.process_time() - began) * 1e3
     values = np.random.default_rng(0).uniform(greatest - 10, greatest, (8, series))
     offsets = np.arange(series)
-    bank.evaluate(numbers, np.zeros(series, np.int64), values[0], offsets)
-    before = bank.counts.evaluations
+    evaluator.evaluate(numbers, np.zeros(series, np.int64), values[0], offsets)
+    before = evaluator.counts.evaluations
     spent = time.process_time()
     for batch in range(_BATCHES):
-        bank.evaluate(numbers, np.full(series, 10_000 * batch + 1), values[batch % 8], offsets)
+        evaluator.evaluate(numbers, np.full(series, 10_000 * batch + 1), values[batch % 8], offsets)
     spent = time.process_time() - spent
-    evaluations = bank.counts.evaluations - before
-    return Cost(bank.alert_count, put_s, series_us, edit_ms, spent / (_BATCHES * series) * 1e9, evaluations / spent)
+    evaluations = evaluator.counts.evaluations - before
+    return Cost(
+        evaluator.alert_count, put_s, series_us, edit_ms, spent / (_BATCHES * series) * 1e9, evaluations / spent
+    )
 
 
 def storm_us() -> float:
     """Return CPU microseconds an event when 10,000 alerts fire at once, records made of them included."""
-    bank = TriggerBank()
-    bank.put_policy(trigger_policy({"id": "p", "levels": _LEVELS}), at_ms=0)
+    evaluator = PolicyEvaluator()
+    evaluator.put_policy(trigger_policy({"id": "p", "levels": _LEVELS}), at_ms=0)
     count = 10_000
-    numbers = np.array([bank.series(name_of(number)) for number in range(count)])
+    numbers = np.array([evaluator.series(name_of(number)) for number in range(count)])
     offsets = np.arange(count)
-    bank.evaluate(numbers, np.zeros(count, np.int64), np.zeros(count), offsets)
+    evaluator.evaluate(numbers, np.zeros(count, np.int64), np.zeros(count), offsets)
     spent = time.process_time()
-    events = bank.evaluate(numbers, np.ones(count, np.int64), np.full(count, 90.0), offsets)
+    events = evaluator.evaluate(numbers, np.ones(count, np.int64), np.full(count, 90.0), offsets)
     for event in events:
         event.to_json()
     return (time.process_time() - spent) / len(events) * 1e6

@@ -148,12 +148,12 @@ The map of the house. Imports go down this page and never up (an import-linter c
         region_route.py  which store a window goes to
 
     pipeline/stages/act/  alerts to channels, scripts and the topic actions
-        spec.py        what is known of it
-        stage.py       alerts and policies to channels, scripts and actions
-        messages.py    messages: each channel on its own, with attempts
-        scripts.py     runs of scripts: guards, approvals
-        work_queue.py  one after the other, in threads that hold up nobody
-        records.py     its records
+        spec.py           what is known of it
+        stage.py          alerts and policies to channels, scripts and actions
+        notifications.py  notifications: each channel on its own, with attempts
+        scripts.py        runs of scripts: guards, approvals
+        work_queue.py     one after the other, in threads that hold up nobody
+        records.py        its records
 
     pipeline/sources/  make metrics as Telegraf would send them
         host.py          this machine's own
@@ -168,7 +168,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         incidents.py  what goes wrong, and when: the ground truth
         format.py     the bytes of a message
 
-    pipeline/channels/  tell: one message or one run of a script at a time
+    pipeline/channels/  notify: one message or one run of a script at a time
         base.py             what every channel can do
         factory.py          one channel from its document, its secrets hidden
         smtp.py             e-mail
@@ -262,7 +262,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         kafka.py        Kafka, parsing, worker
         windows.py      windows
         control.py      the control service
-        act.py          telling people, running scripts
+        act.py          notifying people, running scripts
         downsample.py   down-sampling
         detect.py       detection
         trigger.py      triggers
@@ -359,7 +359,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
 
     pipeline/core/actions/  what is done about an alert
         open_alerts.py    the alerts that are open, from their events
-        quiet.py          of which of them nobody is told now
+        suppression.py    which of them are silenced, in maintenance, inhibited
         decisions.py      what is done about them, step by step
         pending.py        what of it is not finished, and all else a restart needs
         script_guards.py  how often a script may be run, and for how many
@@ -411,9 +411,9 @@ The map of the house. Imports go down this page and never up (an import-linter c
         alert.py           what triggers write, as a model
         durations.py       how durations are written
         scenario.py        what is done about an alert, step by step
-        channel.py         where somebody is told
+        channel.py         where somebody is notified
         script.py          what may be run, and its guards
-        silence.py         when nobody is told
+        silence.py         when nobody is notified
         action.py          what the stage act writes, as a model
         mistakes.py        what is wrong with such a document
         downsampled.py     a chunk of down-sampled history

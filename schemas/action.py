@@ -27,7 +27,9 @@ class Outcome(StrEnum):
     DRY_RUN = "dry_run"
     """The script would have been run."""
     SUPPRESSED = "suppressed"
-    """Nobody was told, on purpose."""
+    """A silence, maintenance, an inhibition or an acknowledgement keeps it from being done."""
+    SKIPPED = "skipped"
+    """It is not done for another reason: it is disabled, the alert flaps, or was over before it began."""
     RATE_LIMITED = "rate_limited"
     """The script was not run: a guard stopped it."""
     AWAITING_APPROVAL = "awaiting_approval"
@@ -42,15 +44,15 @@ class ActionReason(StrEnum):
     DUE = "DUE"
     """The step's time had come."""
     REPEATED = "REPEATED"
-    """The alert lasts, and is told again."""
+    """The alert lasts, and is sent again."""
     RECOVERED = "RECOVERED"
-    """The alert is over, and those who were told of it are told."""
+    """The alert is over, and those who were notified of it are notified of that."""
     SILENCED = "SILENCED"
     """A silence matches."""
     MAINTENANCE = "MAINTENANCE"
     """A maintenance window matches."""
     INHIBITED = "INHIBITED"
-    """Another alert that fires keeps this one quiet."""
+    """Another alert that fires inhibits this one."""
     ACKNOWLEDGED = "ACKNOWLEDGED"
     """Somebody looks after it."""
     FLAPPING = "FLAPPING"
@@ -112,8 +114,8 @@ class Action(Record):
         strict=False, min_length=1, max_length=MOST_ALERTS, description="The alerts that it was about."
     )
     scenario: str | None = Field(description="The scenario; null where the policy names channels itself.")
-    level: LevelName | None = Field(description="The level whose step it was; null for an end that is told.")
-    step: int | None = Field(ge=0, description="The step's number at that level, from 0; null for an end that is told.")
+    level: LevelName | None = Field(description="The level whose step it was; null for an end that is sent.")
+    step: int | None = Field(ge=0, description="The step's number at that level, from 0; null for an end that is sent.")
     channel: str | None = Field(description="The channel; null for a script.")
     script: str | None = Field(description="The script; null for a channel.")
     outcome: Annotated[Outcome, Field(strict=False)] = Field(description="What came of it.")

@@ -24,12 +24,16 @@ class AlertState(StrEnum):
     """It has ended, and the alert stays for as long as it shall keep firing."""
     NODATA = "NODATA"
     """The series has sent nothing for too long."""
-    SUPPRESSED = "SUPPRESSED"
-    """Its level keeps changing, and no change is told."""
+    FLAPPING = "FLAPPING"
+    """Its level keeps changing, and nobody is notified of a change."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> "AlertState | None":
+        return cls.FLAPPING if value == "SUPPRESSED" else None  # as it was written before 0.1.0
 
 
 class AlertReason(StrEnum):
-    """Why an alert's state changed, or it is told again."""
+    """Why an alert's state changed, or it is repeated."""
 
     PENDING = "PENDING"
     """The condition began to hold."""
@@ -42,7 +46,7 @@ class AlertReason(StrEnum):
     LEVEL_DOWN = "LEVEL_DOWN"
     """It is less serious than it was, and not over."""
     REPEAT_DUE = "REPEAT_DUE"
-    """It lasts, and it is time to tell it again."""
+    """It lasts, and it is time to notify again."""
     RECOVERING = "RECOVERING"
     """The condition has ended; the alert is kept for a while."""
     STILL_FIRING = "STILL_FIRING"
@@ -54,7 +58,7 @@ class AlertReason(StrEnum):
     CAME_BACK = "CAME_BACK"
     """A silent series sends again."""
     FLAPPING = "FLAPPING"
-    """The level keeps changing: no change is told until it is calm."""
+    """The level keeps changing: nobody is notified of a change until it is calm."""
     FLAPPING_ENDED = "FLAPPING_ENDED"
     """It is calm again."""
     POLICY_CHANGED = "POLICY_CHANGED"
@@ -95,9 +99,9 @@ class AlertEvent(Record):
     state: Annotated[AlertState, Field(strict=False)] = Field(description="What the alert is now.")
     previous_state: Annotated[AlertState, Field(strict=False)] = Field(description="What it was.")
     level: LevelName | None = Field(description="How serious it is now; null for OK.")
-    previous_level: LevelName | None = Field(description="The level that was told last; null for OK.")
+    previous_level: LevelName | None = Field(description="The level that was notified last; null for OK.")
     reason: Annotated[AlertReason, Field(strict=False)] = Field(description="Why.")
-    notify: bool = Field(description="Whether it is worth telling: a level that changed, a repetition, silence.")
+    notify: bool = Field(description="Whether anybody is to be notified: a level that changed, a repetition, silence.")
     time_ms: int = Field(description="When it was so, in event time: milliseconds since 1970-01-01T00:00:00Z.")
     value: Finite | None = Field(description="The value that was compared; of silence its seconds. Null for none.")
     threshold: Finite | None = Field(
@@ -109,14 +113,10 @@ class AlertEvent(Record):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if (self.level is None) != (self.state in {AlertState.OK, AlertState.PENDING}) and not self._calming:
+        has_no_level = self.state in {AlertState.OK, AlertState.PENDING}
+        if (self.level is None) != has_no_level and self.state is not AlertState.FLAPPING:
             raise ValueError(f"state {self.state} and level {self.level} contradict each other")
         return self
-
-    @property
-    def _calming(self) -> bool:
-        """Whether the state may have any level: that of an alert that flaps."""
-        return self.state is AlertState.SUPPRESSED
 
     def key(self) -> str:
         """Return the record's Kafka key: the resource."""

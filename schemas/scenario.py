@@ -24,12 +24,12 @@ Channels = Annotated[tuple[Id, ...], BeforeValidator(_one_or_several), Field(max
 
 
 class Step(Part):
-    """One thing that is done: somebody is told, or a script is run."""
+    """One thing that is done: somebody is notified, or a script is run."""
 
     after: Duration = Field(
         timedelta(0), description="How long the alert must have had this level, unacknowledged, before it is done."
     )
-    notify: Channels = Field((), description="The channels that are told: one id, or several.")
+    notify: Channels = Field((), description="The channels that are notified: one id, or several.")
     run: Id | None = Field(None, description="The script that is run.")
     to: tuple[Address, ...] = Field(
         (), max_length=50, description="E-mail addresses instead of the channel's own; other channels ignore them."
@@ -84,8 +84,10 @@ class Scenario(Part):
         timedelta(seconds=10),
         description="How long a first message of a resource waits for others of it, so that they go out as one.",
     )
-    tell_recovery: bool = Field(
-        default=True, strict=True, description="Whether the channels that were told of an alert are told of its end."
+    send_resolved: bool = Field(
+        default=True,
+        strict=True,
+        description="Whether the channels that were notified of an alert are notified of its end.",
     )
     enabled: bool = Field(default=True, strict=True, description="Whether anything is done.")
 

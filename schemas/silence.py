@@ -1,4 +1,4 @@
-"""When nobody is told although an alert fires: silences, maintenance, inhibition, and acknowledgements."""
+"""When nobody is notified although an alert fires: silences, maintenance, inhibition, and acknowledgements."""
 
 from datetime import timedelta
 from typing import Annotated, Literal, Self
@@ -47,7 +47,7 @@ class Silence(Part):
 
     kind: Literal["silence"] = Field("silence", description="Tells silences from other policies.")
     id: Id = Field(description="Unique among silences.")
-    alerts: AlertMatcher = Field(description="Which alerts are not told.")
+    alerts: AlertMatcher = Field(description="Which alerts are silenced.")
     starts: AwareDatetime = Field(description="From when on (with its offset from UTC).")
     ends: AwareDatetime = Field(description="Until when, exclusive.")
     author: Name | None = Field(None, description="Who set it.")
@@ -79,7 +79,7 @@ class Maintenance(Part):
     kind: Literal["maintenance"] = Field("maintenance", description="Tells maintenance from other policies.")
     id: Id = Field(description="Unique among maintenance windows.")
     title: Name | None = Field(None, description="What it is for, for a reader.")
-    alerts: AlertMatcher = Field(description="Which alerts are not told.")
+    alerts: AlertMatcher = Field(description="Which alerts are in maintenance.")
     days: tuple[Weekday, ...] = Field((), max_length=7, description="The days that it begins on; none: every day.")
     start: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = Field(
         description="When it begins, as 22:30."
@@ -105,13 +105,13 @@ class Maintenance(Part):
 
 
 class Inhibition(Part):
-    """While one alert fires others are not told: the value of ``policies`` under the key ``inhibition/ID``."""
+    """While one alert fires nobody is notified of others: the value of ``policies`` under the key ``inhibition/ID``."""
 
     kind: Literal["inhibition"] = Field("inhibition", description="Tells inhibitions from other policies.")
     id: Id = Field(description="Unique among inhibitions.")
     title: Name | None = Field(None, description="What it is for, for a reader.")
-    source: AlertMatcher = Field(description="Which firing alerts keep others quiet.")
-    targets: AlertMatcher = Field(description="Which alerts are kept quiet.")
+    source: AlertMatcher = Field(description="Which firing alerts inhibit others.")
+    targets: AlertMatcher = Field(description="Which alerts are inhibited.")
     equal: tuple[Name, ...] = Field(
         (),
         max_length=50,

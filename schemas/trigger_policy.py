@@ -92,7 +92,7 @@ class Levels(Part):
 
 
 class Flap(Part):
-    """When an alert that keeps changing its level is told no more of."""
+    """From when on nobody is notified of an alert that keeps changing its level."""
 
     history: int = Field(21, strict=True, ge=3, le=MOST_HISTORY, description="How many levels are looked at.")
     low: Number = Field(0.25, ge=0, le=1, description="Flapping ends below this share of (weighted) changes.")
@@ -128,11 +128,13 @@ class TriggerPolicy(Part):
     levels: Levels = Field(Levels(), description="Thresholds by level. Of silence only which level counts.")
     pending: Duration = Field(_NONE, description="How long it must hold (event time) to fire.")
     keep_firing: Duration = Field(_NONE, description="How long it stays after it has ended.")
-    repeat: Duration = Field(_NONE, description="How often it is told again; 0: changes only.")
-    flap: Flap | None = Field(None, description="When it is told no more because it keeps changing.")
+    repeat: Duration = Field(_NONE, description="How often it is repeated; 0: changes only.")
+    flap: Flap | None = Field(None, description="From when on nobody is notified because it keeps changing.")
     silence_after: Duration | None = Field(None, description="Of silence: how long a series must send nothing.")
-    channels: tuple[Name, ...] = Field((), max_length=50, description="Where it is told.")
-    scenario: Id | None = Field(None, description="The action scenario that decides who is told, instead of channels.")
+    channels: tuple[Name, ...] = Field((), max_length=50, description="Which channels are notified.")
+    scenario: Id | None = Field(
+        None, description="The action scenario that decides who is notified, instead of channels."
+    )
     enabled: bool = Field(default=True, strict=True, description="Whether it counts.")
 
     @model_validator(mode="before")

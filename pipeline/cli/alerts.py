@@ -17,7 +17,7 @@ from pipeline.cli.times import duration_ms
 from schemas.trigger_policy import LevelName
 
 if TYPE_CHECKING:
-    from pipeline.runtime.kafka.alert_table import AlertLog
+    from pipeline.runtime.kafka.alert_table import AlertTable
     from schemas.alert import AlertEvent
 
 __all__ = ["register"]
@@ -65,14 +65,14 @@ def alerts(
     """
     if is_open and follow:
         raise typer.BadParameter("--open and --follow exclude each other", param_hint="--open")
-    wanted = _filter(level, policy, resource, since, told_only=not every and not is_open)
+    wanted = _filter(level, policy, resource, since, notified_only=not every and not is_open)
     kafka = settings_or_exit(config, bootstrap).kafka
 
-    from pipeline.runtime.kafka.alert_table import AlertLog, AlertLogError
+    from pipeline.runtime.kafka.alert_table import AlertTable, AlertTableError
     from pipeline.settings.base import SettingsError
 
     show = _print_json if as_json else _print_line
-    log = AlertLog(kafka, "alerts-command")
+    log = AlertTable(kafka, "alerts-command")
     try:
         with ending_by_signals() as ending, reader_may_leave():
             log.start({}, timeout_s)
@@ -85,7 +85,7 @@ def alerts(
                 for event in filter(wanted, events.next()):
                     show(event)
                 ending.stop.wait(_POLL_S)
-    except (AlertLogError, SettingsError) as error:
+    except (AlertTableError, SettingsError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
     finally:
@@ -100,7 +100,7 @@ def register(root: typer.Typer) -> None:
 class _Events:
     """The events of a log, each once, with the newest number of each alert known."""
 
-    def __init__(self, log: "AlertLog") -> None:
+    def __init__(self, log: "AlertTable") -> None:
         self._log = log
         self._sequence: dict[str, int] = {}
 
@@ -109,10 +109,10 @@ class _Events:
 
         Raises
         ------
-        AlertLogError
+        AlertTableError
             When nothing comes for the time-out, though the end is not reached.
         """
-        from pipeline.runtime.kafka.alert_table import AlertLogError
+        from pipeline.runtime.kafka.alert_table import AlertTableError
 
         heard_s = time.monotonic()
         while not stop.is_set() and not self._log.is_caught_up:
@@ -121,7 +121,7 @@ class _Events:
             if found:
                 heard_s = time.monotonic()
             elif time.monotonic() - heard_s > timeout_s:
-                raise AlertLogError(f"the alerts are not read to their end: Kafka says nothing for {timeout_s:g} s")
+                raise AlertTableError(f"the alerts are not read to their end: Kafka says nothing for {timeout_s:g} s")
             else:
                 stop.wait(_POLL_S)
 
@@ -152,7 +152,7 @@ def _open(events: "Iterable[AlertEvent]") -> "list[AlertEvent]":
 
 
 def _filter(
-    level: LevelName | None, policy: str | None, resource: str | None, since: str | None, *, told_only: bool
+    level: LevelName | None, policy: str | None, resource: str | None, since: str | None, *, notified_only: bool
 ) -> Wanted:
     try:
         from_ms = None if since is None else time.time_ns() // 1_000_000 - duration_ms(since)
@@ -162,7 +162,7 @@ def _filter(
 
     def wanted(event: "AlertEvent") -> bool:
         return (
-            (event.notify or not told_only)
+            (event.notify or not notified_only)
             and max(_RANK[event.level], _RANK[event.previous_level]) >= rank
             and policy in {None, event.policy}
             and resource in {None, event.resource}

@@ -9,7 +9,7 @@ from pipeline.core.records.identity.interning import WindowRule
 from pipeline.core.records.identity.raw_samples import RawSamples
 from pipeline.core.records.telegraf.parsed import TimestampUnit
 from pipeline.core.records.telegraf.parser import ParseOptions, batch_of
-from pipeline.core.triggers.evaluator import TriggerBank
+from pipeline.core.triggers.evaluator import PolicyEvaluator
 from pipeline.core.triggers.inputs import WINDOW, RawInput, RecordInput
 from pipeline.core.windows.aggregator import Output, PartitionAggregator
 from pipeline.core.windows.rules import WindowRules
@@ -41,9 +41,9 @@ def backtest(policy: TriggerPolicy, series: Sequence[SeriesSamples], every_ms: i
     every_ms
         The size of windows, for policies on windows.
     """
-    bank = TriggerBank()
-    bank.put_policy(policy.model_copy(update={"enabled": True}), at_ms=0)
-    windows = RecordInput(bank, WINDOW)
+    evaluator = PolicyEvaluator()
+    evaluator.put_policy(policy.model_copy(update={"enabled": True}), at_ms=0)
+    windows = RecordInput(evaluator, WINDOW)
     options = ParseOptions(influx_unit=TimestampUnit.MS, json_unit=TimestampUnit.MS, future_limit_ms=NEVER_AHEAD)
     counters = load_catalogue().counters
     rules = WindowRules(WindowRule(every_ms, GRACE_MS, every_ms))
@@ -60,13 +60,13 @@ def backtest(policy: TriggerPolicy, series: Sequence[SeriesSamples], every_ms: i
         events.extend(windows.evaluate((int(orjson.loads(value)["revision"]), value) for value in output.values))
 
     batch = batch_of(records, 0)
-    raw, raw_input = RawSamples(options), RawInput(bank)
+    raw, raw_input = RawSamples(options), RawInput(evaluator)
     latest_ms = max(time_ms for *_, points in series for time_ms, _ in points)
     for samples in raw.read(batch, 0, len(records), NO_CLOCK_MS):
         events += raw_input.evaluate(samples, raw.names)
-    if any(source.startswith(WINDOW) for source in bank.sources):
+    if any(source.startswith(WINDOW) for source in evaluator.sources):
         aggregator = PartitionAggregator(0, rules, lambda *source: source in counters, options)
         close(aggregator.add(batch, 0, len(records), NO_CLOCK_MS))
         close(aggregator.finish())
-    events += bank.expire(latest_ms)
+    events += evaluator.expire(latest_ms)
     return sorted(events, key=lambda event: event.time_ms)

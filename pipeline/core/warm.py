@@ -7,7 +7,7 @@ from pipeline.core.audit.samples import ALWAYS, PartitionSamples
 from pipeline.core.downsampling.series_downsampler import DownsampleBank
 from pipeline.core.records.identity.raw_samples import RawSamples
 from pipeline.core.records.telegraf.parser import ParseOptions, batch_of
-from pipeline.core.triggers.evaluator import SAMPLES, SeriesName, TriggerBank
+from pipeline.core.triggers.evaluator import SAMPLES, PolicyEvaluator, SeriesName
 from pipeline.core.windows.aggregator import PartitionAggregator
 from pipeline.core.windows.rules import WindowRules
 from schemas.trigger_policy import trigger_policy
@@ -48,7 +48,7 @@ def warm() -> None:
         0, WindowRules(), ParseOptions(), start_ms=0, end_ms=now_ms, processed_until=0, now_ms=now_ms
     )
     samples.add(batch, np.full(len(values), ALWAYS, np.int64))
-    triggers = TriggerBank()
+    triggers = PolicyEvaluator()
     triggers.put_policy(trigger_policy({"id": "warm", "levels": {"info": {"fire": 1}}}), at_ms=0)
     triggers.evaluate(np.full(3, triggers.series(SeriesName(SAMPLES, "net", "load", {}))), times, np.ones(3), times)
     triggers.expire(now_ms)

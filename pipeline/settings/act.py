@@ -9,7 +9,7 @@ from pipeline.settings.base import PositiveDuration, Section, to_ms
 
 
 class ActSettings(Section):
-    """How people are told, and scripts run."""
+    """How people are notified, and scripts run."""
 
     secrets_dir: Path | None = Field(
         None, title="Secrets", description="The folder that holds channels' secrets, one a file."
@@ -60,17 +60,17 @@ class ActSettings(Section):
     queue_messages: int = Field(
         10_000, ge=1, le=1_000_000, title="Queue", description="Messages that wait for one channel at most."
     )
-    tell_within_s: PositiveDuration = Field(
-        3600.0, le=30 * 86_400, title="Tell within", description="Seconds after which a message is not sent any more."
+    notify_within_s: PositiveDuration = Field(
+        3600.0, le=30 * 86_400, title="Notify within", description="Seconds after which a message is not sent any more."
     )
     approve_within_s: PositiveDuration = Field(
         3600.0, le=7 * 86_400, title="Approve within", description="Seconds that a script waits for its approval."
     )
 
     @property
-    def tell_within_ms(self) -> int:
+    def notify_within_ms(self) -> int:
         """How long a message may wait, in milliseconds."""
-        return to_ms(self.tell_within_s)
+        return to_ms(self.notify_within_s)
 
     @property
     def approve_within_ms(self) -> int:

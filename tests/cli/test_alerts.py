@@ -72,7 +72,7 @@ def test_each_event_is_printed_once_and_can_be_chosen(broker: EmbeddedBroker) ->
     assert [line.split()[1] for line in lines] == ["info", "critical", "ok"]
 
 
-def test_what_is_told_nobody_is_left_out_unless_it_is_asked_for(broker: EmbeddedBroker) -> None:
+def test_what_nobody_is_notified_of_is_left_out_unless_it_is_asked_for(broker: EmbeddedBroker) -> None:
     send(broker, event("a", 1, "info", notify=False), event("a", 2, "warn", "info"))
     assert ids(run(broker, "--json")) == ["a/2"]
     assert ids(run(broker, "--json", "--all")) == ["a/1", "a/2"]

@@ -131,7 +131,7 @@ def test_maintenance_begins_by_the_clock_of_its_zone() -> None:
 
 
 def test_the_documents_on_the_page_of_actions_are_some() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "actions.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "notify-and-run-scripts.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     documents = [document for block in blocks for document in yaml.safe_load_all(block)]
     kinds = [document["kind"] for document in documents]

@@ -72,16 +72,16 @@ def backtest(
     if anything could not be used, or no policy matches any series.
     """
     from pipeline.cli.series.backtest_files import Backtest, CsvColumns
-    from pipeline.core.triggers.evaluator import TriggerBank
+    from pipeline.core.triggers.evaluator import PolicyEvaluator
 
     if bool(files) == (from_ is not None):
         raise typer.BadParameter("give FILE, or --from for what Kafka has", param_hint="FILE")
     policies = _policies(policy_files)
     columns = CsvColumns(time or _TIME, value or _VALUE, zone_of(zone))
-    bank = TriggerBank()
+    evaluator = PolicyEvaluator()
     for policy in policies:
-        bank.put_policy(policy.model_copy(update={"enabled": True}), at_ms=0)
-    history = Backtest(bank, _rules(every))
+        evaluator.put_policy(policy.model_copy(update={"enabled": True}), at_ms=0)
+    history = Backtest(evaluator, _rules(every))
     status = 0
     for path in files or ():
         is_csv = time is not None or value is not None or path.suffix.lower() == ".csv"
@@ -96,10 +96,10 @@ def backtest(
     typer.echo(f"{history.samples:,} samples of {len(history.names):,} series", err=True)
     for policy in policies:
         typer.echo(_summary(policy, history.names, events), err=True)
-    late = bank.counts.late
+    late = evaluator.counts.late
     if late:
         typer.echo(f"{late:,} samples were older than one before them, and changed nothing: sort the file?", err=True)
-    raise typer.Exit(status if bank.alert_count else _BAD_DATA)
+    raise typer.Exit(status if evaluator.alert_count else _BAD_DATA)
 
 
 def register(root: typer.Typer) -> None:

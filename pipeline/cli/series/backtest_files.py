@@ -15,7 +15,7 @@ from pipeline.core.records.identity.raw_samples import SeriesName as RawName
 from pipeline.core.records.telegraf.parsed import TimestampUnit
 from pipeline.core.records.telegraf.parser import ParseOptions, RecordBatch, RefusedPart, batch_of
 from pipeline.core.records.telegraf.text_records import text_records
-from pipeline.core.triggers.evaluator import SAMPLES, SeriesName, TriggerBank
+from pipeline.core.triggers.evaluator import SAMPLES, PolicyEvaluator, SeriesName
 from pipeline.core.triggers.inputs import WINDOW, RawInput, RecordInput
 from pipeline.core.windows.aggregator import Output, PartitionAggregator
 from pipeline.core.windows.rules import WindowRules
@@ -64,11 +64,11 @@ class _Log(NamedTuple):
 
 
 class Backtest:
-    """Histories through a bank of triggers, one after the other, as if they were happening.
+    """Histories through a policy evaluator, one after the other, as if they were happening.
 
     Parameters
     ----------
-    bank
+    evaluator
         Has the policies.
     rules
         Cycles of the windows that policies on windows look at.
@@ -81,11 +81,11 @@ class Backtest:
         How many samples.
     """
 
-    def __init__(self, bank: TriggerBank, rules: WindowRules) -> None:
-        self._bank = bank
+    def __init__(self, evaluator: PolicyEvaluator, rules: WindowRules) -> None:
+        self._evaluator = evaluator
         self._rules = rules
-        self._windows = RecordInput(bank, WINDOW)
-        self._has_windows = any(source.startswith(WINDOW) for source in bank.sources)
+        self._windows = RecordInput(evaluator, WINDOW)
+        self._has_windows = any(source.startswith(WINDOW) for source in evaluator.sources)
         self._events: list[AlertEvent] = []
         self._latest_ms: int | None = None
         self.names: list[SeriesName] = []
@@ -103,7 +103,7 @@ class Backtest:
         names = [RawName(_CSV, columns.value, {"file": str(path)})]
         found = np.flatnonzero(np.isfinite(rows.value))
         samples = Samples(np.zeros(len(found), np.int32), rows.time_ms[found], rows.value[found], found)
-        self._evaluate(RawInput(self._bank), samples, names)
+        self._evaluate(RawInput(self._evaluator), samples, names)
         self._know(names)
         if self._has_windows:
             aggregator = self._aggregator(TimestampUnit.MS)
@@ -146,7 +146,7 @@ class Backtest:
     def finish(self) -> "list[AlertEvent]":
         """Let series be silent that are so at the newest event time; give all that there was to tell, by time."""
         if self._latest_ms is not None:
-            self._events += self._bank.expire(self._latest_ms)
+            self._events += self._evaluator.expire(self._latest_ms)
         return sorted(self._events, key=lambda event: event.time_ms)
 
     def _evaluate(self, raw_input: RawInput, samples: Samples, names: Sequence[RawName]) -> None:
@@ -158,7 +158,7 @@ class Backtest:
 
     def _log(self) -> "_Log":
         raw = RawSamples(ParseOptions(future_limit_ms=_NEVER_AHEAD))
-        return _Log(raw, RawInput(self._bank), self._aggregator(TimestampUnit.AUTO))
+        return _Log(raw, RawInput(self._evaluator), self._aggregator(TimestampUnit.AUTO))
 
     def _take(self, log: "_Log", batch: RecordBatch) -> list[RefusedPart]:
         """Evaluate records of a partition; give what cannot be used of them."""

@@ -4,7 +4,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from pipeline.runtime.kafka.alert_table import AlertLog
+    from pipeline.runtime.kafka.alert_table import AlertTable
     from schemas.alert import AlertEvent
 
 MOST_SHOWN: Final = 200
@@ -17,21 +17,21 @@ class RecentAlerts:
     """Follows the topic ``alerts`` of a broker on this machine."""
 
     def __init__(self) -> None:
-        self._log: AlertLog | None = None
-        self._told: deque[AlertEvent] = deque(maxlen=MOST_SHOWN)
+        self._log: AlertTable | None = None
+        self._notified: deque[AlertEvent] = deque(maxlen=MOST_SHOWN)
 
     def start(self, bootstrap_servers: str) -> None:
         """Begin.
 
         Raises
         ------
-        AlertLogError
+        AlertTableError
             When the broker does not answer.
         """
-        from pipeline.runtime.kafka.alert_table import AlertLog
+        from pipeline.runtime.kafka.alert_table import AlertTable
         from pipeline.settings.kafka import KafkaSettings
 
-        self._log = AlertLog(KafkaSettings(bootstrap_servers=bootstrap_servers), "up")
+        self._log = AlertTable(KafkaSettings(bootstrap_servers=bootstrap_servers), "up")
         self._log.start({}, _START_TIMEOUT_S)
 
     def read(self) -> "tuple[AlertEvent, ...]":
@@ -41,8 +41,8 @@ class RecentAlerts:
         for record in [] if self._log is None else self._log.take(MOST_READ):
             event = AlertEvent.model_validate_json(record.value)
             if event.notify:
-                self._told.append(event)
-        return tuple(self._told)
+                self._notified.append(event)
+        return tuple(self._notified)
 
     def close(self) -> None:
         """End; a second call does nothing."""

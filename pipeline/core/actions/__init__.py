@@ -1,1 +1,1 @@
-"""What is done about alerts: whom to tell, what to run."""
+"""What is done about alerts: whom to notify, what to run."""

@@ -1,21 +1,21 @@
-"""What is to be done about open alerts, step by step: who is told, which script is run, and why not."""
+"""What is to be done about open alerts, step by step: who is notified, which script is run, and why not."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
-from pydantic import TypeAdapter
+from pydantic import AliasChoices, Field, TypeAdapter
 
 from pipeline.core.actions.open_alerts import OpenAlert, OpenAlerts
-from pipeline.core.actions.quiet import Quiet, QuietNow, QuietRules
-from schemas.action import ActionReason
+from pipeline.core.actions.suppression import SUPPRESSIONS, Suppression, SuppressionRules, Suppressions
+from schemas.action import ActionReason, Outcome
 from schemas.alert import AlertEvent, AlertReason
 from schemas.scenario import Scenario, Step
 from schemas.trigger_policy import LevelName, TriggerPolicy
 
-__all__ = ["ActionRules", "Actions", "Decision", "Item", "Message", "Run", "Skip"]
+__all__ = ["ActionRules", "Actions", "Decision", "Item", "Notification", "ScriptRun", "Skip"]
 
 _KEY_CHARACTERS: Final = 32
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -30,11 +30,11 @@ class ActionRules(NamedTuple):
 
     policies: Mapping[str, TriggerPolicy]
     scenarios: Mapping[str, Scenario]
-    quiet: QuietRules = QuietRules()
+    suppression: SuppressionRules = SuppressionRules()
 
 
 class Item(NamedTuple):
-    """One alert to be told to one channel, or to run one script for."""
+    """One alert that one channel is to be notified of, or one script to be run for."""
 
     key: str
     """Identifies it: equal for all attempts, and after a restart."""
@@ -46,7 +46,7 @@ class Item(NamedTuple):
     reason: ActionReason
 
 
-class Message(NamedTuple):
+class Notification(NamedTuple):
     """What goes out to a channel as one: alerts of one resource, in the order that they came in."""
 
     key: str
@@ -55,24 +55,36 @@ class Message(NamedTuple):
     items: tuple[Item, ...]
 
 
-class Run(NamedTuple):
-    """A script to be run for an alert."""
+class ScriptRun(NamedTuple):
+    """One run of a script for an alert."""
 
     script: str
     item: Item
 
+    @property
+    def key(self) -> str:
+        """What identifies it: equal after a restart."""
+        return self.item.key
+
 
 class Skip(NamedTuple):
-    """What is due and not done; given once for each reason. A step is done after all when the reason is gone."""
+    """What is due and not done; returned once for each reason. A step is done after all when the reason is gone."""
 
     target: str
     """The channel or script; empty where it is not known which."""
     by: str
-    """The id of what keeps it quiet, or of what is missing or disabled."""
+    """The id of what suppresses it, or of what is missing or disabled."""
     item: Item
 
+    @property
+    def outcome(self) -> Outcome:
+        """Whether it is suppressed, skipped for another reason, or cannot be done."""
+        if self.item.reason in SUPPRESSIONS:
+            return Outcome.SUPPRESSED
+        return Outcome.FAILED if self.item.reason is ActionReason.UNKNOWN else Outcome.SKIPPED
 
-Decision = Message | Run | Skip
+
+Decision = Notification | ScriptRun | Skip
 _Channel = tuple[str, tuple[str, ...]]
 """A channel, and the addresses instead of its own."""
 _StepKey = tuple[str, int, int, str]
@@ -89,13 +101,21 @@ class _Group:
     items: tuple[Item, ...]
 
 
+class _Cause(NamedTuple):
+    """Why something that is due is not done."""
+
+    reason: ActionReason
+    by: str
+    """The id of what suppresses it, or of what is missing or disabled."""
+
+
 class _Course(NamedTuple):
     """What is done about the alerts of a policy."""
 
     scenario: str | None
     steps: Mapping[LevelName, tuple[Step, ...]]
     group_window: timedelta
-    tell_recovery: bool
+    send_resolved: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +125,11 @@ class _State:
     open: list[OpenAlert]
     newest: list[tuple[str, int, int]]
     done: list[_StepKey]
-    skipped: list[tuple[_StepKey, Quiet]]
-    told: list[tuple[str, list[_Channel]]]
+    skipped: list[tuple[_StepKey, _Cause]]
+    notified: Annotated[
+        list[tuple[str, list[_Channel]]],
+        Field(validation_alias=AliasChoices("notified", "told")),  # as it was called before 0.1.0
+    ]
     groups: list[tuple[_GroupKey, _Group]]
 
 
@@ -115,54 +138,73 @@ class Actions:
 
     Notes
     -----
-    It has no clock: `take` and `due` are told the time. What they gave counts as done: after a crash that lost some of
-    it, the state from before gives it again, with the same keys.
+    It has no clock: `take` and `due` are passed the time. What they returned counts as done: after a crash that lost
+    some of it, the state from before returns it again, with the same keys.
     """
 
     def __init__(self) -> None:
         self.alerts = OpenAlerts()
         self._done: dict[str, dict[_StepKey, None]] = {}
-        self._skipped: dict[str, dict[_StepKey, Quiet]] = {}
-        self._told: dict[str, list[_Channel]] = {}
+        self._skipped: dict[str, dict[_StepKey, _Cause]] = {}
+        self._notified: dict[str, list[_Channel]] = {}
         self._groups: dict[_GroupKey, _Group] = {}
 
     def take(self, event: AlertEvent, rules: ActionRules, now_ms: int) -> list[Skip]:
-        """Take an event of ``alerts``; give what is not told because of it.
+        """Take an event of ``alerts``; return whom it is not sent to, and why.
 
-        A repetition, and an end, go to the channels that were told of the alert; a new level begins its steps, which
-        `due` gives.
+        A repetition, and an end, go to the channels that were notified of the alert; a new level begins its steps,
+        which `due` returns.
+
+        Parameters
+        ----------
+        event
+            The event.
+        rules
+            All that decides what is done.
+        now_ms
+            The clock, in milliseconds since 1970.
         """
         if not self.alerts.take(event):
             return []
         alert = self.alerts.get(event.alert_id)
         skips: list[Skip] = []
         if alert is None:
-            quiet = QuietNow(rules.quiet, self.alerts, now_ms).of_event(event)
-            skips = self._tell_again(event, ActionReason.RECOVERED, quiet, rules, now_ms)
-            self._told.pop(event.alert_id, None)
+            suppression = Suppressions(rules.suppression, self.alerts, now_ms).of_event(event)
+            skips = self._notify_again(event, ActionReason.RECOVERED, suppression, rules, now_ms)
+            self._notified.pop(event.alert_id, None)
         elif event.reason is AlertReason.REPEAT_DUE:
-            quiet = QuietNow(rules.quiet, self.alerts, now_ms).of(alert)
-            skips = self._tell_again(event, ActionReason.REPEATED, quiet, rules, now_ms)
+            suppression = Suppressions(rules.suppression, self.alerts, now_ms).of(alert)
+            skips = self._notify_again(event, ActionReason.REPEATED, suppression, rules, now_ms)
         self._forget_steps(event.alert_id, None if alert is None else alert.level_sequence)
         return skips
 
     def due(self, rules: ActionRules, now_ms: int) -> list[Decision]:
-        """Give what is to be done now: scripts, messages whose group window is over, and what is not done and why."""
+        """Return what is to be done now: scripts, notifications whose group window is over, what is not done and why.
+
+        Parameters
+        ----------
+        rules
+            All that decides what is done.
+        now_ms
+            The clock, in milliseconds since 1970.
+        """
         found: list[Decision] = []
-        quiet_now = QuietNow(rules.quiet, self.alerts, now_ms)
-        courses: dict[str, _Course | Quiet] = {}
+        suppressions = Suppressions(rules.suppression, self.alerts, now_ms)
+        courses: dict[str, _Course | _Cause] = {}
         for alert in self.alerts:
             policy = alert.event.policy
             course = courses.get(policy) or courses.setdefault(policy, _course(policy, rules))
-            found.extend(self._steps(alert, course, quiet_now, now_ms))
+            found.extend(self._steps(alert, course, suppressions, now_ms))
         for key in [key for key, group in self._groups.items() if group.closes_ms <= now_ms]:
             channel, to, _ = key
             items = self._groups.pop(key).items
-            found.append(Message(_digest(*(item.key for item in items)), channel, to, items))
+            found.append(Notification(_digest(*(item.key for item in items)), channel, to, items))
         return found
 
-    def _steps(self, alert: OpenAlert, course: _Course | Quiet, quiet_now: QuietNow, now_ms: int) -> Iterator[Decision]:
-        if isinstance(course, Quiet):
+    def _steps(
+        self, alert: OpenAlert, course: _Course | _Cause, suppressions: Suppressions, now_ms: int
+    ) -> Iterator[Decision]:
+        if isinstance(course, _Cause):
             if course.reason is not ActionReason.UNKNOWN or now_ms >= alert.event.time_ms + _KNOWN_AFTER_MS:
                 yield from self._skip(alert, -1, "", course, None)
             return
@@ -175,51 +217,57 @@ class Actions:
                 key = (alert.alert_id, alert.level_sequence, number, target)
                 if key in done:
                     continue
-                quiet = quiet_now.of(alert)
-                if quiet is not None:
-                    yield from self._skip(alert, number, target, quiet, course.scenario)
+                suppression = suppressions.of(alert)
+                if suppression is not None:
+                    yield from self._skip(alert, number, target, _Cause(*suppression), course.scenario)
                     continue
                 self._done.setdefault(alert.alert_id, {})[key] = None
                 item = _step_item(alert, number, target, course.scenario, ActionReason.DUE)
                 if step.run is not None:
-                    yield Run(target, item)
+                    yield ScriptRun(target, item)
                 else:
-                    self._tell((target, step.to), item, course, now_ms)
+                    self._notify((target, step.to), item, course, now_ms)
 
-    def _skip(self, alert: OpenAlert, number: int, target: str, quiet: Quiet, scenario: str | None) -> Iterator[Skip]:
-        """Give why a step is not done, if that is news."""
+    def _skip(self, alert: OpenAlert, number: int, target: str, cause: _Cause, scenario: str | None) -> Iterator[Skip]:
+        """Yield why a step is not done, if that is news."""
         key = (alert.alert_id, alert.level_sequence, number, target)
         skipped = self._skipped.setdefault(alert.alert_id, {})
-        if skipped.get(key) != quiet:
-            skipped[key] = quiet
-            yield Skip(target, quiet.by, _step_item(alert, number, target, scenario, quiet.reason))
+        if skipped.get(key) != cause:
+            skipped[key] = cause
+            yield Skip(target, cause.by, _step_item(alert, number, target, scenario, cause.reason))
 
-    def _tell(self, channel: _Channel, item: Item, course: _Course, now_ms: int) -> None:
+    def _notify(self, channel: _Channel, item: Item, course: _Course, now_ms: int) -> None:
         """Put an item to those of its resource that wait for the channel."""
-        told = self._told.setdefault(item.event.alert_id, [])
-        if channel not in told:
-            told.append(channel)
+        notified = self._notified.setdefault(item.event.alert_id, [])
+        if channel not in notified:
+            notified.append(channel)
         key = (*channel, item.event.resource)
         group = self._groups.get(key) or _Group(now_ms + course.group_window // _MILLISECOND, ())
         self._groups[key] = _Group(group.closes_ms, (*group.items, item))
 
-    def _tell_again(
-        self, event: AlertEvent, reason: ActionReason, quiet: Quiet | None, rules: ActionRules, now_ms: int
+    def _notify_again(
+        self,
+        event: AlertEvent,
+        reason: ActionReason,
+        suppression: Suppression | None,
+        rules: ActionRules,
+        now_ms: int,
     ) -> list[Skip]:
-        """Tell an event to the channels that were told of its alert."""
+        """Notify the channels that were notified of an alert of an event of it."""
         course = _course(event.policy, rules)
-        if isinstance(course, Quiet):
-            course = _Course(None, {}, _GROUP_WINDOW, tell_recovery=True)  # an end is told whatever has become of it
-        if reason is ActionReason.RECOVERED and not course.tell_recovery:
+        if isinstance(course, _Cause):
+            course = _Course(None, {}, _GROUP_WINDOW, send_resolved=True)  # an end is sent whatever has become of it
+        if reason is ActionReason.RECOVERED and not course.send_resolved:
             return []
         skips = []
-        for channel in list(self._told.get(event.alert_id, ())):
+        for channel in list(self._notified.get(event.alert_id, ())):
             name, to = channel
             key = _digest(event.id, name, *to)
-            if quiet is None:
-                self._tell(channel, Item(key, event, course.scenario, None, reason), course, now_ms)
+            if suppression is None:
+                self._notify(channel, Item(key, event, course.scenario, None, reason), course, now_ms)
             else:
-                skips.append(Skip(name, quiet.by, Item(key, event, course.scenario, None, quiet.reason)))
+                item = Item(key, event, course.scenario, None, suppression.reason)
+                skips.append(Skip(name, suppression.by, item))
         return skips
 
     def _forget_steps(self, alert_id: str, level_sequence: int | None) -> None:
@@ -227,39 +275,39 @@ class Actions:
         done = {key: None for key in self._done.pop(alert_id, {}) if key[1] == level_sequence}
         if done:
             self._done[alert_id] = done
-        skipped = {key: quiet for key, quiet in self._skipped.pop(alert_id, {}).items() if key[1] == level_sequence}
+        skipped = {key: cause for key, cause in self._skipped.pop(alert_id, {}).items() if key[1] == level_sequence}
         if skipped:
             self._skipped[alert_id] = skipped
 
-    def state(self) -> bytes:
-        """Give all that a restart needs, as JSON."""
+    def to_bytes(self) -> bytes:
+        """Return all that a restart needs, as JSON."""
         state = _State(
             list(self.alerts),
             self.alerts.newest,
             [key for done in self._done.values() for key in done],
             [item for skipped in self._skipped.values() for item in skipped.items()],
-            list(self._told.items()),
+            list(self._notified.items()),
             list(self._groups.items()),
         )
         return _STATE.dump_json(state)
 
     @classmethod
-    def restored(cls, state: bytes) -> "Actions":
-        """Go on from a state.
+    def from_bytes(cls, state: bytes) -> "Actions":
+        """Return what `to_bytes` saved.
 
         Raises
         ------
         pydantic.ValidationError
-            If it is none.
+            If it is no such state.
         """
         known = _STATE.validate_json(state)
         actions = cls()
         actions.alerts = OpenAlerts(known.open, known.newest)
         for key in known.done:
             actions._done.setdefault(key[0], {})[key] = None
-        for key, quiet in known.skipped:
-            actions._skipped.setdefault(key[0], {})[key] = quiet
-        actions._told = dict(known.told)
+        for key, cause in known.skipped:
+            actions._skipped.setdefault(key[0], {})[key] = cause
+        actions._notified = dict(known.notified)
         actions._groups = dict(known.groups)
         return actions
 
@@ -267,23 +315,23 @@ class Actions:
 _STATE: Final = TypeAdapter(_State)
 
 
-def _course(policy_id: str, rules: ActionRules) -> _Course | Quiet:
-    """Give what is done about the alerts of a policy, or why nothing is."""
+def _course(policy_id: str, rules: ActionRules) -> _Course | _Cause:
+    """Return what is done about the alerts of a policy, or why nothing is."""
     policy = rules.policies.get(policy_id)
     if policy is None:
-        return Quiet(ActionReason.UNKNOWN, policy_id)
+        return _Cause(ActionReason.UNKNOWN, policy_id)
     if policy.scenario is None:
         steps = (Step.model_construct(after=timedelta(0), notify=policy.channels, run=None, to=()),)
         levels: dict[LevelName, tuple[Step, ...]] = {}
         if policy.channels:
             levels = {"info": steps, "warn": steps, "critical": steps}
-        return _Course(None, levels, _GROUP_WINDOW, tell_recovery=True)
+        return _Course(None, levels, _GROUP_WINDOW, send_resolved=True)
     scenario = rules.scenarios.get(policy.scenario)
     if scenario is None or not scenario.enabled:
-        return Quiet(ActionReason.UNKNOWN if scenario is None else ActionReason.DISABLED, policy.scenario)
+        return _Cause(ActionReason.UNKNOWN if scenario is None else ActionReason.DISABLED, policy.scenario)
     of = scenario.levels
     levels = {"info": of.info, "warn": of.warn, "critical": of.critical}
-    return _Course(scenario.id, levels, scenario.group_window, scenario.tell_recovery)
+    return _Course(scenario.id, levels, scenario.group_window, scenario.send_resolved)
 
 
 def _step_item(alert: OpenAlert, number: int, target: str, scenario: str | None, reason: ActionReason) -> Item:

@@ -65,11 +65,11 @@ class OpenAlerts:
         return [(alert_id, *newest) for alert_id, newest in self._newest.items()]
 
     def get(self, alert_id: str) -> OpenAlert | None:
-        """Give an alert, None if it is not open."""
+        """Return an alert, None if it is not open."""
         return self._open.get(alert_id)
 
     def take(self, event: AlertEvent) -> bool:
-        """Take an event; tell whether it was new."""
+        """Take an event; return whether it was new."""
         sequence, time_ms = self._newest.get(event.alert_id, (0, event.time_ms - 1))
         if event.sequence <= sequence and event.time_ms <= time_ms:
             return False
@@ -80,14 +80,20 @@ class OpenAlerts:
         return True
 
     def forget(self, before_ms: int) -> None:
-        """Forget what is over since then: its events must not come again."""
+        """Forget alerts that are over and whose newest event is older: their events must not come again.
+
+        Parameters
+        ----------
+        before_ms
+            Event time, in milliseconds since 1970.
+        """
         self._newest = {
             alert: newest for alert, newest in self._newest.items() if alert in self._open or newest[1] >= before_ms
         }
 
 
 def _after(before: OpenAlert | None, event: AlertEvent) -> OpenAlert | None:
-    if event.level is None and event.state is not AlertState.SUPPRESSED:
+    if event.level is None and event.state is not AlertState.FLAPPING:
         return None
     if before is None:
         return OpenAlert(event, event.sequence, event.sequence, event.time_ms)

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 
-from pipeline.core.actions.decisions import Actions, Message, Run
-from pipeline.core.actions.script_guards import PastRun, ScriptGuards
+from pipeline.core.actions.decisions import Actions, Notification, ScriptRun
+from pipeline.core.actions.script_guards import PastScriptRun, ScriptGuards
 
 __all__ = ["STATE_VERSION", "ActState", "ActStateError", "PendingActions"]
 
@@ -19,47 +19,51 @@ class ActStateError(ValueError):
 
 
 class PendingActions:
-    """Messages and runs from when they were decided until they are finished.
+    """Notifications and runs of scripts from when they were decided until they are finished.
 
     One is begun only when it is saved: a crash may then repeat it, with the same key, and lose none.
 
     Parameters
     ----------
-    messages, runs
+    notifications, script_runs
         Those that were saved, each with the time when it was decided.
     """
 
-    def __init__(self, messages: Iterable[tuple[int, Message]] = (), runs: Iterable[tuple[int, Run]] = ()) -> None:
-        self._messages = {message.key: (decided_ms, message) for decided_ms, message in messages}
-        self._runs = {run.item.key: (decided_ms, run) for decided_ms, run in runs}
+    def __init__(
+        self,
+        notifications: Iterable[tuple[int, Notification]] = (),
+        script_runs: Iterable[tuple[int, ScriptRun]] = (),
+    ) -> None:
+        self._notifications = {each.key: (decided_ms, each) for decided_ms, each in notifications}
+        self._script_runs = {each.key: (decided_ms, each) for decided_ms, each in script_runs}
 
     def __len__(self) -> int:
-        return len(self._messages) + len(self._runs)
+        return len(self._notifications) + len(self._script_runs)
 
     def __contains__(self, key: str) -> bool:
-        return key in self._messages or key in self._runs
+        return key in self._notifications or key in self._script_runs
 
     @property
-    def messages(self) -> list[tuple[int, Message]]:
-        """All messages, each with the time when it was decided."""
-        return list(self._messages.values())
+    def notifications(self) -> list[tuple[int, Notification]]:
+        """All notifications, each with the time when it was decided."""
+        return list(self._notifications.values())
 
     @property
-    def runs(self) -> list[tuple[int, Run]]:
-        """All runs, each with the time when it was decided."""
-        return list(self._runs.values())
+    def script_runs(self) -> list[tuple[int, ScriptRun]]:
+        """All runs of scripts, each with the time when it was decided."""
+        return list(self._script_runs.values())
 
-    def add(self, decided: Message | Run, now_ms: int) -> None:
+    def add(self, decided: Notification | ScriptRun, now_ms: int) -> None:
         """Add what was decided now."""
-        if isinstance(decided, Message):
-            self._messages.setdefault(decided.key, (now_ms, decided))
+        if isinstance(decided, Notification):
+            self._notifications.setdefault(decided.key, (now_ms, decided))
         else:
-            self._runs.setdefault(decided.item.key, (now_ms, decided))
+            self._script_runs.setdefault(decided.key, (now_ms, decided))
 
     def finish(self, key: str) -> None:
         """Take out what is finished."""
-        self._messages.pop(key, None)
-        self._runs.pop(key, None)
+        self._notifications.pop(key, None)
+        self._script_runs.pop(key, None)
 
 
 @dataclass(slots=True)
@@ -93,9 +97,9 @@ class ActState:
         """Return it as JSON, saved now."""
         return _SAVED.dump_json(
             _Saved(
-                self.actions.state().decode(),
-                self.pending.messages,
-                self.pending.runs,
+                self.actions.to_bytes().decode(),
+                self.pending.notifications,
+                self.pending.script_runs,
                 self.guards.runs,
                 self.next_offsets,
                 self.log_id,
@@ -110,24 +114,28 @@ class ActState:
         Raises
         ------
         ActStateError
-            If it is none.
+            If it is not what `to_bytes` returned.
         """
         try:
             saved = _SAVED.validate_json(value)
-            actions = Actions.restored(saved.actions.encode())
+            actions = Actions.from_bytes(saved.actions.encode())
         except ValidationError as error:
             raise ActStateError(f"the saved state is not as it was written: {error.error_count()} mistakes") from error
-        pending = PendingActions(saved.messages, saved.runs)
+        pending = PendingActions(saved.notifications, saved.script_runs)
         guards = ScriptGuards(saved.past_runs)
         return cls(actions, pending, guards, saved.next_offsets, saved.log_id, saved.saved_ms)
 
 
 @dataclass(frozen=True, slots=True)
 class _Saved:
+    """What is saved; the second of two names is that of before 0.1.0."""
+
     actions: str
-    messages: list[tuple[int, Message]]
-    runs: list[tuple[int, Run]]
-    past_runs: list[PastRun]
+    notifications: Annotated[
+        list[tuple[int, Notification]], Field(validation_alias=AliasChoices("notifications", "messages"))
+    ]
+    script_runs: Annotated[list[tuple[int, ScriptRun]], Field(validation_alias=AliasChoices("script_runs", "runs"))]
+    past_runs: list[PastScriptRun]
     next_offsets: dict[int, int]
     log_id: str
     saved_ms: int

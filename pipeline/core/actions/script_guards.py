@@ -7,13 +7,13 @@ from typing import Final, NamedTuple
 from schemas.action import ActionReason
 from schemas.script import Limit, Script
 
-__all__ = ["PastRun", "ScriptGuards"]
+__all__ = ["PastScriptRun", "ScriptGuards"]
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
-class PastRun(NamedTuple):
-    """A run of a script."""
+class PastScriptRun(NamedTuple):
+    """A run of a script that was begun."""
 
     script: str
     resource: str
@@ -29,28 +29,37 @@ class ScriptGuards:
         Those that are known, after a restart.
     """
 
-    def __init__(self, runs: Iterable[PastRun] = ()) -> None:
-        self._runs: dict[str, list[PastRun]] = {}
+    def __init__(self, runs: Iterable[PastScriptRun] = ()) -> None:
+        self._runs: dict[str, list[PastScriptRun]] = {}
         for run in runs:
             self._runs.setdefault(run.script, []).append(run)
 
     @property
-    def runs(self) -> list[PastRun]:
+    def runs(self) -> list[PastScriptRun]:
         """All runs that are known, by script."""
         return [run for runs in self._runs.values() for run in runs]
 
-    def verdict(self, script: Script, resource: str, now_ms: int) -> ActionReason | None:
-        """Give the guard that keeps a script from being run for a resource now; None if it may be.
+    def refusal(self, script: Script, resource: str, now_ms: int) -> ActionReason | None:
+        """Return the guard that keeps a script from being run for a resource now; None if it may be.
+
+        Parameters
+        ----------
+        script
+            The script, with its guards.
+        resource
+            Whose alert it is to be run for.
+        now_ms
+            The clock, in milliseconds since 1970.
 
         Examples
         --------
         >>> script = Script.model_validate(
         ...     {"id": "restart", "file": "restart.sh", "blast_radius": {"count": 1, "within": "10m"}}
         ... )
-        >>> guards = ScriptGuards([PastRun("restart", "web-1", 0)])
-        >>> guards.verdict(script, "web-1", 599_999), guards.verdict(script, "web-2", 599_999)
+        >>> guards = ScriptGuards([PastScriptRun("restart", "web-1", 0)])
+        >>> guards.refusal(script, "web-1", 599_999), guards.refusal(script, "web-2", 599_999)
         (None, <ActionReason.BLAST_RADIUS: 'BLAST_RADIUS'>)
-        >>> guards.verdict(script, "web-2", 600_000)
+        >>> guards.refusal(script, "web-2", 600_000)
         """
         runs = self._runs.get(script.id, [])
         if len(_within(runs, script.rate, now_ms)) >= script.rate.count:
@@ -64,9 +73,9 @@ class ScriptGuards:
         """Note a run, and forget those that no limit looks at any more."""
         longest = max(script.rate, script.blast_radius, key=lambda limit: limit.within)
         kept = _within(self._runs.get(script.id, []), longest, now_ms)
-        self._runs[script.id] = [*kept, PastRun(script.id, resource, now_ms)]
+        self._runs[script.id] = [*kept, PastScriptRun(script.id, resource, now_ms)]
 
 
-def _within(runs: Iterable[PastRun], limit: Limit, now_ms: int) -> list[PastRun]:
+def _within(runs: Iterable[PastScriptRun], limit: Limit, now_ms: int) -> list[PastScriptRun]:
     since_ms = now_ms - limit.within // _MILLISECOND
     return [run for run in runs if run.time_ms > since_ms]

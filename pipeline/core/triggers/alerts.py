@@ -8,10 +8,10 @@ from pipeline.core.records.identity.interning import Array, grown
 from pipeline.core.triggers.records import alert_id
 from pipeline.core.triggers.state import NONE, Alerts, clear_alert, new_alerts, with_alerts
 
-__all__ = ["AlertTable"]
+__all__ = ["AlertColumns"]
 
 
-class AlertTable:
+class AlertColumns:
     """Alerts by row; the rows of those that ended are used again.
 
     Attributes
@@ -37,8 +37,8 @@ class AlertTable:
 
     @property
     def open_count(self) -> int:
-        """How many were told and are not over."""
-        return int(np.count_nonzero(self.alerts.told[: self.used]))
+        """How many have notified and are not over."""
+        return int(np.count_nonzero(self.alerts.notified[: self.used]))
 
     def add_series(self, number: int) -> None:
         """Let there be a series without alerts."""
@@ -46,7 +46,7 @@ class AlertTable:
         self.first[number] = NONE
 
     def bind(self, number: int, row: int, policy_id: str, series: str) -> int:
-        """Make the alert of a series and a policy, among those of the series by the policies' ids; give its row."""
+        """Make the alert of a series and a policy, among those of the series by the policies' ids; return its row."""
         alert = self._free.pop() if self._free else self.used
         self.used = max(self.used, alert + 1)
         self.alerts = alerts = with_alerts(self.alerts, self.used)
@@ -74,16 +74,16 @@ class AlertTable:
         else:
             alerts.following[before] = alerts.following[alert]
         alerts.policy[alert] = NONE
-        alerts.told[alert] = 0
+        alerts.notified[alert] = 0
         del self._ids[alert], self._policy_ids[alert]
         self._free.append(alert)
 
     def id(self, alert: int) -> str:
-        """Give what identifies an alert in records."""
+        """Return what identifies an alert in records."""
         return self._ids[alert]
 
     def find(self, number: int, row: int) -> int | None:
-        """Give the alert of a series and a policy, None if there is none."""
+        """Return the alert of a series and a policy, None if there is none."""
         return next((alert for alert in self.on(number) if self.alerts.policy[alert] == row), None)
 
     def on(self, number: int) -> Iterator[int]:
@@ -95,7 +95,7 @@ class AlertTable:
             alert = following
 
     def of(self, row: int) -> list[int]:
-        """Give the alerts of a policy."""
+        """Return the alerts of a policy."""
         found: list[int] = np.flatnonzero(self.alerts.policy[: self.used] == row).tolist()
         return found
 

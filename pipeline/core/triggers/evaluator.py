@@ -1,17 +1,17 @@
-"""Trigger policies over many series: samples in, in columns; what their alerts have to tell out."""
+"""Trigger policies over many series: samples in, in columns; the events of their alerts out."""
 
 from collections import Counter
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from pipeline.core.records.identity.interning import Array
-from pipeline.core.triggers.alerts import AlertTable
+from pipeline.core.triggers.alerts import AlertColumns
 from pipeline.core.triggers.matching import SAMPLES, PolicyIndex, Selector, SeriesName, source_of
 from pipeline.core.triggers.records import Origin, alert_event
 from pipeline.core.triggers.rules import RuleTable
 from pipeline.core.triggers.series import SeriesNumbers
-from pipeline.core.triggers.snapshot import TriggerState, read_state, state_of
+from pipeline.core.triggers.snapshot import TriggerState, read_snapshot, snapshot_of
 from pipeline.core.triggers.state import (
     AT_ALERT,
     AT_SAMPLE,
@@ -31,7 +31,7 @@ from pipeline.core.triggers.step import evaluate, expire, resolve
 from schemas.alert import AlertEvent
 from schemas.trigger_policy import TriggerPolicy
 
-__all__ = ["SAMPLES", "SeriesName", "TriggerBank", "TriggerCounts", "TriggerState"]
+__all__ = ["SAMPLES", "PolicyEvaluator", "SeriesName", "TriggerCounts", "TriggerState"]
 
 _EVENTS_AT_ONCE = 4096
 
@@ -45,7 +45,7 @@ class TriggerCounts(NamedTuple):
     """Of them those older than the newest sample that the alert has seen: they changed nothing."""
 
 
-class TriggerBank:
+class PolicyEvaluator:
     """The alerts of trigger policies over the series of one partition.
 
     Parameters
@@ -61,13 +61,13 @@ class TriggerBank:
 
     Examples
     --------
-    >>> bank = TriggerBank()
+    >>> evaluator = PolicyEvaluator()
     >>> levels = {"warn": {"fire": 70, "reset": 60}, "critical": {"fire": 80}}
-    >>> _ = bank.put_policy(TriggerPolicy.model_validate({"id": "cpu-high", "levels": levels}), at_ms=0)
-    >>> cpu = bank.series(SeriesName("sample", "cpu", "usage", {"host": "a"}))
+    >>> _ = evaluator.put_policy(TriggerPolicy.model_validate({"id": "cpu-high", "levels": levels}), at_ms=0)
+    >>> cpu = evaluator.series(SeriesName("sample", "cpu", "usage", {"host": "a"}))
     >>> values = np.array([65.0, 75.0, 65.0, 85.0, 50.0])
     >>> times, offsets = 1000 * np.arange(5), np.arange(5)
-    >>> [(event.time_ms, event.level) for event in bank.evaluate(np.full(5, cpu), times, values, offsets)]
+    >>> [(event.time_ms, event.level) for event in evaluator.evaluate(np.full(5, cpu), times, values, offsets)]
     [(1000, 'warn'), (3000, 'critical'), (4000, None)]
     """
 
@@ -76,7 +76,7 @@ class TriggerBank:
         self._index = PolicyIndex()
         self._rules = RuleTable()
         self._series = SeriesNumbers()
-        self._table = AlertTable()
+        self._table = AlertColumns()
         self._events = new_events(_EVENTS_AT_ONCE)
         self._evaluations = 0
         self._late = 0
@@ -94,7 +94,7 @@ class TriggerBank:
 
     @property
     def open_count(self) -> int:
-        """How many alerts were told and are not over."""
+        """How many alerts have notified and are not over."""
         return self._table.open_count
 
     @property
@@ -108,7 +108,7 @@ class TriggerBank:
         return frozenset(+self._sources)
 
     def put_policy(self, policy: TriggerPolicy, *, at_ms: int) -> list[AlertEvent]:
-        """Let a policy be in force, or the newer version of it; give the events of alerts that end by that.
+        """Let a policy be in force, or the newer version of it; return the events of alerts that end by that.
 
         Parameters
         ----------
@@ -135,7 +135,7 @@ class TriggerBank:
         return ended
 
     def delete_policy(self, policy_id: str, *, at_ms: int) -> list[AlertEvent]:
-        """Take a policy out, if it is there; give the events of the alerts that end by that."""
+        """Take a policy out, if it is there; return the events of the alerts that end by that."""
         row = self._rules.row(policy_id)
         return [] if row is None else self._take_out(row, POLICY_DELETED, at_ms)
 
@@ -156,7 +156,7 @@ class TriggerBank:
         return self._unbind(parted, POLICY_CHANGED, at_ms)
 
     def _bring_in(self, policy: TriggerPolicy) -> tuple[int, Selector]:
-        """Add a policy that is not there; give its row, and what tells its series."""
+        """Add a policy that is not there; return its row, and its selector."""
         selector = Selector(policy)
         self._index.put(selector)
         self._sources[selector.source] += 1
@@ -174,7 +174,7 @@ class TriggerBank:
         self._table.bind(number, row, self._rules.policy(row).id, self._series.text(number))
 
     def _unbind(self, bound: list[int], reason: int, at_ms: int) -> list[AlertEvent]:
-        """Drop alerts; give the events of those that were not OK."""
+        """Drop alerts; return the events of those that were not OK."""
         events: list[AlertEvent] = []
         for alert in bound:
             if self._table.alerts.state[alert] != OK:
@@ -184,7 +184,7 @@ class TriggerBank:
         return events
 
     def series(self, name: SeriesName) -> int:
-        """Give the number of a series, a new one to a new series: the policies that match are found then."""
+        """Return the number of a series, a new one to a new series: the policies that match are found then."""
         number, is_new = self._series.add(name)
         if is_new:
             self._table.add_series(number)
@@ -195,13 +195,13 @@ class TriggerBank:
         return number
 
     def is_matched(self, number: int) -> bool:
-        """Tell whether any policy is about a series now."""
+        """Return whether any policy is about a series now."""
         return bool(self._table.first[number] != NONE)
 
     def forget(self, before_ms: int) -> list[int]:
-        """Forget the series that have sent nothing since, none of whose alerts is open; give their numbers.
+        """Forget the series that have sent nothing since, none of whose alerts is open; return their numbers.
 
-        A series whose silence is yet to be told is kept. A number that was given is free for another series: the
+        A series whose silence is yet to be noticed is kept. A number that was given is free for another series: the
         caller must not use it any more.
         """
         gone = []
@@ -215,7 +215,7 @@ class TriggerBank:
         return gone
 
     def _is_needed(self, alert: int) -> bool:
-        """Tell whether an alert is open, or its series' silence is yet to be told."""
+        """Return whether an alert is open, or its series' silence is yet to be noticed."""
         alerts = self._table.alerts
         is_watched = self._rules.rules.silence_ms[alerts.policy[alert]] > 0 and alerts.last_ms[alert] != NEVER
         return bool(alerts.state[alert] not in {OK, PENDING} or is_watched)
@@ -223,12 +223,12 @@ class TriggerBank:
     def evaluate(
         self, series: Array, time_ms: Array, values: Array, offsets: Array, start_ms: Array | None = None
     ) -> list[AlertEvent]:
-        """Evaluate samples in their order; give what there is to tell.
+        """Evaluate samples in their order; return the events that they lead to.
 
         Parameters
         ----------
         series : int64[n]
-            Numbers that :meth:`series` gave; below 0 for samples that are not to be looked at.
+            Numbers that `series` returned; below 0 for samples that are not to be looked at.
         time_ms : int64[n]
             Event times, in milliseconds since 1970; of windows their ends.
         values : float64[n]
@@ -264,13 +264,13 @@ class TriggerBank:
         return found
 
     def expire(self, until_ms: int) -> list[AlertEvent]:
-        """Let series be silent whose time is over; give what there is to tell, by time.
+        """Let series be silent whose time is over; return the events of that, by time.
 
         Parameters
         ----------
         until_ms
             Up to when everything that was sent is known, in milliseconds since 1970. It decides only whether the
-            silence is told now: its time is that of the last sample and the policy's ``silence_after``.
+            silence is noticed now: its time is that of the last sample and the policy's ``silence_after``.
         """
         found: list[AlertEvent] = []
         table = self._table
@@ -281,32 +281,42 @@ class TriggerBank:
             found.extend(self._records())
         return sorted(found, key=lambda event: (event.time_ms, event.policy, event.alert_id))
 
-    def take(self) -> TriggerState:
-        """Give a copy of policies and alerts, for a snapshot."""
-        return state_of(self._rules, self._series, self._table)
+    def snapshot(self) -> TriggerState:
+        """Return a copy of policies and alerts."""
+        return snapshot_of(self._rules, self._series, self._table)
 
-    def put(self, state: TriggerState) -> None:
-        """Go on from a state that :meth:`take` gave; only for a bank that has no policies and series.
+    @classmethod
+    def restore(cls, state: TriggerState, partition: int | None = None) -> Self:
+        """Return an evaluator that goes on from a snapshot.
 
-        The policies are those of then: what has changed since is told with `put_policy` and `delete_policy`.
+        Its policies are those of then: `put_policy` and `delete_policy` bring what has changed since.
+
+        Parameters
+        ----------
+        state
+            What :meth:`snapshot` returned.
+        partition : int, optional
+            What events say of where their evidence lies; none for files.
 
         Raises
         ------
         ValueError
             If it is no such state.
         """
-        saved = read_state(state)
-        rows = [self._bring_in(policy)[0] for policy in saved.policies]
-        numbers = [self.series(name) for name in saved.series]
-        self._series.seen_ms[numbers] = saved.seen_ms
+        saved = read_snapshot(state)
+        restored = cls(partition)
+        rows = [restored._bring_in(policy)[0] for policy in saved.policies]
+        numbers = [restored.series(name) for name in saved.series]
+        restored._series.seen_ms[numbers] = saved.seen_ms
         pairs = zip(saved.of_series, saved.policy, strict=True)
-        alerts = [self._table.find(numbers[series], rows[policy]) for series, policy in pairs]
+        alerts = [restored._table.find(numbers[series], rows[policy]) for series, policy in pairs]
         known = [place for place, alert in enumerate(alerts) if alert is not None]
         for name, column in saved.columns.items():
-            getattr(self._table.alerts, name)[[alerts[place] for place in known]] = column[known]
+            getattr(restored._table.alerts, name)[[alerts[place] for place in known]] = column[known]
+        return restored
 
     def _records(self, start_ms: Array | None = None) -> list[AlertEvent]:
-        """Give the records of the events that wait, and take them out."""
+        """Return the records of the events that wait, and take them out."""
         events, records = self._events, []
         origin = Origin(self._partition, start_ms)
         for at in range(int(events.counts[EVENTS])):
@@ -322,5 +332,5 @@ class TriggerBank:
 
 
 def _compared(policy: TriggerPolicy) -> tuple[str, bool, str]:
-    """Give what an alert's state is about: it means nothing under another."""
+    """Return what an alert's state is about: it means nothing under another."""
     return source_of(policy), policy.on == "silence", policy.compare

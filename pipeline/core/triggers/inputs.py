@@ -1,4 +1,4 @@
-"""What a bank of triggers is given: samples of ``metrics.raw``, and records of ``metrics.agg`` and ``anomalies``."""
+"""What a policy evaluator is given: samples of ``metrics.raw``, and records of ``metrics.agg`` and ``anomalies``."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -10,7 +10,7 @@ from pipeline.core.records.identity.interning import Array, grown
 from pipeline.core.records.identity.raw_samples import Samples
 from pipeline.core.records.identity.raw_samples import SeriesName as RawName
 from pipeline.core.records.identity.resource import canonical_tags
-from pipeline.core.triggers.evaluator import SAMPLES, SeriesName, TriggerBank
+from pipeline.core.triggers.evaluator import SAMPLES, PolicyEvaluator, SeriesName
 from schemas.alert import AlertEvent
 
 __all__ = ["ANOMALY", "HOST", "INCIDENT", "WINDOW", "RawInput", "RecordInput", "RefusedRecord"]
@@ -20,7 +20,7 @@ WINDOW: Final = "window:"
 ANOMALY: Final = "anomaly"
 """The source of anomalies."""
 _UNKNOWN: Final = -1
-"""A series that the bank is to be asked about."""
+"""A series that the evaluator is to be asked about."""
 HOST, INCIDENT = "host", "incident"
 """Measurement and field of what policies can ask for of a resource's incidents: their score, 0 when they are over."""
 
@@ -30,18 +30,18 @@ class RawInput:
 
     Parameters
     ----------
-    bank
+    evaluator
         Evaluates them.
     """
 
-    def __init__(self, bank: TriggerBank) -> None:
-        self._bank = bank
+    def __init__(self, evaluator: PolicyEvaluator) -> None:
+        self._evaluator = evaluator
         self._numbers: Array = np.zeros(0, np.int64)
         self._known = 0
         self._some_unknown = False
 
     def evaluate(self, samples: Samples, names: Sequence[RawName]) -> list[AlertEvent]:
-        """Evaluate samples whose series are places in ``names``, which only grows; give what there is to tell."""
+        """Evaluate samples whose series are places in ``names``, which only grows; return the events of that."""
         self._numbers = grown(self._numbers, len(names))
         for place in range(self._known, len(names)):
             self._ask(place, names)
@@ -50,16 +50,16 @@ class RawInput:
             places = np.unique(samples.series)
             for place in places[self._numbers[places] == _UNKNOWN].tolist():
                 self._ask(place, names)
-        return self._bank.evaluate(self._numbers[samples.series], samples.time_ms, samples.value, samples.offset)
+        return self._evaluator.evaluate(self._numbers[samples.series], samples.time_ms, samples.value, samples.offset)
 
     def forget(self, numbers: Sequence[int]) -> None:
-        """Ask the bank anew about series that it has forgotten, when they come again."""
+        """Ask the evaluator anew about series that it has forgotten, when they come again."""
         gone = np.isin(self._numbers[: self._known], list(numbers))
         self._numbers[: self._known][gone] = _UNKNOWN
         self._some_unknown = self._some_unknown or bool(gone.any())
 
     def _ask(self, place: int, names: Sequence[RawName]) -> None:
-        self._numbers[place] = self._bank.series(SeriesName(SAMPLES, *names[place]))
+        self._numbers[place] = self._evaluator.series(SeriesName(SAMPLES, *names[place]))
 
 
 class _Value(NamedTuple):
@@ -86,7 +86,7 @@ class RecordInput:
 
     Parameters
     ----------
-    bank
+    evaluator
         Evaluates them.
     source
         `WINDOW` or `ANOMALY`: what the records are.
@@ -97,15 +97,15 @@ class RecordInput:
         What could not be read, until the caller takes it.
     """
 
-    def __init__(self, bank: TriggerBank, source: str) -> None:
-        self._bank = bank
+    def __init__(self, evaluator: PolicyEvaluator, source: str) -> None:
+        self._evaluator = evaluator
         self._source = source
         self._read = _READERS[source]
         self.refused: list[RefusedRecord] = []
 
     def evaluate(self, records: Iterable[tuple[int, bytes]]) -> list[AlertEvent]:
-        """Evaluate records with their offsets; give what there is to tell. What no policy is about is not read."""
-        sources = sorted(source for source in self._bank.sources if source.startswith(self._source))
+        """Evaluate records with their offsets; return the events of that. What no policy is about is not read."""
+        sources = sorted(source for source in self._evaluator.sources if source.startswith(self._source))
         if not sources:
             return []
         offsets: list[int] = []
@@ -118,8 +118,8 @@ class RecordInput:
                 continue
             found += values
             offsets += [offset] * len(values)
-        events = self._bank.evaluate(
-            np.array([self._bank.series(value.name) for value in found], np.int64),
+        events = self._evaluator.evaluate(
+            np.array([self._evaluator.series(value.name) for value in found], np.int64),
             np.array([value.end_ms for value in found], np.int64),
             np.array([value.value for value in found], np.float64),
             np.array(offsets, np.int64),

@@ -20,7 +20,7 @@ _OLDEST_WEIGHT, _WEIGHTS_GROW = 0.8, 0.4
 
 @compiled
 def compares(value: float, compare: int, threshold: float) -> bool:
-    """Tell whether ``value`` compares so with ``threshold``; False if either is not a number."""
+    """Return whether ``value`` compares so with ``threshold``; False if either is not a number."""
     if math.isnan(threshold) or math.isnan(value):
         return False
     if compare == ABOVE:
@@ -38,7 +38,7 @@ def compares(value: float, compare: int, threshold: float) -> bool:
 
 @compiled
 def condition_level(value: float, held: int, policy: int, rules: Rules) -> int:
-    """Give the level that a value is of when the one before it was of level ``held``.
+    """Return the level that a value is of when the one before it was of level ``held``.
 
     Notes
     -----
@@ -71,7 +71,7 @@ def turn(alert: int, target: int, time_ms: int, alerts: Alerts) -> None:
 
 @compiled
 def firing_level(alert: int, time_ms: int, policy: int, rules: Rules, alerts: Alerts) -> int:
-    """Give the level that fires now, of those that the condition is of, and those that are kept."""
+    """Return the level that fires now, of those that the condition is of, and those that are kept."""
     firing = alerts.level[alert]
     target = alerts.target[alert]
     for level in range(max(firing, target), 0, -1):
@@ -86,7 +86,7 @@ def firing_level(alert: int, time_ms: int, policy: int, rules: Rules, alerts: Al
 
 @compiled
 def change_share(changes: int, history: int) -> float:
-    """Give the weighted share of changes among ``history`` levels, of bits of which the newest is the lowest.
+    """Return the weighted share of changes among ``history`` levels, of bits of which the newest is the lowest.
 
     Notes
     -----
@@ -106,7 +106,7 @@ def change_share(changes: int, history: int) -> float:
 
 @compiled
 def flaps(alert: int, was_flapping: bool, changed: bool, policy: int, rules: Rules, alerts: Alerts) -> bool:
-    """Note whether the level changed at this sample, and tell whether the alert flaps."""
+    """Note whether the level changed at this sample, and return whether the alert flaps."""
     history = rules.flap_history[policy]
     if history == 0:
         return False
@@ -120,7 +120,7 @@ def flaps(alert: int, was_flapping: bool, changed: bool, policy: int, rules: Rul
 
 @compiled
 def deciding_threshold(level: int, before: int, policy: int, rules: Rules) -> float:
-    """Give fire of the level it rose to or stayed at, or reset (without one: fire) of the one it left."""
+    """Return fire of the level it rose to or stayed at, or reset (without one: fire) of the one it left."""
     if level >= before:
         return rules.fire[policy, level]
     reset = rules.reset[policy, before]

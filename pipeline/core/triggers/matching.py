@@ -36,7 +36,7 @@ class SeriesName(NamedTuple):
 
 
 def source_of(policy: TriggerPolicy) -> str:
-    """Give where a policy's values come from.
+    """Return where a policy's values come from.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def source_of(policy: TriggerPolicy) -> str:
 
 
 class Selector:
-    """Tells which series a policy is about.
+    """Decides which series a policy is about.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Selector:
         self._targets = tuple(_asked(target) for target in policy.targets)
 
     def matches(self, name: SeriesName) -> bool:
-        """Tell whether the policy is about a series."""
+        """Return whether the policy is about a series."""
         return (
             self.source == name.source
             and _fits(name.measurement, self._measurement)
@@ -76,7 +76,7 @@ class Selector:
         )
 
     def mismatch(self, name: SeriesName) -> str | None:
-        """Give the first thing about a series that the policy does not match, for a reader; None if it matches."""
+        """Return the first thing about a series that the policy does not match, for a reader; None if it matches."""
         if self.source != name.source:
             return f"on {self.source} is not {name.source}"
         if not _fits(name.measurement, self._measurement):
@@ -134,7 +134,7 @@ class PolicyIndex:
                 del self._places[place]
 
     def matching(self, name: SeriesName) -> list[str]:
-        """Give the ids of the policies that match a series, sorted."""
+        """Return the ids of the policies that match a series, sorted."""
         tags = (_NO_TAG, *name.tags.items())
         found: set[str] = set()
         for measurement, field, tag in product((name.measurement, _ANY), (name.field, _ANY), tags):
@@ -147,7 +147,7 @@ class PolicyIndex:
 
 
 def _asked(target: Target) -> _Globs:
-    """Give what a target says; what it leaves open holds for any series."""
+    """Return what a target says; what it leaves open holds for any series."""
     return tuple((key, glob) for key, glob in target.model_dump().items() if glob != "*")
 
 

@@ -30,25 +30,25 @@ class Origin(NamedTuple):
 
 
 def series_text(name: SeriesName) -> str:
-    """Give what identifies a series, as JSON; tags in any order give the same."""
+    """Return what identifies a series, as JSON; tags in any order give the same."""
     tags = dict(sorted(name.tags.items()))
     return orjson.dumps([name.source, name.measurement, name.field, tags]).decode()
 
 
 def alert_id(policy_id: str, series: str) -> str:
-    """Give the id of the alert of a policy and a series' text."""
+    """Return the id of the alert of a policy and a series' text."""
     return _digest(policy_id, series)
 
 
 def policy_hash(policy: TriggerPolicy) -> str:
-    """Give what tells a policy's versions apart: equal for equal policies, however they were written."""
+    """Return what distinguishes a policy's versions: equal for equal policies, however they were written."""
     return _digest(policy.model_dump_json())[:16]
 
 
 def alert_event(
     events: Events, row: int, policy: TriggerPolicy, version: str, name: SeriesName, alert: str, origin: Origin
 ) -> AlertEvent:
-    """Give the record of an event.
+    """Return the record of an event.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def alert_event(
         Where the batch came from.
     """
     sequence, time_ms = int(events.sequence[row]), int(events.time_ms[row])
-    reason = REASONS[events.reason[row]]
+    reason = REASONS[int(events.reason[row])]
     level, previous = int(events.level[row]), int(events.previous_level[row])
     value, threshold = _finite(events.value[row]), _finite(events.threshold[row])
     return AlertEvent(
@@ -75,8 +75,8 @@ def alert_event(
         field=name.field,
         tags=dict(name.tags),
         resource=resource_of(name.tags),
-        state=STATES[events.state[row]],
-        previous_state=STATES[events.previous_state[row]],
+        state=STATES[int(events.state[row])],
+        previous_state=STATES[int(events.previous_state[row])],
         level=LEVELS[level - 1] if level else None,
         previous_level=LEVELS[previous - 1] if previous else None,
         reason=reason,
@@ -122,7 +122,7 @@ def _text(
 
 
 def _whose(name: SeriesName) -> str:
-    """Give whose a series is, or its tags where nobody's, for a text."""
+    """Return whose a series is, or its tags where nobody's, for a text."""
     resource = resource_of(name.tags)
     if resource != NO_RESOURCE:
         return f" of {resource}"

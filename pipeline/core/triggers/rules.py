@@ -31,19 +31,19 @@ class RuleTable:
         self._free: list[int] = []
 
     def row(self, policy_id: str) -> int | None:
-        """Give the row of a policy, None if there is none."""
+        """Return the row of a policy, None if there is none."""
         return self._rows.get(policy_id)
 
     def policy(self, row: int) -> TriggerPolicy:
-        """Give the policy of a row."""
+        """Return the policy of a row."""
         return self._policies[row]
 
     def version(self, row: int) -> str:
-        """Give what tells the versions of a row's policy apart."""
+        """Return what tells the versions of a row's policy apart."""
         return self._versions[row]
 
     def all(self) -> list[TriggerPolicy]:
-        """Give the policies by id."""
+        """Return the policies by id."""
         return [self._policies[self._rows[policy_id]] for policy_id in sorted(self._rows)]
 
     def drop(self, row: int) -> None:
@@ -52,7 +52,7 @@ class RuleTable:
         self._free.append(row)
 
     def put(self, policy: TriggerPolicy) -> int:
-        """Add a policy, or replace the one of its id; give its row."""
+        """Add a policy, or replace the one of its id; return its row."""
         row = self._rows.get(policy.id)
         if row is None:
             row = self._free.pop() if self._free else len(self._rows)
@@ -61,7 +61,7 @@ class RuleTable:
         silence = policy.silence_after if policy.on == "silence" else None
         rules.silence_ms[row] = 0 if silence is None else silence // _MILLISECOND
         rules.severity[row] = LEVELS.index(policy.severity) + 1
-        rules.compare[row] = COMPARISONS.index(policy.compare)
+        rules.compare[row] = COMPARISONS[policy.compare]
         rules.fire[row], rules.reset[row] = np.nan, np.nan
         for name, level in policy.levels.given().items():
             column = LEVELS.index(name) + 1

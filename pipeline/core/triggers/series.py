@@ -34,7 +34,7 @@ class SeriesNumbers:
         return len(self._names)
 
     def add(self, name: SeriesName) -> tuple[int, bool]:
-        """Give the number of a series, and whether it is new."""
+        """Return the number of a series, and whether it is new."""
         text = series_text(name)
         number = self._numbers.get(text)
         if number is not None:
@@ -58,7 +58,7 @@ class SeriesNumbers:
         self._free.append(number)
 
     def name(self, number: int) -> SeriesName:
-        """Give what a series is called.
+        """Return what a series is called.
 
         Raises
         ------
@@ -71,7 +71,7 @@ class SeriesNumbers:
         return name
 
     def text(self, number: int) -> str:
-        """Give what identifies a series, as JSON; empty if it was forgotten."""
+        """Return what identifies a series, as JSON; empty if it was forgotten."""
         return self._texts[number]
 
     def of_source(self, source: str) -> Iterator[tuple[int, SeriesName]]:
@@ -81,6 +81,6 @@ class SeriesNumbers:
                 yield number, name
 
     def unseen_since(self, time_ms: int) -> list[int]:
-        """Give the series that have sent nothing since."""
+        """Return the series that have sent nothing since."""
         old: list[int] = np.flatnonzero(self.seen_ms[: len(self._names)] < time_ms).tolist()
         return [number for number in old if self._names[number] is not None]

@@ -6,19 +6,21 @@ import numpy as np
 import orjson
 
 from pipeline.core.records.identity.interning import Array
-from pipeline.core.triggers.alerts import AlertTable
+from pipeline.core.triggers.alerts import AlertColumns
 from pipeline.core.triggers.matching import SeriesName
 from pipeline.core.triggers.rules import RuleTable
 from pipeline.core.triggers.series import SeriesNumbers
 from pipeline.core.triggers.state import NEVER, Alerts
 from schemas.trigger_policy import TriggerPolicy, trigger_policy
 
-__all__ = ["SavedAlerts", "TriggerState", "read_state", "state_of"]
+__all__ = ["SavedAlerts", "TriggerState", "read_snapshot", "snapshot_of"]
 
 _POLICIES: Final = "policies"
 _SERIES: Final = "series"
 _LINKS: Final = ("policy", "series", "following")
 _KEPT: Final = tuple(name for name in Alerts._fields if name not in _LINKS)
+_RENAMED: Final = {"told": "notified", "told_ms": "notified_ms"}
+"""Columns of snapshots from before 0.1.0."""
 
 
 class TriggerState(NamedTuple):
@@ -43,8 +45,8 @@ class SavedAlerts(NamedTuple):
     """All that `Alerts` has beside them, by name."""
 
 
-def state_of(rules: RuleTable, series: SeriesNumbers, table: AlertTable) -> TriggerState:
-    """Give the state of all alerts that have seen a sample, as copies."""
+def snapshot_of(rules: RuleTable, series: SeriesNumbers, table: AlertColumns) -> TriggerState:
+    """Return the state of all alerts that have seen a sample, as copies."""
     alerts = table.alerts
     used = np.flatnonzero((alerts.policy[: table.used] >= 0) & (alerts.last_ms[: table.used] != NEVER))
     policies = rules.all()
@@ -65,19 +67,20 @@ def state_of(rules: RuleTable, series: SeriesNumbers, table: AlertTable) -> Trig
     return TriggerState(records, arrays)
 
 
-def read_state(state: TriggerState) -> SavedAlerts:
-    """Give what a state holds.
+def read_snapshot(state: TriggerState) -> SavedAlerts:
+    """Return what a state holds.
 
     Raises
     ------
     ValueError
-        If it is not what `state_of` gave: something is missing, or of another shape or type.
+        If it is not what `snapshot_of` returned: something is missing, or of another shape or type.
     """
     try:
         policies = [trigger_policy(document) for document in orjson.loads(state.records[_POLICIES])]
         series = [SeriesName(*parts) for parts in orjson.loads(state.records[_SERIES])]
         policy, of_series, seen_ms = (state.arrays[name] for name in ("policy", "of_series", "seen_ms"))
-        columns = {name: state.arrays[name] for name in _KEPT}
+        arrays = {_RENAMED.get(name, name): array for name, array in state.arrays.items()}
+        columns = {name: arrays[name] for name in _KEPT}
     except (KeyError, TypeError) as error:
         raise ValueError(f"no state of triggers: {error!r}") from error
     for places, count, what in ((policy, len(policies), _POLICIES), (of_series, len(series), _SERIES)):

@@ -13,40 +13,68 @@ NONE = -1
 """No alert, no policy, no sample."""
 
 INFO, WARN, CRITICAL = 1, 2, 3
-"""Levels that are told; 0 is none."""
+"""Levels; 0 is none."""
 LEVEL_COLUMNS = 4
 
-ABOVE, AT_LEAST, BELOW, AT_MOST, EQUAL, UNEQUAL = range(6)
-COMPARISONS = (">", ">=", "<", "<=", "==", "!=")
-"""What the numbers before stand for."""
+ABOVE, AT_LEAST, BELOW, AT_MOST, EQUAL, UNEQUAL = 0, 1, 2, 3, 4, 5
+COMPARISONS = {">": ABOVE, ">=": AT_LEAST, "<": BELOW, "<=": AT_MOST, "==": EQUAL, "!=": UNEQUAL}
+"""The code of each operator."""
 
-STATES = tuple(AlertState)
-"""What `Alerts.state` and events number."""
-OK, PENDING, FIRING, RECOVERING, NODATA, SUPPRESSED = range(len(STATES))
+OK = 0
+PENDING = 1
+FIRING = 2
+RECOVERING = 3
+NODATA = 4
+FLAPPING = 5
+STATES = {
+    OK: AlertState.OK,
+    PENDING: AlertState.PENDING,
+    FIRING: AlertState.FIRING,
+    RECOVERING: AlertState.RECOVERING,
+    NODATA: AlertState.NODATA,
+    FLAPPING: AlertState.FLAPPING,
+}
+"""What the codes of `Alerts.state` and of events mean; snapshots hold them: a code never changes its meaning."""
 
-REASONS = tuple(AlertReason)
-"""What events number."""
-(
-    BEGAN,
-    BEGAN_ENDED,
-    FIRST_BREACH,
-    LEVEL_UP,
-    LEVEL_DOWN,
-    REPEAT_DUE,
-    KEPT,
-    STILL_FIRING,
-    RECOVERED,
-    WENT_SILENT,
-    CAME_BACK,
-    FLAPPING,
-    FLAPPING_ENDED,
-    POLICY_CHANGED,
-    POLICY_DISABLED,
-    POLICY_DELETED,
-) = range(len(REASONS))
+BECAME_PENDING = 0
+PENDING_ENDED = 1
+FIRST_BREACH = 2
+LEVEL_UP = 3
+LEVEL_DOWN = 4
+REPEAT_DUE = 5
+BECAME_RECOVERING = 6
+STILL_FIRING = 7
+RECOVERED = 8
+WENT_SILENT = 9
+CAME_BACK = 10
+BECAME_FLAPPING = 11
+FLAPPING_ENDED = 12
+POLICY_CHANGED = 13
+POLICY_DISABLED = 14
+POLICY_DELETED = 15
+REASONS = {
+    BECAME_PENDING: AlertReason.PENDING,
+    PENDING_ENDED: AlertReason.PENDING_ENDED,
+    FIRST_BREACH: AlertReason.FIRST_BREACH,
+    LEVEL_UP: AlertReason.LEVEL_UP,
+    LEVEL_DOWN: AlertReason.LEVEL_DOWN,
+    REPEAT_DUE: AlertReason.REPEAT_DUE,
+    BECAME_RECOVERING: AlertReason.RECOVERING,
+    STILL_FIRING: AlertReason.STILL_FIRING,
+    RECOVERED: AlertReason.RECOVERED,
+    WENT_SILENT: AlertReason.WENT_SILENT,
+    CAME_BACK: AlertReason.CAME_BACK,
+    BECAME_FLAPPING: AlertReason.FLAPPING,
+    FLAPPING_ENDED: AlertReason.FLAPPING_ENDED,
+    POLICY_CHANGED: AlertReason.POLICY_CHANGED,
+    POLICY_DISABLED: AlertReason.POLICY_DISABLED,
+    POLICY_DELETED: AlertReason.POLICY_DELETED,
+}
+"""What the reasons of events mean."""
 
 # entries of Events.counts
-EVENTS, EVALUATIONS, LATE, AT_SAMPLE, AT_ALERT, COUNTS = range(6)
+EVENTS, EVALUATIONS, LATE, AT_SAMPLE, AT_ALERT = 0, 1, 2, 3, 4
+COUNTS = 5
 MOST_EVENTS_A_STEP = 2
 
 
@@ -74,14 +102,14 @@ class Alerts(NamedTuple):
     series: Array  # int32
     following: Array  # int32: the next alert of the series, by the policies' ids; NONE at the end
     state: Array  # int8
-    level: Array  # int8: what fires, whether it was told or not
-    told: Array  # int8: the level that was told last
+    level: Array  # int8: what fires, whether anybody was notified or not
+    notified: Array  # int8: the level of the newest event that notifies
     target: Array  # int8: what the condition alone says
     turned_ms: Array  # int64[alerts, LEVEL_COLUMNS]: since when the condition is, or is not, of this level or more
     changes: Array  # int64: bits: whether the level changed at a sample, the newest lowest
     last_ms: Array  # int64: event time of the newest sample
     last_offset: Array  # int64
-    told_ms: Array  # int64: when it was told last
+    notified_ms: Array  # int64: the time of that event
     repeats: Array  # int32
     sequence: Array  # int64: of its newest event
 
@@ -108,7 +136,7 @@ class Events(NamedTuple):
 
 
 def new_rules() -> Rules:
-    """Give rules without policies."""
+    """Return rules without policies."""
     ints = dict.fromkeys(("silence_ms", "pending_ms", "keep_ms", "repeat_ms"), np.int64)
     return Rules(
         **{name: np.zeros(0, kind) for name, kind in ints.items()},
@@ -124,10 +152,10 @@ def new_rules() -> Rules:
 
 
 def new_alerts() -> Alerts:
-    """Give room for no alerts."""
-    small = dict.fromkeys(("state", "level", "told", "target"), np.int8)
+    """Return room for no alerts."""
+    small = dict.fromkeys(("state", "level", "notified", "target"), np.int8)
     rows = dict.fromkeys(("policy", "series", "following", "repeats"), np.int32)
-    long = dict.fromkeys(("changes", "last_ms", "last_offset", "told_ms", "sequence"), np.int64)
+    long = dict.fromkeys(("changes", "last_ms", "last_offset", "notified_ms", "sequence"), np.int64)
     return Alerts(
         **{name: np.zeros(0, kind) for name, kind in (small | rows | long).items()},
         turned_ms=np.zeros((0, LEVEL_COLUMNS), np.int64),
@@ -135,7 +163,7 @@ def new_alerts() -> Alerts:
 
 
 def new_events(room: int) -> Events:
-    """Give room for ``room`` events."""
+    """Return room for ``room`` events."""
     small = dict.fromkeys(("reason", "state", "previous_state", "level", "previous_level"), np.int8)
     rows = dict.fromkeys(("alert", "repeat"), np.int32)
     long = dict.fromkeys(("sample", "sequence", "time_ms", "evidence_ms", "evidence_offset"), np.int64)
@@ -149,7 +177,7 @@ def new_events(room: int) -> Events:
 
 
 def with_alerts(alerts: Alerts, count: int) -> Alerts:
-    """Give ``alerts`` with room for ``count`` or more; new rows are free."""
+    """Return ``alerts`` with room for ``count`` or more; new rows are free."""
     known = len(alerts.policy)
     if count <= known:
         return alerts
@@ -163,5 +191,5 @@ def clear_alert(alerts: Alerts, alert: int) -> None:
     for column in alerts[3:]:
         column[alert] = 0
     alerts.last_ms[alert] = NEVER
-    alerts.told_ms[alert] = NEVER
+    alerts.notified_ms[alert] = NEVER
     alerts.turned_ms[alert] = NEVER

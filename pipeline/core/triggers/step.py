@@ -10,8 +10,9 @@ from pipeline.core.triggers.level import compares, condition_level, deciding_thr
 from pipeline.core.triggers.state import (
     AT_ALERT,
     AT_SAMPLE,
-    BEGAN,
-    BEGAN_ENDED,
+    BECAME_FLAPPING,
+    BECAME_PENDING,
+    BECAME_RECOVERING,
     CAME_BACK,
     EQUAL,
     EVALUATIONS,
@@ -20,7 +21,6 @@ from pipeline.core.triggers.state import (
     FIRST_BREACH,
     FLAPPING,
     FLAPPING_ENDED,
-    KEPT,
     LATE,
     LEVEL_DOWN,
     LEVEL_UP,
@@ -30,11 +30,11 @@ from pipeline.core.triggers.state import (
     NONE,
     OK,
     PENDING,
+    PENDING_ENDED,
     RECOVERED,
     RECOVERING,
     REPEAT_DUE,
     STILL_FIRING,
-    SUPPRESSED,
     UNEQUAL,
     WENT_SILENT,
     Alerts,
@@ -84,7 +84,7 @@ def evaluate(
             if time_ms[i] < alerts.last_ms[alert]:
                 counts[LATE] += 1
             else:
-                if not _is_quiet(alert, time_ms[i], value[i], rules, alerts):
+                if not _changes_nothing(alert, time_ms[i], value[i], rules, alerts):
                     _step(alert, i, time_ms[i], value[i], offset[i], rules, alerts, events)
                 alerts.last_ms[alert] = time_ms[i]
                 alerts.last_offset[alert] = offset[i]
@@ -113,8 +113,8 @@ def expire(until_ms: int, rules: Rules, alerts: Alerts, used: int, events: Event
 
 
 @compiled_inline
-def _is_quiet(alert: int, time_ms: int, value: float, rules: Rules, alerts: Alerts) -> bool:
-    """Tell whether a sample leaves an alert as it is, which almost all do: nothing fires, nothing is silent."""
+def _changes_nothing(alert: int, time_ms: int, value: float, rules: Rules, alerts: Alerts) -> bool:
+    """Return whether a sample leaves an alert as it is, which almost all do: nothing fires, nothing is silent."""
     policy = alerts.policy[alert]
     silence_ms = rules.silence_ms[policy]
     state = alerts.state[alert]
@@ -131,13 +131,13 @@ def _step(
 ) -> None:
     policy = alerts.policy[alert]
     if rules.silence_ms[policy] > 0:
-        _hear(alert, i, time_ms, offset, policy, rules, alerts, events)
+        _note_sign_of_life(alert, i, time_ms, offset, policy, rules, alerts, events)
     else:
-        _judge(alert, i, time_ms, value, offset, policy, rules, alerts, events)
+        _follow(alert, i, time_ms, value, offset, policy, rules, alerts, events)
 
 
 @compiled
-def _judge(
+def _follow(
     alert: int,
     i: int,
     time_ms: int,
@@ -148,34 +148,34 @@ def _judge(
     alerts: Alerts,
     events: Events,
 ) -> None:
-    """Follow the condition, and tell what is new."""
+    """Follow the condition, and write an event of what is new."""
     turn(alert, condition_level(value, alerts.target[alert], policy, rules), time_ms, alerts)
     level = firing_level(alert, time_ms, policy, rules, alerts)
     before = alerts.state[alert]
-    flapping = flaps(alert, before == SUPPRESSED, level != alerts.level[alert], policy, rules, alerts)
+    flapping = flaps(alert, before == FLAPPING, level != alerts.level[alert], policy, rules, alerts)
     alerts.level[alert] = level
-    told = alerts.told[alert]
-    state = SUPPRESSED if flapping else _state(level, alerts.target[alert])
-    reason = _reason(state, before, level, told)
+    notified = alerts.notified[alert]
+    state = FLAPPING if flapping else _state(level, alerts.target[alert])
+    reason = _reason(state, before, level, notified)
     if reason == NONE and _repeat_is_due(alert, time_ms, state, policy, rules, alerts):
         reason = REPEAT_DUE
     notify = reason != NONE
     if notify:
         alerts.repeats[alert] = alerts.repeats[alert] + 1 if reason == REPEAT_DUE else 0
     else:
-        reason = _quiet_reason(state, before)
+        reason = _unnotified_reason(state, before)
     if reason == NONE:
         return
-    wanted = alerts.target[alert] if reason == BEGAN else level
-    threshold = deciding_threshold(wanted, told, policy, rules)
-    _tell(alert, i, reason, state, level, notify, time_ms, value, threshold, time_ms, offset, alerts, events)
+    wanted = alerts.target[alert] if reason == BECAME_PENDING else level
+    threshold = deciding_threshold(wanted, notified, policy, rules)
+    _write(alert, i, reason, state, level, notify, time_ms, value, threshold, time_ms, offset, alerts, events)
 
 
 @compiled
 def _repeat_is_due(alert: int, time_ms: int, state: int, policy: int, rules: Rules, alerts: Alerts) -> bool:
     every_ms = rules.repeat_ms[policy]
-    lasts = alerts.level[alert] > 0 and state != SUPPRESSED
-    return lasts and every_ms > 0 and time_ms - alerts.told_ms[alert] >= every_ms
+    lasts = alerts.level[alert] > 0 and state != FLAPPING
+    return lasts and every_ms > 0 and time_ms - alerts.notified_ms[alert] >= every_ms
 
 
 @compiled
@@ -186,35 +186,35 @@ def _state(level: int, target: int) -> int:
 
 
 @compiled
-def _reason(state: int, before: int, level: int, told: int) -> int:
-    """Give why it is worth telling, NONE if it is not."""
-    if state == SUPPRESSED:
-        return FLAPPING if before != SUPPRESSED else NONE
-    if before == SUPPRESSED:
+def _reason(state: int, before: int, level: int, notified: int) -> int:
+    """Return why somebody is to be notified, NONE if nobody is."""
+    if state == FLAPPING:
+        return BECAME_FLAPPING if before != FLAPPING else NONE
+    if before == FLAPPING:
         return FLAPPING_ENDED
-    if level == told:
+    if level == notified:
         return NONE
-    if told == 0:
+    if notified == 0:
         return FIRST_BREACH
     if level == 0:
         return RECOVERED
-    return LEVEL_UP if level > told else LEVEL_DOWN
+    return LEVEL_UP if level > notified else LEVEL_DOWN
 
 
 @compiled
-def _quiet_reason(state: int, before: int) -> int:
-    """Give why the state changed when the level did not, NONE if nothing did."""
+def _unnotified_reason(state: int, before: int) -> int:
+    """Return why the state changed when the level did not, NONE if nothing did."""
     if state == before:
         return NONE
     if state == PENDING:
-        return BEGAN
+        return BECAME_PENDING
     if state == RECOVERING:
-        return KEPT
-    return STILL_FIRING if state == FIRING else BEGAN_ENDED
+        return BECAME_RECOVERING
+    return STILL_FIRING if state == FIRING else PENDING_ENDED
 
 
 @compiled
-def _hear(
+def _note_sign_of_life(
     alert: int, i: int, time_ms: int, offset: int, policy: int, rules: Rules, alerts: Alerts, events: Events
 ) -> None:
     """Note that a series sends; it was silent before if its time is over, whether anybody has noticed or not."""
@@ -226,10 +226,10 @@ def _hear(
     if alerts.state[alert] == NODATA:
         silent_s = (time_ms - last_ms) / MS_A_SECOND
         after_s = rules.silence_ms[policy] / MS_A_SECOND
-        at_ms = max(time_ms, alerts.told_ms[alert])
+        at_ms = max(time_ms, alerts.notified_ms[alert])
         notify = True
         alerts.level[alert] = 0
-        _tell(alert, i, CAME_BACK, OK, 0, notify, at_ms, silent_s, after_s, time_ms, offset, alerts, events)
+        _write(alert, i, CAME_BACK, OK, 0, notify, at_ms, silent_s, after_s, time_ms, offset, alerts, events)
 
 
 @compiled
@@ -242,11 +242,11 @@ def _fall_silent(alert: int, policy: int, rules: Rules, alerts: Alerts, events: 
     last_ms = alerts.last_ms[alert]
     last = alerts.last_offset[alert]
     notify = True
-    _tell(alert, NONE, WENT_SILENT, NODATA, level, notify, at_ms, after_s, after_s, last_ms, last, alerts, events)
+    _write(alert, NONE, WENT_SILENT, NODATA, level, notify, at_ms, after_s, after_s, last_ms, last, alerts, events)
 
 
 @compiled
-def _tell(
+def _write(
     alert: int,
     i: int,
     reason: int,
@@ -271,7 +271,7 @@ def _tell(
     events.state[at] = state
     events.previous_state[at] = alerts.state[alert]
     events.level[at] = level
-    events.previous_level[at] = alerts.told[alert]
+    events.previous_level[at] = alerts.notified[alert]
     events.notify[at] = notify
     events.repeat[at] = alerts.repeats[alert] if reason == REPEAT_DUE else 0
     events.time_ms[at] = time_ms
@@ -282,16 +282,16 @@ def _tell(
     events.counts[EVENTS] = at + 1
     alerts.state[alert] = state
     if notify:
-        alerts.told[alert] = level
-        alerts.told_ms[alert] = time_ms
+        alerts.notified[alert] = level
+        alerts.notified_ms[alert] = time_ms
 
 
 @compiled
 def resolve(alert: int, reason: int, time_ms: int, alerts: Alerts, events: Events) -> None:
-    """End an alert whose policy is no more, and tell it if it was told to fire."""
-    told = alerts.told[alert] > 0
+    """End an alert whose policy is no more; those who were notified of it are notified of its end."""
+    notified = alerts.notified[alert] > 0
     last_ms = alerts.last_ms[alert]
     last = alerts.last_offset[alert]
     alerts.level[alert] = 0
     alerts.target[alert] = 0
-    _tell(alert, NONE, reason, OK, 0, told, time_ms, np.nan, np.nan, last_ms, last, alerts, events)
+    _write(alert, NONE, reason, OK, 0, notified, time_ms, np.nan, np.nan, last_ms, last, alerts, events)

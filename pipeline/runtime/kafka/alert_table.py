@@ -13,7 +13,7 @@ from pipeline.runtime.state.checkpoints import TRANSIENT_ERRORS
 from pipeline.settings.kafka import KafkaSettings
 from topics import ALERTS
 
-__all__ = ["AlertLog", "AlertLogError", "AlertRecord"]
+__all__ = ["AlertRecord", "AlertTable", "AlertTableError"]
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ MOST_WAITING: Final = 10_000
 """Records that wait to be taken; then nothing more is read."""
 
 
-class AlertLogError(Exception):
+class AlertTableError(Exception):
     """The alerts cannot be read."""
 
 
@@ -37,7 +37,7 @@ class AlertRecord(NamedTuple):
     value: bytes
 
 
-class AlertLog:
+class AlertTable:
     """Gives the records of ``alerts`` in the order of each partition.
 
     Parameters
@@ -71,14 +71,14 @@ class AlertLog:
 
         Raises
         ------
-        AlertLogError
+        AlertTableError
             When the topic is missing, or Kafka does not answer.
         """
         try:
             with TopicReader(self._kafka, timeout_s) as reader:
                 partitions = reader.partitions(ALERTS)
         except TopicReadError as error:
-            raise AlertLogError(f"the alerts cannot be read: {error}") from error
+            raise AlertTableError(f"the alerts cannot be read: {error}") from error
         self._not_at_end = set(partitions)
         places = [TopicPartition(ALERTS, number, next_offsets.get(number, OFFSET_BEGINNING)) for number in partitions]
         self._thread = threading.Thread(target=self._follow, args=(places,), name=f"{self._stage}-alerts", daemon=True)
@@ -102,11 +102,11 @@ class AlertLog:
 
         Raises
         ------
-        AlertLogError
+        AlertTableError
             When Kafka refuses for good, or the thread has failed.
         """
         if self._failure is not None:
-            raise AlertLogError(f"the alerts are not followed any more: {self._failure}") from self._failure
+            raise AlertTableError(f"the alerts are not followed any more: {self._failure}") from self._failure
         with self._has_room:
             records = [self._records.popleft() for _ in range(min(most, len(self._records)))]
             self._has_room.notify()

@@ -27,11 +27,11 @@ Parse = Callable[[bytes], Any]
 """Makes a policy of a record's value; ValueError says what is wrong with it."""
 
 
-class PolicyLogError(Exception):
+class PolicyTableError(Exception):
     """The policies cannot be read: none may be assumed."""
 
 
-class PolicyLog:
+class PolicyTable:
     """Gives the policies of some kinds as they are now; records of other kinds are passed over.
 
     A record that cannot be used is counted by reason and logged, and the policy before it stays.
@@ -63,7 +63,7 @@ class PolicyLog:
 
         Raises
         ------
-        PolicyLogError
+        PolicyTableError
             When the topic is missing, or Kafka does not answer within the time-out.
         """
         deadline_s = time.monotonic() + timeout_s
@@ -71,12 +71,12 @@ class PolicyLog:
             with TopicReader(self._kafka, timeout_s) as reader:
                 reader.partitions(POLICIES)
         except TopicReadError as error:
-            raise PolicyLogError(f"the policies cannot be read: {error}") from error
+            raise PolicyTableError(f"the policies cannot be read: {error}") from error
         self._thread = threading.Thread(target=self._follow, name=f"{self._stage}-policies", daemon=True)
         self._thread.start()
         if not self._is_read.wait(max(0.0, deadline_s - time.monotonic())):
             self.close()
-            raise PolicyLogError(f"the policies cannot be read: {POLICIES} is not read to its end in {timeout_s:g} s")
+            raise PolicyTableError(f"the policies cannot be read: {POLICIES} is not read to its end in {timeout_s:g} s")
 
     @property
     def version(self) -> int:

@@ -93,10 +93,12 @@ class Metrics:
             "late_evaluations", "Of them those older than the alert's newest: they changed nothing.", of_partition
         )
         self.alert_pairs = gauge("alert_pairs", "Pairs of a trigger policy and a series.", of_partition)
-        self.open_alerts = gauge("open_alerts", "Alerts that were told and are not over.", of_partition)
+        self.open_alerts = gauge("open_alerts", "Alerts that have notified and are not over.", of_partition)
         self.alerts = counter("alerts", "Records of alerts written.", ("stage", "reason", "level"))
-        self.followed_alerts = gauge("followed_alerts", "Open alerts that people may be told of.", ("stage",))
-        self.waiting_actions = gauge("waiting_actions", "Messages and runs decided and not finished.", ("stage",))
+        self.active_alerts = gauge("active_alerts", "Open alerts that people may be notified of.", ("stage",))
+        self.pending_actions = gauge(
+            "pending_actions", "Notifications and script runs decided and not finished.", ("stage",)
+        )
         self.actions = counter(
             "actions", "Records of actions, by what they were sent with.", ("stage", "kind", "outcome", "reason")
         )

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.core.actions.decisions import ActionRules, Item, Message, Run, Skip
+from pipeline.core.actions.decisions import ActionRules, Item, Notification, ScriptRun, Skip
 from schemas.action import LONGEST_MESSAGE, MOST_ALERTS, Action, ActionReason, AlertReference, Outcome
 
-__all__ = ["Attempt", "message_record", "now_ms", "run_record", "skip_record"]
+__all__ = ["Attempt", "notification_record", "now_ms", "script_run_record", "skip_record"]
 
 Target = Literal["channel", "script"]
 
@@ -45,21 +45,20 @@ class Attempt:
     output: str | None = None
 
 
-def message_record(message: Message, attempt: Attempt) -> Action:
-    """Return the record of an attempt to send a message."""
-    return _record(message.key, message.items, message.channel, "channel", attempt)
+def notification_record(notification: Notification, attempt: Attempt) -> Action:
+    """Return the record of an attempt to send a notification."""
+    return _record(notification.key, notification.items, notification.channel, "channel", attempt)
 
 
-def run_record(run: Run, attempt: Attempt) -> Action:
+def script_run_record(run: ScriptRun, attempt: Attempt) -> Action:
     """Return the record of an attempt to run a script."""
-    return _record(run.item.key, (run.item,), run.script, "script", attempt)
+    return _record(run.key, (run.item,), run.script, "script", attempt)
 
 
 def skip_record(skip: Skip, rules: ActionRules, now_ms: int) -> Action:
     """Return the record of what is due and not done."""
     reason = skip.item.reason
-    outcome = Outcome.FAILED if reason is ActionReason.UNKNOWN else Outcome.SUPPRESSED
-    attempt = Attempt(outcome, reason, now_ms, f"{reason.value.lower()} by {skip.by}")
+    attempt = Attempt(skip.outcome, reason, now_ms, f"{reason.value.lower()} by {skip.by}")
     kind: Target = "script" if _is_script(skip, rules) else "channel"
     return _record(skip.item.key, (skip.item,), skip.target or None, kind, attempt)
 

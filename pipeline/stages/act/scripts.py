@@ -14,15 +14,15 @@ from pipeline.channels.scripts import (
     arguments_of,
     environment_of,
 )
-from pipeline.core.actions.decisions import Run
+from pipeline.core.actions.decisions import ScriptRun
 from pipeline.core.actions.script_guards import ScriptGuards
 from pipeline.settings.act import ActSettings
 from pipeline.stages.act.records import Attempt, now_ms
-from pipeline.stages.act.work_queue import Lane, known
+from pipeline.stages.act.work_queue import WorkQueue, known
 from schemas.action import ActionReason, Outcome
 from schemas.script import Approval, Script
 
-__all__ = ["ScriptRunner", "ScriptRuns", "Scripts", "script_runner"]
+__all__ = ["ScriptQueues", "ScriptRunner", "Scripts", "script_runner"]
 
 MOST_WAITING: Final = 1000
 GRACE_S: Final = 30.0
@@ -51,7 +51,7 @@ class Scripts(NamedTuple):
     approvals: Mapping[str, Approval]
 
 
-class ScriptRuns:
+class ScriptQueues:
     """Runs scripts when their guards allow it.
 
     Parameters
@@ -61,17 +61,17 @@ class ScriptRuns:
     guards
         Which were run lately.
     scripts
-        Gives scripts and approvals as they are now.
+        Returns scripts and approvals as they are now.
     is_open
-        Tells whether an alert is still open.
+        Returns whether an alert is still open.
     approve_within_ms
         How long a run waits for its approval.
     may_run
         Returns once the worker may run any: it may not while its lease is in doubt.
     on_attempt, on_finished
-        Told of each attempt, and of each run that nothing more is done about.
+        Called with each attempt, and with the key of each run that nothing more is done about.
     on_failure
-        Told of a bug.
+        Called with the error of a bug.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class ScriptRuns:
         is_open: Callable[[str], bool],
         approve_within_ms: int,
         may_run: Callable[[], Awaitable[None]],
-        on_attempt: Callable[[Run, Attempt], None],
+        on_attempt: Callable[[ScriptRun, Attempt], None],
         on_finished: Callable[[str], None],
         on_failure: Callable[[BaseException], None],
     ) -> None:
@@ -96,17 +96,17 @@ class ScriptRuns:
         self._on_attempt = on_attempt
         self._on_finished = on_finished
         self._on_failure = on_failure
-        self._lanes: dict[str, Lane[tuple[int, Run]]] = {}
-        self._waiting: dict[str, tuple[int, Run]] = {}
+        self._queues: dict[str, WorkQueue[tuple[int, ScriptRun]]] = {}
+        self._waiting: dict[str, tuple[int, ScriptRun]] = {}
         self._is_closed = False
 
-    def run(self, run: Run, decided_ms: int) -> None:
+    def run(self, run: ScriptRun, decided_ms: int) -> None:
         """Run a script when its turn comes, and it is approved of where it must be."""
-        lane = self._lanes.get(run.script)
-        if lane is None:
-            lane = Lane(run.script, partial(self._do, run.script), MOST_WAITING, self._on_failure)
-            self._lanes[run.script] = lane
-        if not lane.put((decided_ms, run)):
+        queue = self._queues.get(run.script)
+        if queue is None:
+            queue = WorkQueue(run.script, partial(self._do, run.script), MOST_WAITING, self._on_failure)
+            self._queues[run.script] = queue
+        if not queue.put((decided_ms, run)):
             self._end(run, Outcome.RATE_LIMITED, ActionReason.RATE, f"{MOST_WAITING} runs of the script wait already")
 
     def look_at_approvals(self) -> None:
@@ -119,14 +119,14 @@ class ScriptRuns:
                 self.run(run, decided_ms)
 
     async def close(self) -> None:
-        """Kill what runs, and give up what waits: it stays undone, for the next owner."""
+        """Kill what runs, and release what waits: it stays undone, for the next owner."""
         self._is_closed = True
-        for lane in self._lanes.values():
-            await lane.close()
-        self._lanes = {}
+        for queue in self._queues.values():
+            await queue.close()
+        self._queues = {}
         self._waiting = {}
 
-    async def _do(self, name: str, waiting: tuple[int, Run]) -> None:
+    async def _do(self, name: str, waiting: tuple[int, ScriptRun]) -> None:
         decided_ms, run = waiting
         await self._may_run()
         script = await known(lambda: self._scripts().scripts, name, decided_ms)
@@ -134,19 +134,19 @@ class ScriptRuns:
         if script is None:
             self._end(run, Outcome.FAILED, ActionReason.UNKNOWN, f"there is no script {name}")
         elif not script.enabled:
-            self._end(run, Outcome.SUPPRESSED, ActionReason.DISABLED, f"script {name} is disabled")
+            self._end(run, Outcome.SKIPPED, ActionReason.DISABLED, f"script {name} is disabled")
         elif not self._is_open(event.alert_id):
-            self._end(run, Outcome.SUPPRESSED, ActionReason.SUPERSEDED, "the alert was over before")
+            self._end(run, Outcome.SKIPPED, ActionReason.SUPERSEDED, "the alert was over before")
         elif script.dry_run:
             text = f"would run {script.file} with {arguments_of(script.arguments, event)}"
             self._end(run, Outcome.DRY_RUN, run.item.reason, text)
         elif (not script.approval or self._is_approved(run, decided_ms)) and self._is_allowed(run, script):
             self._guards.note(script, event.resource, now_ms())
-            await self._run(self._lanes[name], run, script)
+            await self._run(self._queues[name], run, script)
 
-    def _is_approved(self, run: Run, decided_ms: int) -> bool:
+    def _is_approved(self, run: ScriptRun, decided_ms: int) -> bool:
         """Return whether a run is approved of; one that nobody has decided on waits."""
-        key = run.item.key
+        key = run.key
         approval = self._scripts().approvals.get(key)
         if approval is not None and not approval.approved:
             by = f" by {approval.author}" if approval.author else ""
@@ -162,30 +162,30 @@ class ScriptRuns:
     def _is_too_late(self, decided_ms: int) -> bool:
         return now_ms() - decided_ms > self._approve_within_ms
 
-    def _is_allowed(self, run: Run, script: Script) -> bool:
+    def _is_allowed(self, run: ScriptRun, script: Script) -> bool:
         """Return whether the guards allow a run; one that they do not is over."""
-        guard = self._guards.verdict(script, run.item.event.resource, now_ms())
+        guard = self._guards.refusal(script, run.item.event.resource, now_ms())
         if guard is None:
             return True
         limit = script.rate if guard is ActionReason.RATE else script.blast_radius
         self._end(run, Outcome.RATE_LIMITED, guard, f"{limit.count} in {limit.within} are allowed")
         return False
 
-    async def _run(self, lane: Lane[tuple[int, Run]], run: Run, script: Script) -> None:
+    async def _run(self, queue: WorkQueue[tuple[int, ScriptRun]], run: ScriptRun, script: Script) -> None:
         begun_ms, begun_s = now_ms(), time.monotonic()
         runner = self._runner
         if runner is None:
             self._end(run, Outcome.FAILED, ActionReason.CONFIGURATION, "act.scripts_dir is not set")
             return
         arguments = arguments_of(script.arguments, run.item.event)
-        environment = environment_of(run.item.event, run.item.key)
+        environment = environment_of(run.item.event, run.key)
         timeout_s = script.timeout.total_seconds()
 
         def call() -> ScriptResult:
             return runner.run(script.file, arguments, environment, timeout_s, lambda: self._is_closed)
 
         try:
-            outcome, reason, text, output = _outcome(await lane.calls.call(call, timeout_s + GRACE_S), run, timeout_s)
+            outcome, reason, text, output = _outcome(await queue.calls.call(call, timeout_s + GRACE_S), run, timeout_s)
         except ScriptCancelled:
             return  # the next owner runs it again
         except ScriptRefused as error:
@@ -195,14 +195,14 @@ class ScriptRuns:
         duration_ms = round(1000 * (time.monotonic() - begun_s))
         attempt = Attempt(outcome, reason, begun_ms, text, number=1, duration_ms=duration_ms, output=output)
         self._on_attempt(run, attempt)
-        self._on_finished(run.item.key)
+        self._on_finished(run.key)
 
-    def _end(self, run: Run, outcome: Outcome, reason: ActionReason, text: str) -> None:
+    def _end(self, run: ScriptRun, outcome: Outcome, reason: ActionReason, text: str) -> None:
         self._on_attempt(run, Attempt(outcome, reason, now_ms(), text))
-        self._on_finished(run.item.key)
+        self._on_finished(run.key)
 
 
-def _outcome(result: ScriptResult, run: Run, timeout_s: float) -> tuple[Outcome, ActionReason, str, str]:
+def _outcome(result: ScriptResult, run: ScriptRun, timeout_s: float) -> tuple[Outcome, ActionReason, str, str]:
     if result.status == 0:
         return Outcome.RAN, run.item.reason, "", result.output
     if result.status is None:

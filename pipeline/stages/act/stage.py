@@ -17,24 +17,24 @@ from typing import Final
 from pydantic import ValidationError
 
 import topics
-from pipeline.core.actions.decisions import ActionRules, Decision, Message, Run, Skip
+from pipeline.core.actions.decisions import ActionRules, Decision, Notification, ScriptRun, Skip
 from pipeline.core.actions.pending import STATE_VERSION, ActState, ActStateError
-from pipeline.core.actions.quiet import QuietRules
+from pipeline.core.actions.suppression import SuppressionRules
 from pipeline.core.policies import policy_of
 from pipeline.core.records.kafka.columns import RecordColumns
 from pipeline.runtime.engine.stage import StageContext
-from pipeline.runtime.kafka.alert_table import AlertLog, AlertRecord
+from pipeline.runtime.kafka.alert_table import AlertRecord, AlertTable
 from pipeline.runtime.kafka.finished_actions import finished_keys
-from pipeline.runtime.kafka.policy_table import PolicyLog
+from pipeline.runtime.kafka.policy_table import PolicyTable
 from pipeline.runtime.kafka.producer import RecordProducer
 from pipeline.runtime.kafka.topic_identity import topic_id
 from pipeline.runtime.observability.metrics import Metrics
 from pipeline.runtime.secrets.channel_secrets import Secrets
 from pipeline.runtime.state.snapshots import Snapshot, SnapshotStore
 from pipeline.settings.model import Settings
-from pipeline.stages.act.messages import ChannelMessages
-from pipeline.stages.act.records import Attempt, message_record, now_ms, run_record, skip_record
-from pipeline.stages.act.scripts import ScriptRuns, Scripts, script_runner
+from pipeline.stages.act.notifications import NotificationQueues
+from pipeline.stages.act.records import Attempt, notification_record, now_ms, script_run_record, skip_record
+from pipeline.stages.act.scripts import ScriptQueues, Scripts, script_runner
 from pipeline.stages.dead_letters import DeadLetters
 from schemas.action import Action
 from schemas.alert import AlertEvent
@@ -69,22 +69,22 @@ class _Lease:
     """What the worker has while it is the one that acts."""
 
     state: ActState
-    alerts: AlertLog
-    channels: ChannelMessages
-    scripts: ScriptRuns
+    alerts: AlertTable
+    notifications: NotificationQueues
+    scripts: ScriptQueues
     change: int
     """Number of the newest change of the state."""
     saved_change: int
     finished: set[str]
     """Keys of what was finished after the state was saved that this worker began with."""
-    decided: list[tuple[int, int, Message | Run]] = field(default_factory=list)
+    decided: list[tuple[int, int, Notification | ScriptRun]] = field(default_factory=list)
     """Change, time, and what is begun once that change is saved."""
     next_look_s: float = 0.0
     next_save_s: float = 0.0
 
 
 class ActStage:
-    """Tells people and runs scripts, as scenarios say.
+    """Notifies people and runs scripts, as scenarios say.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ class ActStage:
         self._secrets = Secrets(settings.act)
         self._producer = RecordProducer(settings.kafka)
         self._snapshots = SnapshotStore(STAGE, STATE_VERSION, settings, metrics, results=self._producer, interval_s=0.0)
-        self._policies = PolicyLog(settings.kafka, metrics, STAGE, {kind: partial(policy_of, kind) for kind in KINDS})
+        self._policies = PolicyTable(settings.kafka, metrics, STAGE, {kind: partial(policy_of, kind) for kind in KINDS})
         self._dead_letters = DeadLetters(STAGE, topics.ALERTS, self._producer, metrics)
         self._lease: _Lease | None = None
         self._lagging: set[int] = set()
@@ -123,7 +123,7 @@ class ActStage:
 
     async def assigned(self, partitions: frozenset[int]) -> Mapping[int, int]:
         """Become the worker that acts, where the lease is among the partitions; begin again what was not finished."""
-        await self._give_up()
+        await self._release()
         if LEASE not in partitions:
             return {}
         log_id = await asyncio.to_thread(topic_id, self._settings.kafka, topics.ALERTS, READ_TIMEOUT_S)
@@ -135,22 +135,22 @@ class ActStage:
             finished = await asyncio.to_thread(finished_keys, self._settings.kafka, since_ms, READ_TIMEOUT_S)
         for key in finished:
             state.pending.finish(key)
-        alerts = AlertLog(self._settings.kafka, STAGE)
+        alerts = AlertTable(self._settings.kafka, STAGE)
         await asyncio.to_thread(alerts.start, state.next_offsets, READ_TIMEOUT_S)
         change = 0 if snapshot is None else snapshot.offset
-        messages, runs = self._channel_messages(), self._script_runs(state)
-        self._lease = _Lease(state, alerts, messages, runs, change, change, finished)
-        for decided_ms, message in state.pending.messages:
-            self._begin(self._lease, decided_ms, message)
-        for decided_ms, run in state.pending.runs:
-            self._begin(self._lease, decided_ms, run)
+        notifications, scripts = self._notification_queues(), self._script_queues(state)
+        self._lease = _Lease(state, alerts, notifications, scripts, change, change, finished)
+        for decided_ms, notification in state.pending.notifications:
+            self._begin(self._lease, decided_ms, notification)
+        for decided_ms, script_run in state.pending.script_runs:
+            self._begin(self._lease, decided_ms, script_run)
         logger.info("this worker acts: %d alerts are open", len(state.actions.alerts))
         return {}
 
     async def revoked(self, partitions: frozenset[int]) -> None:
         """Save where it stands, and let another worker act."""
         lease = self._lease
-        await self._give_up()
+        await self._release()
         if lease is not None:
             await self._snapshots.save({LEASE: _snapshot(lease)}, SAVE_TIMEOUT_S)
 
@@ -171,14 +171,14 @@ class ActStage:
         lease.scripts.look_at_approvals()
         await self._save(lease)
         self._begin_saved(lease)
-        self._metrics.followed_alerts.labels(STAGE).set(len(lease.state.actions.alerts))
-        self._metrics.waiting_actions.labels(STAGE).set(len(lease.state.pending))
+        self._metrics.active_alerts.labels(STAGE).set(len(lease.state.actions.alerts))
+        self._metrics.pending_actions.labels(STAGE).set(len(lease.state.pending))
         for partition, waiting in lease.alerts.waiting(lease.state.next_offsets).items():
             self._lagging.add(partition)
             self._metrics.lag_records.labels(STAGE, topics.ALERTS, str(partition)).set(waiting)
 
     async def stop(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         await asyncio.to_thread(self._policies.close)
         await self._snapshots.close()
         await asyncio.to_thread(self._producer.close, CLOSE_TIMEOUT_S)
@@ -187,7 +187,7 @@ class ActStage:
         """Take what has come; return whether there was anything.
 
         Between two events of one alert everything is decided that was due before the second, so that what happens while
-        nobody acts is told as it would have been; what is too old to be told is passed over.
+        nobody acts is notified as it would have been; what is too old for that is passed over.
         """
         records = lease.alerts.take(MOST_TAKEN)
         seen: set[str] = set()
@@ -198,7 +198,7 @@ class ActStage:
             if event is None:
                 continue
             time_ms = min(record.time_ms, now_ms)
-            is_too_old = time_ms < now_ms - self._act.tell_within_ms
+            is_too_old = time_ms < now_ms - self._act.notify_within_ms
             if event.alert_id in seen and not is_too_old:
                 self._decide(lease, lease.state.actions.due(rules, time_ms), rules, time_ms)
                 seen.clear()
@@ -234,7 +234,7 @@ class ActStage:
         for decision in decisions:
             if isinstance(decision, Skip):
                 self._write(skip_record(decision, rules, now_ms), "none")
-            elif (decision.key if isinstance(decision, Message) else decision.item.key) not in lease.finished:
+            elif decision.key not in lease.finished:
                 lease.state.pending.add(decision, now_ms)
                 lease.decided.append((lease.change, now_ms, decision))
 
@@ -254,16 +254,16 @@ class ActStage:
             if change <= lease.saved_change:
                 self._begin(lease, decided_ms, decision)
 
-    def _begin(self, lease: _Lease, decided_ms: int, decision: Message | Run) -> None:
-        if isinstance(decision, Message):
-            lease.channels.send(decision, decided_ms)
+    def _begin(self, lease: _Lease, decided_ms: int, decision: Notification | ScriptRun) -> None:
+        if isinstance(decision, Notification):
+            lease.notifications.send(decision, decided_ms)
         else:
             lease.scripts.run(decision, decided_ms)
 
-    async def _give_up(self) -> None:
+    async def _release(self) -> None:
         lease, self._lease = self._lease, None
         if lease is not None:
-            await lease.channels.close()
+            await lease.notifications.close()
             await lease.scripts.close()
             await asyncio.to_thread(lease.alerts.close)
         self._metrics.forget_partitions(STAGE, topics.ALERTS, self._lagging)
@@ -276,44 +276,44 @@ class ActStage:
 
     def _rules(self) -> ActionRules:
         of = self._policies.policies
-        quiet = QuietRules(
+        suppression = SuppressionRules(
             silences=list(of("silence").values()),
             maintenance=list(of("maintenance").values()),
             inhibitions=list(of("inhibition").values()),
             acknowledgements=of("acknowledgement"),
         )
-        return ActionRules(of("trigger"), of("scenario"), quiet)
+        return ActionRules(of("trigger"), of("scenario"), suppression)
 
-    def _channel_messages(self) -> ChannelMessages:
-        return ChannelMessages(
+    def _notification_queues(self) -> NotificationQueues:
+        return NotificationQueues(
             self._act,
             partial(self._policies.policies, "channel"),
             self._secrets.value,
             may_send=self._lease_is_sure,
-            on_attempt=lambda message, attempt: self._note(message_record(message, attempt), attempt),
+            on_attempt=lambda notification, attempt: self._note(notification_record(notification, attempt), attempt),
             on_finished=self._finish,
             on_failure=self._fail,
         )
 
-    def _script_runs(self, state: ActState) -> ScriptRuns:
+    def _script_queues(self, state: ActState) -> ScriptQueues:
         def scripts() -> Scripts:
             return Scripts(self._policies.policies("script"), self._policies.policies("approval"))
 
-        return ScriptRuns(
+        return ScriptQueues(
             script_runner(self._act),
             state.guards,
             scripts,
             is_open=lambda alert_id: state.actions.alerts.get(alert_id) is not None,
             approve_within_ms=self._act.approve_within_ms,
             may_run=self._lease_is_sure,
-            on_attempt=lambda run, attempt: self._note(run_record(run, attempt), attempt),
+            on_attempt=lambda run, attempt: self._note(script_run_record(run, attempt), attempt),
             on_finished=self._finish,
             on_failure=self._fail,
         )
 
     async def _lease_is_sure(self) -> None:
         """Return when the worker is surely the one that acts."""
-        while self._context is None or not self._context.owns_partitions():  # noqa: ASYNC110  it is asked, not told
+        while self._context is None or not self._context.owns_partitions():  # noqa: ASYNC110  there is no event to wait for
             await asyncio.sleep(LOOK_EVERY_S)
 
     def _fail(self, error: BaseException) -> None:

@@ -1,4 +1,4 @@
-"""One channel's or script's way: calls that block, one at a time, each in a thread that holds up nobody's end."""
+"""The work queue of a channel or script: calls that block, one at a time, each in a thread that holds up nobody."""
 
 import asyncio
 import threading
@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from pipeline.stages.act.records import now_ms
 
-__all__ = ["BlockingCalls", "Lane", "known"]
+__all__ = ["BlockingCalls", "WorkQueue", "known"]
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ async def known(documents: Callable[[], Mapping[str, T]], name: str, decided_ms:
 
 
 class BlockingCalls:
-    """Makes blocking calls, the next one only when the one before has ended, also one that was given up."""
+    """Makes blocking calls, the next one only when the one before has ended, also one that timed out."""
 
     def __init__(self) -> None:
         self._last: asyncio.Future[Any] | None = None
@@ -53,20 +53,20 @@ def _in_thread(function: Callable[[], T]) -> "asyncio.Future[T]":
         try:
             result = function()
         except BaseException as error:  # noqa: BLE001  it is raised where the call is waited for
-            _tell(loop, future.set_exception, error)
+            _hand_over(loop, future.set_exception, error)
         else:
-            _tell(loop, future.set_result, result)
+            _hand_over(loop, future.set_result, result)
 
     threading.Thread(target=run, name="act-call", daemon=True).start()
     return future
 
 
-def _tell(loop: asyncio.AbstractEventLoop, tell: Callable[[Any], None], value: object) -> None:
+def _hand_over(loop: asyncio.AbstractEventLoop, take: Callable[[Any], None], value: object) -> None:
     with suppress(RuntimeError):  # the loop is closed: the worker ends
-        loop.call_soon_threadsafe(tell, value)
+        loop.call_soon_threadsafe(take, value)
 
 
-class Lane(Generic[T]):
+class WorkQueue(Generic[T]):
     """What waits for one channel or script, in order; a task takes one after the other.
 
     Parameters
@@ -78,7 +78,7 @@ class Lane(Generic[T]):
     most
         How many may wait.
     on_failure
-        Told of a bug in ``do``; nothing more is done then.
+        Called with the error of a bug in ``do``; nothing more is done then.
     """
 
     def __init__(

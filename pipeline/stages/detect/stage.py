@@ -15,7 +15,7 @@ from pipeline.core.detection.state import STATE_VERSION, SeriesText, restored, s
 from pipeline.core.policies import policy_of
 from pipeline.core.records.kafka.columns import RecordColumns
 from pipeline.runtime.engine.stage import StageContext
-from pipeline.runtime.kafka.policy_table import PolicyLog
+from pipeline.runtime.kafka.policy_table import PolicyTable
 from pipeline.runtime.kafka.producer import RecordProducer
 from pipeline.runtime.observability.metrics import Metrics
 from pipeline.runtime.state.snapshots import Snapshot
@@ -73,7 +73,7 @@ class DetectStage:
         self._metrics = metrics
         self._detection = detection_settings(settings)
         self._zones = Zones(settings.detect.zone, settings.detect.zones)
-        self._policies = PolicyLog(settings.kafka, metrics, STAGE, {RULES: partial(policy_of, RULES)})
+        self._policies = PolicyTable(settings.kafka, metrics, STAGE, {RULES: partial(policy_of, RULES)})
         self._producer = RecordProducer(settings.kafka)
         self._dead_letters = DeadLetters(STAGE, self.source_topic, self._producer, metrics)
         self._partitions = SavedPartitions(

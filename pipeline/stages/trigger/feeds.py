@@ -8,7 +8,7 @@ import numpy as np
 import topics
 from pipeline.core.records.identity.raw_samples import RawSamples
 from pipeline.core.records.kafka.columns import RecordColumns
-from pipeline.core.triggers.evaluator import TriggerBank
+from pipeline.core.triggers.evaluator import PolicyEvaluator
 from pipeline.core.triggers.inputs import ANOMALY, WINDOW, RawInput, RecordInput, RefusedRecord
 from pipeline.settings.model import Settings
 from pipeline.stages.raw_input import keyed_records, parse_options
@@ -18,7 +18,7 @@ __all__ = ["FEEDS", "Feed", "FeedInput"]
 
 
 class FeedInput(Protocol):
-    """Gives a bank what the records of one partition hold."""
+    """Hands an evaluator what the records of one partition hold."""
 
     @property
     def refused(self) -> list[RefusedRecord]:
@@ -26,25 +26,25 @@ class FeedInput(Protocol):
         ...
 
     def take(self, columns: RecordColumns, now_ms: int) -> list[AlertEvent]:
-        """Evaluate a fetch; give what there is to tell."""
+        """Evaluate a fetch; return the events that it leads to."""
         ...
 
     def forget(self, numbers: list[int]) -> None:
-        """Ask the bank anew about series that it has forgotten."""
+        """Ask the evaluator anew about series that it has forgotten."""
         ...
 
 
-Feed = Callable[[TriggerBank, Settings], FeedInput]
+Feed = Callable[[PolicyEvaluator, Settings], FeedInput]
 """Makes the input of one partition."""
 
 
 class _Samples:
     """Raw samples; what is refused of them, ``aggregate`` hands to the dead letters."""
 
-    def __init__(self, bank: TriggerBank, settings: Settings) -> None:
+    def __init__(self, evaluator: PolicyEvaluator, settings: Settings) -> None:
         self.refused: list[RefusedRecord] = []
         self._raw = RawSamples(parse_options(settings))
-        self._input = RawInput(bank)
+        self._input = RawInput(evaluator)
 
     def take(self, columns: RecordColumns, now_ms: int) -> list[AlertEvent]:
         batch = keyed_records(columns)
@@ -61,8 +61,8 @@ class _Samples:
 class _Values:
     """Records of windows or anomalies."""
 
-    def __init__(self, bank: TriggerBank, source: str) -> None:
-        self._input = RecordInput(bank, source)
+    def __init__(self, evaluator: PolicyEvaluator, source: str) -> None:
+        self._input = RecordInput(evaluator, source)
 
     @property
     def refused(self) -> list[RefusedRecord]:
@@ -73,12 +73,12 @@ class _Values:
         return self._input.evaluate((int(columns.offset[i]), columns.value(i) or b"") for i in there)
 
     def forget(self, numbers: list[int]) -> None:
-        """Do nothing: the bank is asked for each record."""
+        """Do nothing: the evaluator is asked for each record."""
 
 
 FEEDS: Final[dict[str, Feed]] = {
     topics.METRICS_RAW: _Samples,
-    topics.METRICS_AGG: lambda bank, _: _Values(bank, WINDOW),
-    topics.ANOMALIES: lambda bank, _: _Values(bank, ANOMALY),
+    topics.METRICS_AGG: lambda evaluator, _: _Values(evaluator, WINDOW),
+    topics.ANOMALIES: lambda evaluator, _: _Values(evaluator, ANOMALY),
 }
 """How each topic is read."""

@@ -1,4 +1,4 @@
-"""``metrics.raw``, ``metrics.agg``, ``anomalies`` → ``alerts``: one bank of triggers a partition, with snapshots."""
+"""``metrics.raw``, ``metrics.agg``, ``anomalies`` → ``alerts``: one policy evaluator a partition, with snapshots."""
 
 import asyncio
 import time
@@ -11,9 +11,9 @@ import numpy as np
 import topics
 from pipeline.core.policies import policy_of
 from pipeline.core.records.kafka.columns import RecordColumns
-from pipeline.core.triggers.evaluator import TriggerBank, TriggerState
+from pipeline.core.triggers.evaluator import PolicyEvaluator, TriggerState
 from pipeline.runtime.engine.stage import StageContext
-from pipeline.runtime.kafka.policy_table import PolicyLog
+from pipeline.runtime.kafka.policy_table import PolicyTable
 from pipeline.runtime.kafka.producer import RecordProducer
 from pipeline.runtime.observability.metrics import Metrics
 from pipeline.runtime.state.snapshots import Snapshot
@@ -42,7 +42,7 @@ _LATE_TICK_MS = 1000
 class _Partition:
     """What the stage knows of one partition."""
 
-    bank: TriggerBank
+    evaluator: PolicyEvaluator
     input: FeedInput
     metrics: TriggerMetrics
     next_offset: int
@@ -51,8 +51,8 @@ class _Partition:
     forgotten_s: float = field(default_factory=time.monotonic)
 
     def snapshot(self) -> Snapshot:
-        """Give its state as it is now."""
-        state = self.bank.take()
+        """Return its state as it is now."""
+        state = self.evaluator.snapshot()
         return Snapshot(self.next_offset, state.records, state.arrays)
 
 
@@ -76,7 +76,7 @@ class TriggerStage:
         self._settings = settings
         self._metrics = metrics
         self._feed = feed
-        self._log = PolicyLog(settings.kafka, metrics, self.name, {KIND: partial(policy_of, KIND)})
+        self._log = PolicyTable(settings.kafka, metrics, self.name, {KIND: partial(policy_of, KIND)})
         self._producer = RecordProducer(settings.kafka)
         self._dead_letters = DeadLetters(self.name, self.source_topic, self._producer, metrics)
         self._partitions = SavedPartitions(
@@ -104,7 +104,7 @@ class TriggerStage:
         await self._partitions.release(self._context)
 
     async def process(self, columns: RecordColumns) -> None:
-        """Evaluate a fetch's records, and send what there is to tell at once."""
+        """Evaluate a fetch's records, and send what they lead to at once."""
         partition = self._partitions[columns.partition]
         now_ms = time.time_ns() // 1_000_000
         if columns.unreadable and self.source_topic != topics.METRICS_RAW:
@@ -119,7 +119,7 @@ class TriggerStage:
         if len(columns):
             # one clock that is ahead must not make all others silent
             partition.record_ms = max(partition.record_ms, min(now_ms, int(np.median(columns.timestamp_ms))))
-        partition.metrics.update(partition.bank, columns, now_ms)
+        partition.metrics.update(partition.evaluator, columns, now_ms)
 
     async def tick(self, now_ms: int) -> None:
         """Follow policies, notice silence, commit what snapshots cover, and begin the next one."""
@@ -130,45 +130,48 @@ class TriggerStage:
         is_late, self._ticked_ms = now_ms - self._ticked_ms > _LATE_TICK_MS, now_ms
         for number, partition in self._partitions:
             is_idle = not is_late and self._is_idle(number)
-            silent = partition.bank.expire(now_ms - _SETTLED_MS if is_idle else partition.record_ms)
+            silent = partition.evaluator.expire(now_ms - _SETTLED_MS if is_idle else partition.record_ms)
             self._send_and_save(number, partition, silent)
             self._forget(partition)
-            partition.metrics.show(partition.bank)
+            partition.metrics.show(partition.evaluator)
         await self._partitions.save(self._context)
 
     async def stop(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         await asyncio.to_thread(self._log.close)
         await self._partitions.close()
         await asyncio.to_thread(self._producer.close, CLOSE_TIMEOUT_S)
 
     def _is_idle(self, number: int) -> bool:
-        """Tell whether all that the partition holds is evaluated, so that the clock may tell of silence."""
+        """Return whether all that the partition holds is evaluated, so that the clock may decide on silence."""
         context = self._context
         return context is not None and context.owns_partitions() and context.waiting_records(number) == 0
 
     def _forget(self, partition: _Partition) -> None:
         if time.monotonic() - partition.forgotten_s >= FORGET_EVERY_S:
             partition.forgotten_s = time.monotonic()
-            partition.input.forget(partition.bank.forget(partition.record_ms - self._settings.trigger.expire_after_ms))
+            partition.input.forget(
+                partition.evaluator.forget(partition.record_ms - self._settings.trigger.expire_after_ms)
+            )
 
     def _follow(self, number: int, partition: _Partition, now_ms: int) -> None:
         """Put the policies of now in force."""
         wanted = self._log.policies(KIND)
-        known = {policy.id: policy for policy in partition.bank.policies}
+        known = {policy.id: policy for policy in partition.evaluator.policies}
         for name in known.keys() - wanted.keys():
-            self._send_and_save(number, partition, partition.bank.delete_policy(name, at_ms=now_ms))
+            self._send_and_save(number, partition, partition.evaluator.delete_policy(name, at_ms=now_ms))
         for name, policy in wanted.items():
             if known.get(name) is not policy and known.get(name) != policy:
-                self._send_and_save(number, partition, partition.bank.put_policy(policy, at_ms=now_ms))
+                self._send_and_save(number, partition, partition.evaluator.put_policy(policy, at_ms=now_ms))
 
     def _take_over(self, number: int, snapshot: Snapshot | None) -> _Partition:
-        bank = TriggerBank(number)
-        if snapshot is not None:
-            bank.put(TriggerState(dict(snapshot.records), dict(snapshot.arrays)))
+        if snapshot is None:
+            evaluator = PolicyEvaluator(number)
+        else:
+            evaluator = PolicyEvaluator.restore(TriggerState(dict(snapshot.records), dict(snapshot.arrays)), number)
         metrics = TriggerMetrics(self._metrics, self.name, self.source_topic, number)
         next_offset = 0 if snapshot is None else snapshot.offset
-        return _Partition(bank, self._feed(bank, self._settings), metrics, next_offset)
+        return _Partition(evaluator, self._feed(evaluator, self._settings), metrics, next_offset)
 
     def _send_and_save(self, number: int, partition: _Partition, events: Sequence[AlertEvent]) -> None:
         """Send events that no record led to: the next snapshot must have them although the offset has not moved."""

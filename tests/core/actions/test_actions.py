@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.core.actions.decisions import ActionRules, Actions, Decision, Message, Run, Skip
-from pipeline.core.actions.quiet import QuietRules, is_under_way
+from pipeline.core.actions.decisions import ActionRules, Actions, Decision, Item, Notification, ScriptRun, Skip
+from pipeline.core.actions.suppression import SuppressionRules, is_under_way
+from schemas.action import ActionReason
 from schemas.alert import AlertEvent, AlertReason, AlertState
 from schemas.scenario import Scenario
 from schemas.silence import Acknowledgement, Inhibition, Maintenance, Silence
@@ -32,8 +33,8 @@ MINUTE_MS = 60_000
 LONG_AGO, LONG_AFTER = "1970-01-01T00:00:00Z", "2100-01-01T00:00:00Z"
 
 
-def rules(policy: Any = POLICY, scenario: Scenario = SCENARIO, **quiet: Any) -> ActionRules:
-    return ActionRules({policy.id: policy}, {scenario.id: scenario}, QuietRules(**quiet))
+def rules(policy: Any = POLICY, scenario: Scenario = SCENARIO, **suppression: Any) -> ActionRules:
+    return ActionRules({policy.id: policy}, {scenario.id: scenario}, SuppressionRules(**suppression))
 
 
 def event(minute: int, level: str | None, sequence: int, **changes: Any) -> AlertEvent:
@@ -70,9 +71,9 @@ def said(decisions: list[Decision]) -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = []
     for decision in decisions:
         match decision:
-            case Message(_, channel, _, items):
+            case Notification(_, channel, _, items):
                 found.append((channel, *(item.reason.value for item in items)))
-            case Run(script, item):
+            case ScriptRun(script, item):
                 found.append((f"run {script}", item.reason.value))
             case Skip(target, by, item):
                 found.append((f"not {target}", item.reason.value, by))
@@ -100,7 +101,7 @@ def test_steps_are_done_once_each_at_their_time() -> None:
     assert due(actions, 1000) == []
 
 
-def test_a_recovery_stops_the_steps_and_is_told_to_those_who_were_told() -> None:
+def test_a_recovery_stops_the_steps_and_is_sent_to_those_who_were_notified() -> None:
     actions = taken(event(0, "critical", 1))
     due(actions, 0)
     actions.take(event(1, None, 2), rules(), MINUTE_MS)
@@ -109,7 +110,7 @@ def test_a_recovery_stops_the_steps_and_is_told_to_those_who_were_told() -> None
     assert len(actions.alerts) == 0
 
 
-def test_the_end_of_an_alert_that_nobody_was_told_of_is_not_told_whatever_was_before() -> None:
+def test_the_end_of_an_alert_that_nobody_was_notified_of_is_not_sent_whatever_was_before() -> None:
     actions = taken(event(0, "warn", 1))
     due(actions, 0)
     for each in (event(1, None, 2), event(2, "info", 3), event(3, None, 4)):
@@ -139,7 +140,7 @@ def test_an_event_that_comes_again_changes_nothing() -> None:
     assert due(taken(event(0, None, 2), event(5, "warn", 1)), 5) == [("mail", "DUE")]  # forgotten, and begun anew
 
 
-def test_a_repetition_is_told_to_those_who_were_told() -> None:
+def test_a_repetition_is_sent_to_those_who_were_notified() -> None:
     actions = taken(event(0, "warn", 1))
     due(actions, 0)
     again = event(60, "warn", 2, reason=AlertReason.REPEAT_DUE, repeat=1)
@@ -154,11 +155,11 @@ def test_alerts_of_one_resource_go_out_as_one_message() -> None:
     actions.take(event(0, "warn", 1, alert_id="c", resource="web-2"), grouped, 0)
     assert due(actions, 0, grouped) == []
     actions.take(event(1, None, 2), grouped, MINUTE_MS)
-    messages = actions.due(grouped, 5 * MINUTE_MS)
+    notifications = actions.due(grouped, 5 * MINUTE_MS)
 
-    assert said(messages) == [("mail", "DUE", "DUE", "RECOVERED"), ("mail", "DUE")]
+    assert said(notifications) == [("mail", "DUE", "DUE", "RECOVERED"), ("mail", "DUE")]
     assert [
-        [item.event.alert_id for item in message.items] for message in messages if isinstance(message, Message)
+        [item.event.alert_id for item in each.items] for each in notifications if isinstance(each, Notification)
     ] == [
         ["a", "b", "a"],
         ["c"],
@@ -174,7 +175,7 @@ def test_a_policy_that_names_channels_tells_them_at_every_level() -> None:
 
 
 @pytest.mark.parametrize(
-    ("quiet", "reason", "by"),
+    ("suppression", "reason", "by"),
     [
         (
             {"silences": [{"id": "s", "starts": LONG_AGO, "ends": LONG_AFTER, "alerts": {"levels": ["critical"]}}]},
@@ -185,15 +186,15 @@ def test_a_policy_that_names_channels_tells_them_at_every_level() -> None:
         ({"acknowledgements": {"a": {"id": "a", "sequence": 1, "time": LONG_AGO}}}, "ACKNOWLEDGED", "a"),
     ],
 )
-def test_what_keeps_an_alert_quiet_is_said_once_and_the_steps_come_when_it_is_gone(
-    quiet: dict[str, Any], reason: str, by: str
+def test_what_suppresses_an_alert_is_said_once_and_the_steps_come_when_it_is_gone(
+    suppression: dict[str, Any], reason: str, by: str
 ) -> None:
     models = {"silences": Silence, "maintenance": Maintenance}
     made = {
         name: {key: Acknowledgement.model_validate(value) for key, value in values.items()}
         if isinstance(values, dict)
         else [models[name].model_validate(value) for value in values]
-        for name, values in quiet.items()
+        for name, values in suppression.items()
     }
     actions = taken(event(0, "critical", 1))
 
@@ -220,26 +221,26 @@ INHIBITION = Inhibition.model_validate(
 
 
 @pytest.mark.parametrize(
-    ("source", "is_quiet"),
+    ("source", "is_inhibited"),
     [
         ({}, True),
         ({"level": "warn"}, False),
         ({"tags": {"rack": "r2"}}, False),
-        ({"state": AlertState.SUPPRESSED}, False),
+        ({"state": AlertState.FLAPPING}, False),
     ],
 )
-def test_an_alert_that_another_one_explains_is_not_told(source: dict[str, Any], is_quiet: bool) -> None:
+def test_an_alert_that_another_one_explains_is_inhibited(source: dict[str, Any], is_inhibited: bool) -> None:
     power = trigger_policy({"id": "power-out", "levels": LEVELS})
     both = rules(inhibitions=[INHIBITION])
     both = both._replace(policies={**both.policies, power.id: power})
     cause = {"alert_id": "p", "policy": "power-out", "tags": {"rack": "r1"}, "level": "critical"} | source
     actions = taken(event(0, cause.pop("level"), 1, **cause), event(0, "warn", 1), of=both)
 
-    assert due(actions, 0, both) == ([("not mail", "INHIBITED", "power")] if is_quiet else [("mail", "DUE")])
+    assert due(actions, 0, both) == ([("not mail", "INHIBITED", "power")] if is_inhibited else [("mail", "DUE")])
 
 
-def test_an_alert_that_keeps_changing_is_not_told() -> None:
-    flapping = event(0, "warn", 1, state=AlertState.SUPPRESSED, reason=AlertReason.FLAPPING)
+def test_an_alert_that_keeps_changing_is_not_sent() -> None:
+    flapping = event(0, "warn", 1, state=AlertState.FLAPPING, reason=AlertReason.FLAPPING)
 
     assert due(taken(flapping), 0) == [("not mail", "FLAPPING", "a")]
 
@@ -266,7 +267,7 @@ def test_a_policy_that_is_not_known_yet_is_waited_for() -> None:
     assert due(actions, 0) == [("mail", "DUE")]
 
 
-def test_a_silence_that_began_meanwhile_keeps_the_end_quiet_too() -> None:
+def test_a_silence_that_began_meanwhile_silences_the_end_too() -> None:
     silence = Silence.model_validate({"id": "s", "starts": LONG_AGO, "ends": LONG_AFTER, "alerts": {}})
     actions = taken(event(0, "warn", 1))
     due(actions, 0)
@@ -282,16 +283,16 @@ def test_a_restart_does_nothing_twice_and_what_was_lost_again_with_the_same_keys
     def run(actions: Actions, first: int) -> tuple[list[list[Decision]], list[bytes]]:
         decided, states = [], []
         for each in steps[first:]:
-            states.append(actions.state())
+            states.append(actions.to_bytes())
             actions.take(each, rules(), each.time_ms)
             decided.append(actions.due(rules(), each.time_ms))
-        return decided, [*states, actions.state()]
+        return decided, [*states, actions.to_bytes()]
 
     whole, states = run(Actions(), 0)
-    again, _ = run(Actions.restored(states[lost_at]), lost_at)
+    again, _ = run(Actions.from_bytes(states[lost_at]), lost_at)
 
     assert again == whole[lost_at:]
-    keys = [decision.key for decisions in whole for decision in decisions if isinstance(decision, Message)]
+    keys = [decision.key for decisions in whole for decision in decisions if isinstance(decision, Notification)]
     assert len(set(keys)) == len(keys) == 8
 
 
@@ -331,3 +332,21 @@ def test_maintenance_comes_again_by_the_clock_of_its_zone(change: dict[str, Any]
     now_ms = round(datetime.fromisoformat(moment).astimezone(UTC).timestamp() * 1000)
 
     assert is_under_way(window, now_ms) is expected
+
+
+@pytest.mark.parametrize(
+    ("reason", "outcome"),
+    [
+        (ActionReason.SILENCED, "suppressed"),
+        (ActionReason.MAINTENANCE, "suppressed"),
+        (ActionReason.INHIBITED, "suppressed"),
+        (ActionReason.ACKNOWLEDGED, "suppressed"),
+        (ActionReason.FLAPPING, "skipped"),
+        (ActionReason.DISABLED, "skipped"),
+        (ActionReason.UNKNOWN, "failed"),
+    ],
+)
+def test_only_what_somebody_wants_quiet_is_suppressed(reason: ActionReason, outcome: str) -> None:
+    item = Item("k", event(0, "warn", 1), "ops", 0, reason)
+
+    assert Skip("mail", "s1", item).outcome.value == outcome

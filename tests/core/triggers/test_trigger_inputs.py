@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.core.triggers.evaluator import TriggerBank
+from pipeline.core.triggers.evaluator import PolicyEvaluator
 from pipeline.core.triggers.inputs import ANOMALY, RecordInput
 from schemas.anomaly import AnomalousSeries, Anomaly
 from schemas.trigger_policy import trigger_policy
@@ -54,16 +54,16 @@ def of_host(minute: int, state: str, score: float) -> bytes:
     )
 
 
-def bank(**where: str) -> TriggerBank:
+def evaluator(**where: str) -> PolicyEvaluator:
     levels = {"warn": {"fire": 2.0}, "critical": {"fire": 3.0}}
     policy = {"id": "odd", "title": "Odd", "where": where, "on": "anomaly", "compare": ">=", "levels": levels}
-    made = TriggerBank(0)
+    made = PolicyEvaluator(0)
     made.put_policy(trigger_policy(policy), at_ms=0)
     return made
 
 
 def test_the_text_of_an_alert_says_why_the_value_is_anomalous() -> None:
-    reader = RecordInput(bank(measurement="cpu"), ANOMALY)
+    reader = RecordInput(evaluator(measurement="cpu"), ANOMALY)
     calm = anomaly(1, kind="sample", score=0.0, level=None, reason=None)
     events = reader.evaluate(enumerate([anomaly(0), calm]))
     what = "Odd: cpu usage_active of web-1 is anomaly"
@@ -74,7 +74,7 @@ def test_the_text_of_an_alert_says_why_the_value_is_anomalous() -> None:
 
 
 def test_an_incident_of_a_host_is_one_alert_that_names_its_series_and_ends_with_it() -> None:
-    reader = RecordInput(bank(measurement="host", field="incident"), ANOMALY)
+    reader = RecordInput(evaluator(measurement="host", field="incident"), ANOMALY)
     records = [anomaly(0), of_host(0, "began", 2.5), anomaly(1), of_host(1, "grew", 3.5), of_host(2, "ended", 3.5)]
     events = reader.evaluate(enumerate(records))
     assert [(event.level, event.reason.value) for event in events] == [

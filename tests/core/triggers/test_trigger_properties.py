@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.triggers.evaluator import SAMPLES, SeriesName, TriggerBank
+from pipeline.core.triggers.evaluator import SAMPLES, PolicyEvaluator, SeriesName
 from schemas.alert import AlertEvent
 from schemas.trigger_policy import TriggerPolicy, trigger_policy
 
@@ -45,17 +45,17 @@ silences = durations.filter(lambda length: length != "0s").map(
 any_policies = st.lists(st.one_of(policies(), silences), min_size=1, max_size=3, unique_by=lambda policy: policy.id)
 
 
-def bank_of(chosen: list[TriggerPolicy]) -> TriggerBank:
-    bank = TriggerBank(partition=3)
+def evaluator_of(chosen: list[TriggerPolicy]) -> PolicyEvaluator:
+    evaluator = PolicyEvaluator(partition=3)
     for policy in chosen:
-        bank.put_policy(policy, at_ms=0)
-    return bank
+        evaluator.put_policy(policy, at_ms=0)
+    return evaluator
 
 
-def evaluated(bank: TriggerBank, samples: list[Row], first_offset: int = 0) -> list[AlertEvent]:
-    numbers = np.array([bank.series(SERIES[series]) for series, _, _ in samples], np.int64)
+def evaluated(evaluator: PolicyEvaluator, samples: list[Row], first_offset: int = 0) -> list[AlertEvent]:
+    numbers = np.array([evaluator.series(SERIES[series]) for series, _, _ in samples], np.int64)
     times = np.array([1000 * seconds for _, seconds, _ in samples], np.int64)
-    return bank.evaluate(
+    return evaluator.evaluate(
         numbers, times, np.array([value for *_, value in samples], float), first_offset + np.arange(len(samples))
     )
 
@@ -63,20 +63,18 @@ def evaluated(bank: TriggerBank, samples: list[Row], first_offset: int = 0) -> l
 @settings(deadline=None)
 @given(chosen=any_policies, samples=rows, cuts=st.lists(st.integers(0, 40), max_size=4))
 def test_batches_and_restarts_change_nothing(chosen: list[TriggerPolicy], samples: list[Row], cuts: list[int]) -> None:
-    whole = bank_of(chosen)
+    whole = evaluator_of(chosen)
     expected = evaluated(whole, samples)
 
     found: list[AlertEvent] = []
-    bank = bank_of(chosen)
+    evaluator = evaluator_of(chosen)
     edges = sorted({0, len(samples), *(cut for cut in cuts if cut < len(samples))})
     for first, last in pairwise(edges):
-        found += evaluated(bank, samples[first:last], first)
-        restarted = TriggerBank(partition=3)
-        restarted.put(bank.take())
-        bank = restarted
+        found += evaluated(evaluator, samples[first:last], first)
+        evaluator = PolicyEvaluator.restore(evaluator.snapshot(), partition=3)
 
     assert found == expected
-    assert bank.expire(20_000) == whole.expire(20_000)
+    assert evaluator.expire(20_000) == whole.expire(20_000)
 
 
 @settings(deadline=None)
@@ -89,7 +87,7 @@ def test_batches_and_restarts_change_nothing(chosen: list[TriggerPolicy], sample
 def test_a_silence_is_told_once_at_a_time_that_depends_on_samples_alone(
     after: TriggerPolicy, steps: list[tuple[str, int]]
 ) -> None:
-    bank = bank_of([after])
+    evaluator = evaluator_of([after])
     seconds = 0
     sampled: list[int] = []
     events: list[AlertEvent] = []
@@ -97,17 +95,17 @@ def test_a_silence_is_told_once_at_a_time_that_depends_on_samples_alone(
         seconds += passed
         if what == "sample":
             sampled.append(seconds)
-            events += evaluated(bank, [(0, seconds, 1.0)])
+            events += evaluated(evaluator, [(0, seconds, 1.0)])
         else:
-            events += bank.expire(1000 * seconds - 1)
-    at_the_end = bank.expire(10_000_000)
+            events += evaluator.expire(1000 * seconds - 1)
+    at_the_end = evaluator.expire(10_000_000)
 
     assert after.silence_after is not None
     length_ms = int(after.silence_after.total_seconds() * 1000)
     times = [1000 * second for second in sampled]
     silent = [before + length_ms for before, then in pairwise([*times, 1 << 40]) if then - before > length_ms]
-    told = [event for event in [*events, *at_the_end] if event.reason.value == "WENT_SILENT"]
-    assert [event.time_ms for event in told] == silent
+    notified = [event for event in [*events, *at_the_end] if event.reason.value == "WENT_SILENT"]
+    assert [event.time_ms for event in notified] == silent
     assert [event.reason.value for event in events] == ["WENT_SILENT", "CAME_BACK"] * (len(events) // 2) + (
         ["WENT_SILENT"] if len(events) % 2 else []
     )
@@ -122,7 +120,7 @@ def test_levels_are_those_of_the_definition(policy: TriggerPolicy, steps: list[t
         seconds += passed
         history.append((0, seconds, value))
 
-    events = evaluated(bank_of([policy]), history)
+    events = evaluated(evaluator_of([policy]), history)
     assert [(event.time_ms, event.level) for event in events if event.level != event.previous_level] == defined(
         policy, history
     )

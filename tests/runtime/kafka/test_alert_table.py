@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import topics
-from pipeline.runtime.kafka.alert_table import AlertLog
+from pipeline.runtime.kafka.alert_table import AlertTable
 from pipeline.settings.model import Settings
 from tests.support.servers.embedded_broker import EmbeddedBroker
 from tests.support.stages.brokers import Raw, pipeline_topics, produce
@@ -15,7 +15,7 @@ def test_what_waits_is_counted_from_where_the_reader_stands(tmp_path: Path) -> N
     server = EmbeddedBroker(tmp_path / "broker").start()
     with pipeline_topics(server, partitions=2, names=[topics.ALERTS]) as broker:
         produce(broker, [Raw(b"%d" % number, partition=0) for number in range(5)], topics.ALERTS)
-        log = AlertLog(Settings.model_validate(settings_of(broker)).kafka, "test")
+        log = AlertTable(Settings.model_validate(settings_of(broker)).kafka, "test")
         assert log.waiting({}) == {}
         log.start({0: 2}, 30.0)
         records = []

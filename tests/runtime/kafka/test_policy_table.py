@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import Producer
 
 import topics
-from pipeline.runtime.kafka.policy_table import LARGEST_POLICY_BYTES, PolicyLog, PolicyLogError
+from pipeline.runtime.kafka.policy_table import LARGEST_POLICY_BYTES, PolicyTable, PolicyTableError
 from pipeline.runtime.observability.metrics import Metrics
 from pipeline.settings.model import Settings
 from tests.support.servers.process import free_ports
@@ -25,8 +25,8 @@ def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
 
 
 @contextmanager
-def log_of(broker: Broker, metrics: Metrics | None = None) -> Iterator[PolicyLog]:
-    log = PolicyLog(kafka_of(broker.bootstrap_servers).kafka, metrics or Metrics(), "test", {"number": json.loads})
+def log_of(broker: Broker, metrics: Metrics | None = None) -> Iterator[PolicyTable]:
+    log = PolicyTable(kafka_of(broker.bootstrap_servers).kafka, metrics or Metrics(), "test", {"number": json.loads})
     log.start(30.0)
     try:
         yield log
@@ -45,7 +45,7 @@ def write(broker: Broker, *records: tuple[str, bytes | None]) -> None:
     assert producer.flush(30) == 0
 
 
-def until(log: PolicyLog, policies: dict[str, object]) -> None:
+def until(log: PolicyTable, policies: dict[str, object]) -> None:
     wait_until(lambda: log.policies("number") == policies, timeout_s=30.0, what=f"{policies} in force")
 
 
@@ -90,6 +90,6 @@ def test_a_bad_record_is_counted_and_told_and_the_policy_before_stays(
 
 def test_a_missing_broker_is_an_error_that_says_so() -> None:
     (port,) = free_ports(1)
-    log = PolicyLog(kafka_of(f"127.0.0.1:{port}").kafka, Metrics(), "test", {})
-    with pytest.raises(PolicyLogError, match=r"the policies cannot be read: no Kafka broker at 127\.0\.0\.1"):
+    log = PolicyTable(kafka_of(f"127.0.0.1:{port}").kafka, Metrics(), "test", {})
+    with pytest.raises(PolicyTableError, match=r"the policies cannot be read: no Kafka broker at 127\.0\.0\.1"):
         log.start(1.0)

@@ -1,4 +1,4 @@
-"""What the stage act does about alerts: who is told, with which key, whatever happens to the worker."""
+"""What the stage act does about alerts: who is notified, with which key, whatever happens to the worker."""
 
 import threading
 import time
@@ -184,7 +184,7 @@ def test_a_dead_channel_holds_up_no_other(acting: Setting, hook: HttpReceiver) -
     assert failed == {("nowhere", "UNKNOWN", False), ("wrong", "CONFIGURATION", False)}
 
 
-def test_what_is_silenced_is_told_when_the_silence_is_over_and_what_is_acknowledged_is_not(
+def test_what_is_silenced_is_sent_when_the_silence_is_over_and_what_is_acknowledged_is_not(
     acting: Setting, hook: HttpReceiver
 ) -> None:
     acting.webhook("first", hook.address)
@@ -306,7 +306,7 @@ def test_what_a_killed_worker_had_decided_is_sent_by_the_next_one_with_the_same_
             setting.until(lambda found: len(found) == 4, "the attempts of the other worker")
             setting.over()
             found = setting.until(lambda found: len(found) == 7, "the end")
-            second.wait_for(lambda scrape: scrape.total("waiting_actions") == 0, "nothing waits")
+            second.wait_for(lambda scrape: scrape.total("pending_actions") == 0, "nothing waits")
             second.stop()
             setting.policy = "before"
             before = setting.actions()
@@ -314,7 +314,7 @@ def test_what_a_killed_worker_had_decided_is_sent_by_the_next_one_with_the_same_
             for worker in workers:
                 worker.discard()
     server.stop()
-    # an alert that was over before anybody acted: both is told, and nothing that was not due in between
+    # an alert that was over before anybody acted: both are sent, and nothing that was not due in between
     assert [(action.outcome.value, action.alerts[0].level) for action in before] == [
         ("sent", "critical"),
         ("sent", None),

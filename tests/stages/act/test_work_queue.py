@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from pipeline.stages.act.work_queue import BlockingCalls, Lane
+from pipeline.stages.act.work_queue import BlockingCalls, WorkQueue
 
 
 def test_a_call_that_was_given_up_is_waited_for_before_the_next() -> None:
@@ -42,7 +42,7 @@ def test_an_error_of_a_call_is_its_own() -> None:
     asyncio.run(run())
 
 
-def test_a_lane_does_one_after_the_other_and_takes_so_many() -> None:
+def test_a_work_queue_does_one_after_the_other_and_takes_so_many() -> None:
     async def run() -> None:
         done: list[int] = []
         begins, goes_on, is_done = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -54,36 +54,36 @@ def test_a_lane_does_one_after_the_other_and_takes_so_many() -> None:
             if number == 3:
                 is_done.set()
 
-        lane = Lane("test", do, 2, lambda error: pytest.fail(repr(error)))
-        assert lane.put(1)
+        queue = WorkQueue("test", do, 2, lambda error: pytest.fail(repr(error)))
+        assert queue.put(1)
         await begins.wait()
-        assert [lane.put(2), lane.put(3), lane.put(4)] == [True, True, False]
+        assert [queue.put(2), queue.put(3), queue.put(4)] == [True, True, False]
         assert done == []
         goes_on.set()
         await is_done.wait()
         assert done == [1, 2, 3]
-        await lane.close()
+        await queue.close()
 
     asyncio.run(run())
 
 
-def test_a_bug_is_told_and_ends_the_lane() -> None:
+def test_a_bug_is_reported_and_ends_the_work_queue() -> None:
     async def run() -> list[BaseException]:
-        told: list[BaseException] = []
-        is_told = asyncio.Event()
+        reported: list[BaseException] = []
+        is_reported = asyncio.Event()
 
         async def do(_: int) -> None:
             raise KeyError("bug")
 
         def on_failure(error: BaseException) -> None:
-            told.append(error)
-            is_told.set()
+            reported.append(error)
+            is_reported.set()
 
-        lane = Lane("test", do, 2, on_failure)
-        lane.put(1)
-        lane.put(2)
-        await is_told.wait()
-        await lane.close()
-        return told
+        queue = WorkQueue("test", do, 2, on_failure)
+        queue.put(1)
+        queue.put(2)
+        await is_reported.wait()
+        await queue.close()
+        return reported
 
     assert [repr(error) for error in asyncio.run(run())] == ["KeyError('bug')"]

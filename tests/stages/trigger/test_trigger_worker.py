@@ -17,7 +17,7 @@ import topics
 from pipeline.cli import app
 from pipeline.core.records.identity.raw_samples import RawSamples
 from pipeline.core.records.telegraf.parser import ParseOptions, batch_of
-from pipeline.core.triggers.evaluator import TriggerBank
+from pipeline.core.triggers.evaluator import PolicyEvaluator
 from pipeline.core.triggers.inputs import RawInput
 from schemas.alert import AlertEvent
 from schemas.trigger_policy import trigger_policy
@@ -96,10 +96,10 @@ def expected(broker: Broker, *policies: Mapping[str, Any]) -> list[AlertEvent]:
     stored = read_topic(broker, topics.METRICS_RAW)
     found: list[AlertEvent] = []
     for partition in range(PARTITIONS):
-        bank = TriggerBank(partition)
+        evaluator = PolicyEvaluator(partition)
         for policy in policies:
-            bank.put_policy(trigger_policy(policy), at_ms=0)
-        raw, raw_input = RawSamples(ParseOptions()), RawInput(bank)
+            evaluator.put_policy(trigger_policy(policy), at_ms=0)
+        raw, raw_input = RawSamples(ParseOptions()), RawInput(evaluator)
         values = [record.value for record in stored if record.partition == partition]
         for samples in raw.read(batch_of(values, 0), 0, len(values), time.time_ns() // 1_000_000):
             found += raw_input.evaluate(samples, raw.names)

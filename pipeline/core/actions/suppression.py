@@ -1,4 +1,4 @@
-"""Of which open alerts nobody is told now: silences, maintenance, inhibition, acknowledgement, flapping."""
+"""Which open alerts are suppressed now: silences, maintenance, inhibition, acknowledgement, flapping."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -11,23 +11,27 @@ from schemas.action import ActionReason
 from schemas.alert import AlertEvent, AlertState
 from schemas.silence import Acknowledgement, AlertMatcher, Inhibition, Maintenance, Silence
 
-__all__ = ["Quiet", "QuietNow", "QuietRules", "is_under_way", "matches"]
+__all__ = ["SUPPRESSIONS", "Suppression", "SuppressionRules", "Suppressions", "is_under_way", "matches"]
 
+SUPPRESSIONS: Final = frozenset(
+    {ActionReason.SILENCED, ActionReason.MAINTENANCE, ActionReason.INHIBITED, ActionReason.ACKNOWLEDGED}
+)
+"""Reasons that suppress an alert in Alertmanager's sense: somebody wants it so, whatever the alert does."""
 _WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY: Final = timedelta(days=1)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
-class Quiet(NamedTuple):
-    """Why nobody is told of an alert now."""
+class Suppression(NamedTuple):
+    """Why nobody is notified of an alert now."""
 
     reason: ActionReason
     by: str
     """The id of the silence, maintenance window, acknowledgement or inhibition; of one that flaps its own."""
 
 
-class QuietRules(NamedTuple):
-    """All that keeps alerts quiet."""
+class SuppressionRules(NamedTuple):
+    """All that suppresses alerts."""
 
     silences: Sequence[Silence] = ()
     maintenance: Sequence[Maintenance] = ()
@@ -36,71 +40,71 @@ class QuietRules(NamedTuple):
     """By the alert's id."""
 
 
-class QuietNow:
-    """Tells of which alerts nobody is told at one moment; what it takes to know is found when it is first asked.
+class Suppressions:
+    """What suppresses alerts at one moment; which alerts inhibit others is looked up when it is first asked.
 
     Parameters
     ----------
     rules
-        What keeps alerts quiet.
+        What suppresses alerts.
     alerts
-        All that are open: those that fire may keep others quiet.
+        All that are open: those that fire may inhibit others.
     now_ms
-        The moment.
+        The moment, in milliseconds since 1970.
     """
 
-    def __init__(self, rules: QuietRules, alerts: Iterable[OpenAlert], now_ms: int) -> None:
+    def __init__(self, rules: SuppressionRules, alerts: Iterable[OpenAlert], now_ms: int) -> None:
         self._acknowledgements = rules.acknowledgements
         self._inhibitions = [rule for rule in rules.inhibitions if rule.enabled]
         self._alerts = alerts
         self._in_force = [
-            (silence.alerts, Quiet(ActionReason.SILENCED, silence.id))
+            (silence.alerts, Suppression(ActionReason.SILENCED, silence.id))
             for silence in rules.silences
             if silence.starts_ms <= now_ms < silence.ends_ms
         ] + [
-            (window.alerts, Quiet(ActionReason.MAINTENANCE, window.id))
+            (window.alerts, Suppression(ActionReason.MAINTENANCE, window.id))
             for window in rules.maintenance
             if is_under_way(window, now_ms)
         ]
         self._sources: list[dict[tuple[str | None, ...], list[str]]] | None = None
 
-    def of(self, alert: OpenAlert) -> Quiet | None:
-        """Give what keeps an open alert quiet, None if one is told of it."""
+    def of(self, alert: OpenAlert) -> Suppression | None:
+        """Return what suppresses an open alert, None if nothing does."""
         return self._looked_after(alert) or self.of_event(alert.event) or self._inhibited(alert)
 
-    def of_event(self, event: AlertEvent) -> Quiet | None:
-        """Give the silence or maintenance window that an event falls into, None without one."""
-        return next((quiet for matcher, quiet in self._in_force if matches(matcher, event)), None)
+    def of_event(self, event: AlertEvent) -> Suppression | None:
+        """Return the silence or maintenance window that an event falls into, None without one."""
+        return next((suppression for matcher, suppression in self._in_force if matches(matcher, event)), None)
 
-    def _looked_after(self, alert: OpenAlert) -> Quiet | None:
-        if alert.event.state is AlertState.SUPPRESSED:
-            return Quiet(ActionReason.FLAPPING, alert.alert_id)
+    def _looked_after(self, alert: OpenAlert) -> Suppression | None:
+        if alert.event.state is AlertState.FLAPPING:
+            return Suppression(ActionReason.FLAPPING, alert.alert_id)
         known = self._acknowledgements.get(alert.alert_id)
         if known is not None and known.sequence >= alert.opened_sequence:
-            return Quiet(ActionReason.ACKNOWLEDGED, known.id)
+            return Suppression(ActionReason.ACKNOWLEDGED, known.id)
         return None
 
-    def _inhibited(self, alert: OpenAlert) -> Quiet | None:
-        """Give the rule by which another alert keeps this one quiet: one that fires, with equal tags."""
+    def _inhibited(self, alert: OpenAlert) -> Suppression | None:
+        """Return the rule by which another alert inhibits this one: one that fires, with equal tags."""
         if self._sources is None:
             self._sources = [self._sources_of(rule) for rule in self._inhibitions]
         for rule, sources in zip(self._inhibitions, self._sources, strict=True):
             found = sources.get(_tags(rule, alert.event), [])
             if any(source != alert.alert_id for source in found) and matches(rule.targets, alert.event):
-                return Quiet(ActionReason.INHIBITED, rule.id)
+                return Suppression(ActionReason.INHIBITED, rule.id)
         return None
 
     def _sources_of(self, rule: Inhibition) -> dict[tuple[str | None, ...], list[str]]:
-        """Give the alerts that keep others quiet by a rule, by the tags that must be equal."""
+        """Return the alerts that inhibit others by a rule, by the tags that must be equal."""
         sources: dict[tuple[str | None, ...], list[str]] = {}
         for alert in self._alerts:
-            if alert.event.state is not AlertState.SUPPRESSED and matches(rule.source, alert.event):
+            if alert.event.state is not AlertState.FLAPPING and matches(rule.source, alert.event):
                 sources.setdefault(_tags(rule, alert.event), []).append(alert.alert_id)
         return sources
 
 
 def matches(matcher: AlertMatcher, event: AlertEvent) -> bool:
-    """Tell whether all that a matcher says holds for an alert.
+    """Return whether all that a matcher says holds for an alert.
 
     The level is the event's; of one that says the alert is over, the level that it had.
     """
@@ -118,7 +122,7 @@ def matches(matcher: AlertMatcher, event: AlertEvent) -> bool:
 
 
 def is_under_way(window: Maintenance, now_ms: int) -> bool:
-    """Tell whether one of a window's occurrences covers a moment.
+    """Return whether one of a window's occurrences covers a moment.
 
     Notes
     -----
