@@ -43,13 +43,14 @@ bench: install ## Measure the worker against plain Faust and a plain loop, on a 
 real-parts: ## Put a real Kafka broker, Telegraf and InfluxDB into .tools (about six minutes, once)
 	tests/real/parts/build.sh
 
-# An environment of its own, so that nothing of development comes in.
+# Resolved for every Python and platform that the package is for; each file by its hash, from wherever pip fetches it.
 lock: .venv/bin/python ## Remake deploy/requirements.lock, the versions that an image installs
 	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
 	$(BIN)/python -m venv "$$folder/venv"; \
-	"$$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable .; \
-	{ echo "# What cinnamon-stream needs to run, for $$($(BIN)/python -c 'import sys; print("Python %d.%d" % sys.version_info[:2])'); remade by make lock."; \
-	"$$folder/venv/bin/python" -m pip freeze --exclude-editable --disable-pip-version-check; } > deploy/requirements.lock.new; \
+	"$$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'; \
+	{ echo "# What cinnamon-stream needs to run, each file by its hash; remade by make lock."; \
+	"$$folder/venv/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml; } > deploy/requirements.lock.new; \
 	mv deploy/requirements.lock.new deploy/requirements.lock
 
 clean: ## Remove .venv and all that was made, but not .tools

@@ -25,6 +25,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         stores.py        check and make the databases
         config.py        the settings in force, or every mistake in them
         schemas.py       the JSON Schema files of the records
+        kernels.py       the kernels compiled before a command needs them
         loading.py       how commands take their settings
         output.py        how they write results
         signals.py       Ctrl-C and SIGTERM as events
@@ -269,12 +270,13 @@ The map of the house. Imports go down this page and never up (an import-linter c
         stores.py       stores
 
     pipeline/core/  decides: values and now_ms in, values out
-        rendezvous.py  which of several databases has a series
-        policies.py    the kinds of policies there are
-        decimals.py    decimal text to doubles and back, exactly
-        words.py       bytes eight at a time
-        compiled.py    how the kernels are compiled
-        warm.py        compiles them all, once
+        rendezvous.py    which of several databases has a series
+        policies.py      the kinds of policies there are
+        decimals.py      decimal text to doubles and back, exactly
+        words.py         bytes eight at a time
+        compiled.py      how the kernels are compiled
+        warm.py          compiles them all, once
+        kernel_stamp.py  the file that says that they are compiled
 
     pipeline/core/records/  reads: records in, samples and series out
         dead_letter_replay.py  what a dead letter becomes when it is replayed

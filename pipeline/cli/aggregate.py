@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
 
 import typer
 
+from pipeline.cli.kernels import ensure_kernels
 from pipeline.cli.output import reader_may_leave
 from pipeline.cli.times import duration_ms
 from pipeline.core.records.telegraf.parsed import TimestampUnit
@@ -69,6 +70,7 @@ def aggregate(
 
     Bad lines are reported on standard error, and make the exit status 1 at the end.
     """
+    ensure_kernels()
     from pipeline.core.records.identity.interning import WindowRule
     from pipeline.core.records.telegraf.parser import ParseOptions
     from pipeline.core.records.telegraf.text_records import text_records

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
+from pipeline.cli.kernels import ensure_kernels
 from pipeline.cli.loading import BootstrapOption, ConfigOption, settings_or_exit
 from pipeline.cli.output import reader_may_leave
 from pipeline.cli.times import moment_or_ago_ms
@@ -44,6 +45,7 @@ def audit(
     Exit status 0: proved. 1: refuted, and the first offender is named. 2: bad use, or Kafka cannot be reached. 3:
     undecided, as the worker has not processed everything yet, Kafka has deleted records, or there is nothing to judge.
     """
+    ensure_kernels()
     from pipeline.cli.audit_output import print_report
     from pipeline.runtime.kafka.topic_reader import TopicReadError
     from pipeline.runtime.state.checkpoints import CheckpointReadError

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.kernels import ensure_kernels
 from pipeline.cli.loading import BootstrapOption, ConfigOption, settings_or_exit
 from pipeline.cli.signals import ending_by_signals
 from pipeline.cli.times import duration_ms
@@ -49,6 +50,7 @@ def control(
     if migrate:
         _with_database(settings, lambda _: typer.echo("the tables are up to date"))
         return
+    ensure_kernels()
     if load:
         _load(settings, load)
     if web_port is not None:

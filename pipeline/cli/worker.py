@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.kernels import ensure_kernels
 from pipeline.cli.loading import BootstrapOption, ConfigOption, settings_or_exit
 from pipeline.stages.registry import stage_names
 
@@ -39,6 +40,7 @@ def worker(
     """
     settings = settings_or_exit(config, bootstrap)
     settings = _with_options(settings, stages, web_port)
+    ensure_kernels()
 
     from pipeline.runtime.engine.worker import run_worker
     from pipeline.runtime.observability.metrics import Metrics

@@ -1,10 +1,14 @@
 """Compile every kernel once, so that no worker has to: ``python -m pipeline.core.warm`` after an installation."""
 
+from pathlib import Path
+
+import numba
 import numpy as np
 
 from pipeline.core.anomalies.scorer import AnomalyBank, ScoreJudge
 from pipeline.core.audit.samples import ALWAYS, PartitionSamples
 from pipeline.core.downsampling.series_downsampler import DownsampleBank
+from pipeline.core.kernel_stamp import IN_TREE, stamp_in
 from pipeline.core.records.identity.raw_samples import RawSamples
 from pipeline.core.records.telegraf.parser import ParseOptions, batch_of
 from pipeline.core.triggers.evaluator import SAMPLES, PolicyEvaluator, SeriesName
@@ -56,3 +60,4 @@ def warm() -> None:
 
 if __name__ == "__main__":
     warm()
+    stamp_in(Path(numba.config.CACHE_DIR or IN_TREE)).touch()  # type: ignore[attr-defined]  # set at its import

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 import topics
+from pipeline.cli.kernels import ensure_kernels
 from pipeline.cli.loading import BootstrapOption, ConfigOption, settings_or_exit
 from pipeline.cli.output import reader_may_leave
 from pipeline.cli.series.detect import zone_of
@@ -71,6 +72,7 @@ def backtest(
     A policy is taken as if it were enabled. A summary, and what could not be used, go to standard error. Exit status 1
     if anything could not be used, or no policy matches any series.
     """
+    ensure_kernels()
     from pipeline.cli.series.backtest_files import Backtest, CsvColumns
     from pipeline.core.triggers.evaluator import PolicyEvaluator
 

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from pipeline.cli.kernels import ensure_kernels
 from pipeline.cli.output import reader_may_leave
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def detect(
 
     A bad file is reported on standard error and makes the exit status 1; the others are judged.
     """
+    ensure_kernels()
     from pipeline.cli.series.files import SeriesFileError, read_series
     from pipeline.core.anomalies.detectors import DetectorError, judge_series, make_detector
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TextIO
 
 import typer
 
+from pipeline.cli.kernels import ensure_kernels
 from pipeline.cli.series.detect import zone_of
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def downsample(
     Times are seconds, milliseconds or ISO 8601. An empty value is no sample and is not restored; of rows of one
     millisecond the last counts.
     """
+    ensure_kernels()
     from pipeline.cli.series.files import SeriesFileError, read_series
     from pipeline.core.downsampling.chunk import described
     from pipeline.core.downsampling.series_downsampler import Kind, checked

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
+from pipeline.cli.kernels import ensure_kernels
 from pipeline.cli.output import reader_may_leave
 from pipeline.cli.series.detect import zone_of
 from pipeline.cli.series.downsample import KindName
@@ -71,6 +72,7 @@ def downsample_report(
 
     A bad file is reported on standard error and makes the exit status 1; the others are reported.
     """
+    ensure_kernels()
     from pipeline.cli.series.files import SeriesFileError
     from pipeline.cli.series.image import check_plot, write_plot
     from pipeline.core.downsampling.series_downsampler import Kind, checked

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from pipeline.cli.kernels import ensure_kernels
 from pipeline.cli.output import reader_may_leave
 from pipeline.cli.series.detect import zone_of
 
@@ -55,6 +56,7 @@ def scorecard(
 
     A bad file is reported on standard error and makes the exit status 1; the others are judged.
     """
+    ensure_kernels()
     from pipeline.cli.series.files import SeriesFileError, read_series
     from pipeline.cli.series.image import check_plot, write_plot
     from pipeline.core.anomalies.detectors import DetectorError, judge_series

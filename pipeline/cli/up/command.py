@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.kernels import ensure_kernels
 from pipeline.cli.output import reader_may_leave
 from pipeline.cli.times import duration_ms
 
@@ -105,6 +106,7 @@ def up(
             web_port=web_port or free_port(),
             control_port=free_port(),
         )
+        ensure_kernels()
         ending = stack.enter_context(ending_by_signals())
         stack.enter_context(reader_may_leave())
         output = _output(no_view=no_view, as_json=as_json)

@@ -22,7 +22,7 @@ from topics.plan import plan, wanted_topics
 
 PARTITIONS: Final = 4
 STORE_NAME, HISTORY_NAME = "local", "history"
-WORKER_START_TIMEOUT_S: Final = 120.0  # a first start may have to compile the kernels
+WORKER_START_TIMEOUT_S: Final = 120.0  # on a busy machine; the kernels are there
 STOP_TIMEOUT_S: Final = 20.0
 _SESSION_TIMEOUT_S: Final = 2.0  # the embedded broker forms a group after half of it
 _CHECKPOINT_INTERVAL_S: Final = 5.0
