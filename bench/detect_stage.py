@@ -1,7 +1,7 @@
 """What a window costs the stage detect: ``python -m bench.detect_stage``.
 
 The windows are those of a simulated fleet, as the aggregate stage writes them; measured is the stage's core, from the
-bytes of a fetch to the bytes of its verdicts. Kafka's part is that of every stage (bench.end_to_end).
+bytes of a fetch to the bytes of its scores. Kafka's part is that of every stage (bench.end_to_end).
 """
 
 import time
@@ -11,7 +11,7 @@ import orjson
 
 from pipeline.core.detection.detector import DetectionSettings, PartitionDetector
 from pipeline.core.detection.rules import DetectionRules, Zones
-from pipeline.core.detection.state import SeriesText, snapshot_of
+from pipeline.core.detection.state import SeriesText, snapshot
 from pipeline.core.records.telegraf.parser import batch_of
 from pipeline.core.snapshots.snapshot import layout_of
 from pipeline.core.windows.aggregator import PartitionAggregator
@@ -63,12 +63,12 @@ def measured(hosts: int) -> None:
             orjson.loads(value)
     parsing_us = (time.process_time() - began) / records * 1e6
     series = SeriesText()
-    snapshot_of(detector, 0, series)
+    snapshot(detector, 0, series)
     began = time.perf_counter()
-    layout = layout_of(snapshot_of(detector, 0, series))
+    layout = layout_of(snapshot(detector, 0, series))
     stall_ms = (time.perf_counter() - began) * 1e3
     size_mb = sum(size for _, _, size in layout.values()) / 1e6
-    values = detector.balance.judged_samples / detector.balance.records
+    values = detector.balance.scored_samples / detector.balance.records
     print(
         f"{hosts:6,d} {detector.table.series_count:9,d} {values:14.1f} {cost_us:10.1f} {parsing_us:8.1f}"
         f" {1e6 / cost_us:10,.0f} {size_mb:8.1f} {stall_ms:8.1f}"

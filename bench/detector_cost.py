@@ -1,4 +1,4 @@
-"""What a sample and a series cost the bank: ``python -m bench.detector_cost``.
+"""What a sample and a series cost the scorer: ``python -m bench.detector_cost``.
 
 Each series gets a sample a batch, as when the windows of a cycle close together. The state of 100,000 series is much
 larger than any cache.
@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from pipeline.core.anomalies.scorer import AnomalyBank
+from pipeline.core.anomalies.scorer import SeriesScorer
 
 _WARM_UP = 300
 _SAMPLES = 2_000_000
@@ -16,7 +16,7 @@ _SAMPLES = 2_000_000
 
 def measured(series: int) -> tuple[float, int]:
     """Return CPU microseconds a sample, and bytes a series."""
-    bank = AnomalyBank(rows=series)
+    scorer = SeriesScorer(rows=series)
     rows = np.arange(series)
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 1, (64, series)) + rng.normal(50, 20, series)
@@ -29,8 +29,8 @@ def measured(series: int) -> tuple[float, int]:
         if k == before:
             began = time.process_time()
         times += 60_000
-        bank.update(rows, times, samples[k % 64])
-    return (time.process_time() - began) / (batches * series) * 1e6, bank.bytes_a_series
+        scorer.update(rows, times, samples[k % 64])
+    return (time.process_time() - began) / (batches * series) * 1e6, scorer.bytes_a_series
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
-"""Faults put into clean series, and how many of them the bank finds: ``python -m bench.faults [SEED...]``.
+"""Faults put into clean series, and how many of them the scorer finds: ``python -m bench.faults [SEED...]``.
 
-A seed other than 0 puts them elsewhere, and into other made series: what was found by trying on one, others judge.
+A seed other than 0 puts them elsewhere, and into other made series: what was tried on one is measured on others.
 """
 
 import sys
@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.fault_series import KINDS, CleanSeries, Fault, clean_series, faults
 from bench.nab_series import Array
-from pipeline.core.anomalies.scorer import AnomalyBank
+from pipeline.core.anomalies.scorer import SeriesScorer
 
 FALSE_A_DAY = 0.025
 _ENOUGH = 20
@@ -19,7 +19,7 @@ _ENOUGH = 20
 
 @dataclass(frozen=True)
 class Found:
-    """What the bank did on some series.
+    """What the scorer did on some series.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def measure(series: list[CleanSeries], seed: int = 0, of_each: int = 5) -> Found
     greatest: list[tuple[str, float]] = []
     for number, one in enumerate(series):
         put = sorted(faults(one, np.random.default_rng(number + 1000 * seed), of_each), key=lambda fault: fault.start)
-        clean, found = _judged(one, put)
+        clean, found = _scored(one, put)
         scores.append(clean[one.clean])
         greatest += zip((fault.kind for fault in put), found, strict=True)
     allowed = int(FALSE_A_DAY * sum(one.days for one in series))
@@ -56,23 +56,23 @@ def measure(series: list[CleanSeries], seed: int = 0, of_each: int = 5) -> Found
     )
 
 
-def _judged(series: CleanSeries, put: list[Fault]) -> tuple[Array, list[float]]:
+def _scored(series: CleanSeries, put: list[Fault]) -> tuple[Array, list[float]]:
     """Return the scores of the clean series, and the greatest in each fault, which only its own detector sees."""
-    bank = AnomalyBank(rows=2)
+    scorer = SeriesScorer(rows=2)
     clean = np.zeros(len(series.value))
     greatest = []
     at = 0
     for fault in [*put, None]:
         until = len(clean) if fault is None else fault.start
-        clean[at:until] = bank.update(
+        clean[at:until] = scorer.update(
             np.zeros(until - at, np.int64), series.time_ms[at:until], series.value[at:until]
         ).score
         at = until
         if fault is not None:
-            bank.put(np.array([1]), bank.take(np.array([0])))
+            scorer.restore(np.array([1]), scorer.snapshot(np.array([0])))
             rows = np.ones(len(fault.value), np.int64)
             times = series.time_ms[at : at + len(rows)]
-            greatest.append(float(bank.update(rows, times, fault.value).score.max()))
+            greatest.append(float(scorer.update(rows, times, fault.value).score.max()))
     return clean, greatest
 
 

@@ -9,21 +9,21 @@ import time
 from collections.abc import Sequence
 
 from bench.nab_series import MISSED, Array, LabelledSeries, alerting, load, nab_score, threshold_at
-from pipeline.core.anomalies.detectors import BANK, DETECTORS, judge_series
+from pipeline.core.anomalies.detectors import DEFAULT_DETECTOR, DETECTORS, score_series
 
 FALSE_A_DAY = 0.025
 
 
-def judged(name: str, series: Sequence[LabelledSeries]) -> tuple[list[Array], float]:
+def scored(name: str, series: Sequence[LabelledSeries]) -> tuple[list[Array], float]:
     """Return the scores of a detector, and microseconds a sample."""
-    judge_series(name, series[0].time_ms[:200], series[0].value[:200])  # what is compiled or loaded once
+    score_series(name, series[0].time_ms[:200], series[0].value[:200])  # what is compiled or loaded once
     began = time.process_time()
-    scores = [judge_series(name, one.time_ms, one.value).score for one in series]
+    scores = [score_series(name, one.time_ms, one.value).score for one in series]
     return scores, (time.process_time() - began) / sum(map(len, scores)) * 1e6
 
 
 def at_threshold_of_others(series: Sequence[LabelledSeries], scores: Sequence[Array], profile: str) -> float:
-    """Return the score when each group of files is judged at the threshold that is best for the other groups."""
+    """Return the score when each group of files is scored at the threshold that is best for the other groups."""
     total = 0.0
     groups = {one.group.replace("artificialNo", "artificialWith") for one in series}
     for group in groups:
@@ -43,8 +43,8 @@ def main() -> None:
     print(
         "detector                   standard / low FP / low FN   by groups            recall  delay h  at    us/sample"
     )
-    for name in sys.argv[1:] or (BANK, *DETECTORS):
-        scores, cost_us = judged(name, series)
+    for name in sys.argv[1:] or (DEFAULT_DETECTOR, *DETECTORS):
+        scores, cost_us = scored(name, series)
         best = " / ".join(f"{nab_score(series, scores, profile)[0]:5.1f}" for profile in MISSED)
         apart = " / ".join(f"{at_threshold_of_others(series, scores, profile):5.1f}" for profile in MISSED)
         threshold = threshold_at(series, scores, FALSE_A_DAY)

@@ -45,7 +45,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         detect.py             the anomalies of series in CSV files
         downsample.py         the kept points of a series in a CSV file
         downsample_report.py  what is kept of series, how far off, and why
-        scorecard.py          what detection would have told on a history
+        scorecard.py          what detection would have reported on a history
         plot.py               a series drawn with characters
         image.py              series drawn into a PNG
         backtest.py           when policies would have fired on a history
@@ -134,7 +134,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
 
     pipeline/stages/detect/  metrics.agg to anomalies
         spec.py     what is known of it
-        stage.py    metrics.agg to verdicts on anomalies, with its snapshots
+        stage.py    metrics.agg to scores on anomalies, with its snapshots
         metrics.py  what it counts
 
     pipeline/stages/trigger/  metrics.raw, metrics.agg, anomalies to alerts
@@ -324,25 +324,25 @@ The map of the house. Imports go down this page and never up (an import-linter c
         text.py        a window's record as JSON
         checkpoint.py  what a restart needs, as one record
 
-    pipeline/core/anomalies/  how strange a value is: the detectors of many series
-        scorer.py     the detectors of many series, a batch at a time
-        step.py       their step: a sample in, what is told of it out
+    pipeline/core/anomalies/  anomaly scores: how unusual a value is for its own series
+        scorer.py     the anomaly scores of many series, a batch at a time
+        step.py       their step: a sample in, its score and level out
         state.py      what they know, in columns
         calendar.py   hours and free days by a place's clock
         level.py      what a value is usually, and a forecast
         surprise.py   how surprising a deviation is
         novelty.py    whether a pattern was ever seen
-        reporting.py  when a score is worth telling
+        reporting.py  when a score is reported: recurrence, flat lines, budget, hysteresis
         scorecard.py  alerts a day, and what was found and how late
         detectors.py  detectors by name, with river's interface
 
-    pipeline/core/detection/  which series are judged, and what is told of them
-        detector.py        one partition: windows in, verdicts out
-        batch.py           values of many series judged at once
-        series.py          its series, and their rows in the bank
-        records.py         its verdicts as JSON
+    pipeline/core/detection/  which series are scored, and what is reported of them
+        detector.py        one partition: windows in, records of anomalies out
+        batch.py           values of many series scored at once
+        series.py          its series, and their rows in the scorer
+        records.py         scores and incidents as JSON
         state.py           a restart of it
-        rules.py           which series are judged, and how
+        rules.py           which series are scored, and how
         host.py            many anomalous series of a resource: one incident
         named_detector.py  a detector of river's that a restart can replay
 

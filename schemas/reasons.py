@@ -52,13 +52,13 @@ class PolicyRefusal(StrEnum):
     """Its value is larger than a policy may be."""
 
 
-class Unjudged(StrEnum):
-    """Why a window, or a value in it, was not judged."""
+class NotScored(StrEnum):
+    """Why a window, or a value in it, was not scored."""
 
     NOT_WATCHED = "not_watched"
     """No rule and no entry of the metric catalogue asks for anything in it."""
     SUPERSEDED = "superseded"
-    """The window was judged before, or a later one of its group: a verdict never changes."""
+    """The window was scored before, or a later one of its group: a score never changes."""
     UNREADABLE = "unreadable"
     """The record is no window: it went to ``dead-letters``."""
     NO_VALUE = "no_value"

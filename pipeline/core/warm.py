@@ -5,9 +5,9 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from pipeline.core.anomalies.scorer import AnomalyBank, ScoreJudge
+from pipeline.core.anomalies.scorer import ScoreReporter, SeriesScorer
 from pipeline.core.audit.samples import ALWAYS, PartitionSamples
-from pipeline.core.downsampling.series_downsampler import DownsampleBank
+from pipeline.core.downsampling.series_downsampler import SeriesDownsampler
 from pipeline.core.kernel_stamp import IN_TREE, stamp_in
 from pipeline.core.records.identity.raw_samples import RawSamples
 from pipeline.core.records.telegraf.parser import ParseOptions, batch_of
@@ -43,9 +43,9 @@ def warm() -> None:
     for _ in RawSamples(ParseOptions()).read(batch, 0, len(values), now_ms):
         pass
     times = np.arange(3)
-    AnomalyBank().update(np.zeros(3, np.int64), times, np.ones(3))
-    ScoreJudge().update(np.ones(3), times, np.ones(3))
-    downsampled = DownsampleBank()
+    SeriesScorer().update(np.zeros(3, np.int64), times, np.ones(3))
+    ScoreReporter().update(np.ones(3), times, np.ones(3))
+    downsampled = SeriesDownsampler()
     downsampled.add(np.zeros(3, np.int64), times, np.ones(3), times)
     downsampled.flush(np.zeros(1, np.int64))
     samples = PartitionSamples(

@@ -7,7 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.core.downsampling.curve import LINE, Run, StoredChunk, Total, clipped, runs_of, total_of
+from pipeline.core.downsampling.curve import (
+    LINE,
+    CurveSegment,
+    SampleTotal,
+    StoredChunk,
+    clipped,
+    segments_of,
+    total_of,
+)
 from pipeline.core.records.identity.interning import Array
 from pipeline.stores.base import MAX_POINTS, HistoryStore, SeriesPoint, Store, TagSet, check_range
 
@@ -40,18 +48,18 @@ class SeriesRange:
 
     tags: Mapping[str, str]
     cut_ms: int
-    history: tuple[Run, ...]
-    windows: tuple[Run, ...]
+    history: tuple[CurveSegment, ...]
+    windows: tuple[CurveSegment, ...]
 
     @property
-    def runs(self) -> tuple[Run, ...]:
+    def runs(self) -> tuple[CurveSegment, ...]:
         """The whole curve: history and windows are joined by a line where they follow each other closely."""
         if not self.history or not self.windows:
             return self.history + self.windows
         last, first = self.history[-1], self.windows[0]
         if first.times_ms[0] - last.until_ms > _GAP_TIMES_SPACING * _spacing(first.times_ms, default_ms=0):
             return self.history + self.windows
-        joined = Run(
+        joined = CurveSegment(
             np.concatenate([last.times_ms, first.times_ms]),
             np.concatenate([last.values, first.values]),
             np.concatenate([last.interp, first.interp]),
@@ -125,7 +133,7 @@ class SeriesReader:
         for series in sorted({*windows, *chunks}):
             recent = windows.get(series, [])
             cut_ms = recent[0].start_ms if recent else end_ms
-            history = clipped(runs_of(chunks.get(series, [])), start_ms, cut_ms) if cut_ms > start_ms else []
+            history = clipped(segments_of(chunks.get(series, [])), start_ms, cut_ms) if cut_ms > start_ms else []
             if history or recent:
                 found.append(SeriesRange(dict(series), cut_ms, tuple(history), tuple(_window_runs(recent))))
         return found
@@ -227,24 +235,24 @@ def _in_order(points: list[SeriesPoint]) -> list[SeriesPoint]:
     return list({point.start_ms: point for point in sorted(points, key=lambda point: point.start_ms)}.values())
 
 
-def _window_runs(points: Sequence[SeriesPoint]) -> list[Run]:
+def _window_runs(points: Sequence[SeriesPoint]) -> list[CurveSegment]:
     if not points:
         return []
     times = np.array([point.start_ms for point in points], np.int64)
     values = np.array([point.value for point in points])
     ends = np.flatnonzero(np.diff(times) > _GAP_TIMES_SPACING * _spacing(times, default_ms=0)) + 1
     parts = zip(np.split(times, ends), np.split(values, ends), strict=True)
-    return [Run(part, value, np.full(len(part), LINE, np.uint8), int(part[-1])) for part, value in parts]
+    return [CurveSegment(part, value, np.full(len(part), LINE, np.uint8), int(part[-1])) for part, value in parts]
 
 
 def _spacing(times_ms: Array, *, default_ms: int) -> float:
     return float(np.median(np.diff(times_ms))) if len(times_ms) > 1 else default_ms
 
 
-def _with_windows(total: Total, averages: Sequence[SeriesPoint], counts: Sequence[SeriesPoint]) -> Total:
+def _with_windows(total: SampleTotal, averages: Sequence[SeriesPoint], counts: Sequence[SeriesPoint]) -> SampleTotal:
     count_at = {point.start_ms: round(point.value) for point in counts}
     weights = [(point.value, count_at.get(point.start_ms, 0)) for point in averages]
-    return Total(
+    return SampleTotal(
         total.sum + sum(value * count for value, count in weights),
         total.count + sum(count for _, count in weights),
         total.is_exact,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from tsdownsample import MinMaxLTTBDownsampler
 
-from pipeline.core.downsampling.curve import Run, vertices
+from pipeline.core.downsampling.curve import CurveSegment, vertices
 from pipeline.core.records.identity.interning import Array
 
 LEAST_POINTS = 3
@@ -26,7 +26,7 @@ class Polyline(NamedTuple):
     gap: Array
 
 
-def thinned(runs: Sequence[Run], points: int) -> Polyline:
+def thinned(runs: Sequence[CurveSegment], points: int) -> Polyline:
     """Return the curve of some runs with at most so many points: those that MinMaxLTTB selects.
 
     Parameters

@@ -9,9 +9,9 @@ import numpy as np
 import orjson
 import pytest
 
-from pipeline.core.downsampling.curve import Run, decoded
+from pipeline.core.downsampling.curve import CurveSegment, decoded
 from pipeline.core.downsampling.downsampler import PartitionDownsampler
-from pipeline.core.downsampling.series_downsampler import Kind, Rules
+from pipeline.core.downsampling.series_downsampler import DownsamplingRules, MetricKind
 from pipeline.core.records.telegraf.parser import batch_of
 from pipeline.stores.base import RecordStore, Store, WriteResult
 from pipeline.stores.embedded.history import EmbeddedChunks
@@ -68,7 +68,7 @@ def windows(values: list[float], *, hours: float, host: str = "a") -> list[bytes
     ]
 
 
-def points(runs: tuple[Run, ...]) -> list[list[tuple[float, float, str]]]:
+def points(runs: tuple[CurveSegment, ...]) -> list[list[tuple[float, float, str]]]:
     """Give the points of each run: minutes since `START_MS`, value, and how it is reached."""
     return [
         [
@@ -182,7 +182,7 @@ def test_what_is_read_back_is_off_by_no_more_than_the_encoder_said(stores: Store
         f"cpu,host=a usage={value} {time}000000".encode()
         for value, time in zip(values.tolist(), times.tolist(), strict=True)
     ]
-    down = PartitionDownsampler(0, Rules(), lambda _measurement, _field: Kind.AUTO)
+    down = PartitionDownsampler(0, DownsamplingRules(), lambda _measurement, _field: MetricKind.AUTO)
     records = down.add(batch_of(lines, 0), 0, len(lines), now_ms=int(times[-1])).values + down.finish().values
     assert stores.history.write(records) == WriteResult(written=len(records))
     (series,) = read(stores)
@@ -203,9 +203,9 @@ def test_without_anything_there_is_nothing(stores: Stores) -> None:
         SeriesReader(stores.regional, None).read("cpu", "usage", start_ms=0, end_ms=1, source=ReadFrom.INTEGRATED)
 
 
-def line(start: int, values: np.ndarray, step: int = 1000) -> Run:
+def line(start: int, values: np.ndarray, step: int = 1000) -> CurveSegment:
     times = start + step * np.arange(len(values))
-    return Run(times, values, np.full(len(values), ord("l"), np.uint8), int(times[-1]))
+    return CurveSegment(times, values, np.full(len(values), ord("l"), np.uint8), int(times[-1]))
 
 
 def test_a_thinned_curve_keeps_peaks_and_gaps_and_has_no_more_points_than_asked() -> None:

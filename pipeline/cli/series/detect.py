@@ -15,7 +15,7 @@ from pipeline.cli.output import reader_may_leave
 
 if TYPE_CHECKING:
     from pipeline.cli.series.files import SeriesRows
-    from pipeline.core.anomalies.scorer import Verdicts
+    from pipeline.core.anomalies.scorer import Scores
 
 __all__ = ["register"]
 
@@ -49,16 +49,16 @@ def detect(
         str, typer.Option("--zone", metavar="ZONE", help="Time zone for hours of the day, and times without offset.")
     ] = "UTC",
 ) -> None:
-    """Judge each row of CSV files by the rows before it, and print a row for each.
+    """Score each row of CSV files by the rows before it, and print a row for each.
 
     Times are seconds, milliseconds or ISO 8601; the files are series of their own. An empty value is no sample. The
-    score is 0 where there is nothing to tell; alert is 1 from level warn.
+    score is 0 where there is nothing to report; alert is 1 from level warn.
 
-    A bad file is reported on standard error and makes the exit status 1; the others are judged.
+    A bad file is reported on standard error and makes the exit status 1; the others are scored.
     """
     ensure_kernels()
     from pipeline.cli.series.files import SeriesFileError, read_series
-    from pipeline.core.anomalies.detectors import DetectorError, judge_series, make_detector
+    from pipeline.core.anomalies.detectors import DetectorError, make_detector, score_series
 
     place = zone_of(zone)
     try:
@@ -75,7 +75,7 @@ def detect(
             typer.echo(str(error), err=True)
             status = _BAD_DATA
             continue
-        _write(path, rows, judge_series(detector, rows.time_ms, rows.value, zone=place), out_dir)
+        _write(path, rows, score_series(detector, rows.time_ms, rows.value, zone=place), out_dir)
     raise typer.Exit(status)
 
 
@@ -100,37 +100,37 @@ def _check_names(files: list[Path], out_dir: Path | None) -> None:
         raise typer.BadParameter(f"cannot make {str(out_dir)!r}: {error.strerror}", param_hint="--out-dir") from error
 
 
-def _write(path: Path, rows: "SeriesRows", verdicts: "Verdicts", out_dir: Path | None) -> None:
+def _write(path: Path, rows: "SeriesRows", scores: "Scores", out_dir: Path | None) -> None:
     if out_dir is None:
         with reader_may_leave():
-            _print(sys.stdout, rows, verdicts)
+            _print(sys.stdout, rows, scores)
         return
     target = out_dir / path.name
     try:
         with target.open("w", newline="", encoding="utf-8") as file:
-            _print(file, rows, verdicts)
+            _print(file, rows, scores)
     except OSError as error:
         typer.echo(f"{target}: cannot write: {error.strerror}", err=True)
         raise typer.Exit(_BAD_DATA) from error
 
 
-def _print(file: TextIO, rows: "SeriesRows", verdicts: "Verdicts") -> None:
+def _print(file: TextIO, rows: "SeriesRows", scores: "Scores") -> None:
     from pipeline.core.anomalies.scorer import Level, Reason
 
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(HEADER)
     for i, (time_text, value_text) in enumerate(zip(rows.time_text, rows.value_text, strict=True)):
-        level = Level(verdicts.level[i])
+        level = Level(scores.level[i])
         writer.writerow(
             (
                 time_text,
                 value_text,
-                float(verdicts.score[i]),
+                float(scores.score[i]),
                 int(level >= Level.WARN),
                 level.name.lower(),
-                Reason(verdicts.reason[i]).text,
-                _edge(verdicts.low[i]),
-                _edge(verdicts.high[i]),
+                Reason(scores.reason[i]).text,
+                _edge(scores.low[i]),
+                _edge(scores.high[i]),
             )
         )
 

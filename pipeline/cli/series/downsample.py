@@ -65,7 +65,7 @@ def downsample(
     ensure_kernels()
     from pipeline.cli.series.files import SeriesFileError, read_series
     from pipeline.core.downsampling.chunk import described
-    from pipeline.core.downsampling.series_downsampler import Kind, checked
+    from pipeline.core.downsampling.series_downsampler import MetricKind, checked
     from pipeline.core.downsampling.whole_series import downsample_series, rules_of_file
 
     place = zone_of(zone)
@@ -79,7 +79,7 @@ def downsample(
     except SeriesFileError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(_BAD_DATA) from error
-    chunks = downsample_series(rows.time_ms, rows.value, rules, Kind[kind.name])
+    chunks = downsample_series(rows.time_ms, rows.value, rules, MetricKind[kind.name])
     with _written(out) as target:
         _write_kept(target, rows, chunks)
     if restored is not None:

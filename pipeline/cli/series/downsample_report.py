@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipeline.cli.series.files import SeriesRows
     from pipeline.cli.series.image import Panel
     from pipeline.core.downsampling.quality import Quality
-    from pipeline.core.downsampling.series_downsampler import Chunk, Profile
+    from pipeline.core.downsampling.series_downsampler import Chunk, SeriesProfile
     from pipeline.core.records.identity.interning import Array
 
 __all__ = ["register"]
@@ -32,7 +32,7 @@ class Reported(NamedTuple):
     chunks: "list[Chunk]"
     restored: "Array"
     quality: "Quality"
-    profile: "Profile"
+    profile: "SeriesProfile"
 
     @property
     def samples(self) -> int:
@@ -75,7 +75,7 @@ def downsample_report(
     ensure_kernels()
     from pipeline.cli.series.files import SeriesFileError
     from pipeline.cli.series.image import check_plot, write_plot
-    from pipeline.core.downsampling.series_downsampler import Kind, checked
+    from pipeline.core.downsampling.series_downsampler import MetricKind, checked
     from pipeline.core.downsampling.whole_series import rules_of_file
 
     place = zone_of(zone)
@@ -88,7 +88,7 @@ def downsample_report(
     reported = []
     for path in files:
         try:
-            reported.append(_reported(path, (time, value), place, rules, Kind[kind.name]))
+            reported.append(_reported(path, (time, value), place, rules, MetricKind[kind.name]))
         except SeriesFileError as error:
             typer.echo(str(error), err=True)
             status = _BAD_DATA
@@ -122,7 +122,7 @@ def _reported(path: Path, columns: tuple[str, str], zone: Any, rules: Any, kind:
     return Reported(path, rows, chunks, restored, quality(rows.value[order], restored[order]), profile)
 
 
-def _why(series_class: str, profile: "Profile", kind: str) -> str:
+def _why(series_class: str, profile: "SeriesProfile", kind: str) -> str:
     """Return what decided for a class, in the order in which `choose_class` asks."""
     if series_class == "counter":
         if kind == "counter":
@@ -139,7 +139,7 @@ def _why(series_class: str, profile: "Profile", kind: str) -> str:
 
 
 def _print_file(each: Reported) -> None:
-    from pipeline.core.downsampling.series_downsampler import Kind
+    from pipeline.core.downsampling.series_downsampler import MetricKind
 
     share = each.points / each.samples if each.samples else 0.0
     quality = each.quality
@@ -149,7 +149,7 @@ def _print_file(each: Reported) -> None:
         f" extremes kept {quality.extremes:.0%}"
     )
     for name, count in each.classes.most_common():
-        kind = next((chunk.kind for chunk in each.chunks), Kind.AUTO).name.lower()
+        kind = next((chunk.kind for chunk in each.chunks), MetricKind.AUTO).name.lower()
         typer.echo(f"  {count:5d} chunks {name}: {_why(name.split(',')[0], each.profile, kind)}")
 
 

@@ -1,4 +1,4 @@
-"""``cinnamon scorecard``: what anomaly detection would have told on a history, before anyone enables it."""
+"""``cinnamon scorecard``: what anomaly detection would have reported on a history, before anyone enables it."""
 
 import csv
 from collections import defaultdict
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.cli.series.files import SeriesRows
     from pipeline.cli.series.image import Panel
     from pipeline.core.anomalies.scorecard import Labelled
-    from pipeline.core.anomalies.scorer import Level, Verdicts
+    from pipeline.core.anomalies.scorer import Level, Scores
 
 __all__ = ["register"]
 
@@ -51,15 +51,15 @@ def scorecard(
     With labels also how many of the known incidents it would have found, how late, and how many alerts were in none. A
     label's file is the name of one of the files, without its folder.
 
-    An image has a panel for each file: the value, the band where it was expected, what is told by its level, and the
+    An image has a panel for each file: the value, the band where it was expected, what is reported by level, and the
     known incidents shaded.
 
-    A bad file is reported on standard error and makes the exit status 1; the others are judged.
+    A bad file is reported on standard error and makes the exit status 1; the others are scored.
     """
     ensure_kernels()
     from pipeline.cli.series.files import SeriesFileError, read_series
     from pipeline.cli.series.image import check_plot, write_plot
-    from pipeline.core.anomalies.detectors import DetectorError, judge_series
+    from pipeline.core.anomalies.detectors import DetectorError, score_series
 
     place = zone_of(zone)
     check_plot(plot, len(files))
@@ -68,23 +68,23 @@ def scorecard(
     except SeriesFileError as error:
         raise typer.BadParameter(str(error), param_hint="--labels") from error
     status = 0
-    judged: list[tuple[Path, SeriesRows, Verdicts]] = []
+    scored: list[tuple[Path, SeriesRows, Scores]] = []
     for path in files:
         try:
             rows = read_series(path, time, value, place)
-            judged.append((path, rows, judge_series(detector, rows.time_ms, rows.value, zone=place)))
+            scored.append((path, rows, score_series(detector, rows.time_ms, rows.value, zone=place)))
         except SeriesFileError as error:
             typer.echo(str(error), err=True)
             status = _BAD_DATA
         except DetectorError as error:
             raise typer.BadParameter(str(error), param_hint="--detector") from error
     with reader_may_leave():
-        for path, rows, verdicts in judged:
-            _print_file(path, rows, verdicts, draw=plot is None)
-        _print_total(judged, incidents)
-    if plot is not None and judged:
+        for path, rows, scores in scored:
+            _print_file(path, rows, scores, draw=plot is None)
+        _print_total(scored, incidents)
+    if plot is not None and scored:
         known = incidents or {}
-        write_plot(plot, [_panel(*each, known.get(each[0].name, [])) for each in judged], place)
+        write_plot(plot, [_panel(*each, known.get(each[0].name, [])) for each in scored], place)
     raise typer.Exit(status)
 
 
@@ -124,57 +124,57 @@ def _read_labels(path: Path, zone: tzinfo) -> Incidents:
     return found
 
 
-def _panel(path: Path, rows: "SeriesRows", verdicts: "Verdicts", incidents: list[tuple[int, int]]) -> "Panel":
+def _panel(path: Path, rows: "SeriesRows", scores: "Scores", incidents: list[tuple[int, int]]) -> "Panel":
     """Return a file's drawing."""
     from pipeline.cli.series.image import Band, Line, Marks, Panel
     from pipeline.core.anomalies.scorecard import LEVELS
 
     marks = []
     for level, colour in zip(LEVELS, ("gold", "darkorange", "red"), strict=True):
-        told = verdicts.level == level
-        marks.append(Marks(level.name.lower(), rows.time_ms[told], rows.value[told], colour))
+        reported = scores.level == level
+        marks.append(Marks(level.name.lower(), rows.time_ms[reported], rows.value[reported], colour))
     return Panel(
         title=path.name,
         lines=[Line("value", rows.time_ms, rows.value)],
-        band=Band("expected", rows.time_ms, verdicts.low, verdicts.high),
+        band=Band("expected", rows.time_ms, scores.low, scores.high),
         marks=marks,
         spans=incidents,
         spans_name="incident",
     )
 
 
-def _print_file(path: Path, rows: "SeriesRows", verdicts: "Verdicts", *, draw: bool) -> None:
+def _print_file(path: Path, rows: "SeriesRows", scores: "Scores", *, draw: bool) -> None:
     from pipeline.cli.series.plot import plotted
     from pipeline.core.anomalies.scorecard import alerts_from, days_of
     from pipeline.core.anomalies.scorer import Level, Reason
 
-    alerts = alerts_from(verdicts, rows.time_ms, Level.WARN).rows
+    alerts = alerts_from(scores, rows.time_ms, Level.WARN).rows
     typer.echo(f"{path}: {len(rows.value):,} rows, {days_of(rows.time_ms):.1f} days, {len(alerts)} alerts from warn")
-    for line in plotted(rows.value, verdicts.level >= Level.WARN, _WIDTH) if draw else []:
+    for line in plotted(rows.value, scores.level >= Level.WARN, _WIDTH) if draw else []:
         typer.echo(f"  {line}".rstrip())
-    highest = sorted(alerts, key=lambda row: -verdicts.score[row])[:_LISTED]
+    highest = sorted(alerts, key=lambda row: -scores.score[row])[:_LISTED]
     for row in sorted(highest):
-        level, reason = Level(verdicts.level[row]).name.lower(), Reason(verdicts.reason[row]).text
+        level, reason = Level(scores.level[row]).name.lower(), Reason(scores.reason[row]).text
         at = datetime.fromtimestamp(int(rows.time_ms[row]) / 1000, UTC).isoformat(timespec="seconds")
-        low, high = verdicts.low[row], verdicts.high[row]
+        low, high = scores.low[row], scores.high[row]
         typer.echo(f"  {at}  {level:8s}  {reason}: {rows.value[row]:g}, expected {low:g} to {high:g}")
     if len(alerts) > len(highest):
         typer.echo(f"  … and {len(alerts) - len(highest)} lower ones")
 
 
-def _print_total(judged: "list[tuple[Path, SeriesRows, Verdicts]]", incidents: Incidents | None) -> None:
+def _print_total(scored: "list[tuple[Path, SeriesRows, Scores]]", incidents: Incidents | None) -> None:
     """Print a row for each sensitivity over all files."""
     from pipeline.core.anomalies.scorecard import LEVELS, alerts_from, days_of
 
-    days = sum(days_of(rows.time_ms) for _, rows, _ in judged)
+    days = sum(days_of(rows.time_ms) for _, rows, _ in scored)
     typer.echo(
         "sensitivity    alerts  a series-day" + ("" if incidents is None else "  found      delay  false a series-day")
     )
     for level in LEVELS:
-        count = sum(len(alerts_from(verdicts, rows.time_ms, level).rows) for _, rows, verdicts in judged)
+        count = sum(len(alerts_from(scores, rows.time_ms, level).rows) for _, rows, scores in scored)
         line = f"from {level.name.lower():8s}  {count:6d}  {_a_day(count, days):12.3f}"
         if incidents is not None:
-            found = [_labelled(path, rows, verdicts, level, incidents) for path, rows, verdicts in judged]
+            found = [_labelled(path, rows, scores, level, incidents) for path, rows, scores in scored]
             delays = [delay for one in found for delay in one.delays_ms]
             late = f"{median(delays) / 60_000:.0f} min" if delays else "-"
             share = f"{sum(one.found for one in found)}/{sum(one.incidents for one in found)}"
@@ -182,10 +182,10 @@ def _print_total(judged: "list[tuple[Path, SeriesRows, Verdicts]]", incidents: I
         typer.echo(line)
 
 
-def _labelled(path: Path, rows: "SeriesRows", verdicts: "Verdicts", level: "Level", incidents: Incidents) -> "Labelled":
+def _labelled(path: Path, rows: "SeriesRows", scores: "Scores", level: "Level", incidents: Incidents) -> "Labelled":
     from pipeline.core.anomalies.scorecard import against_labels, alerts_from
 
-    alerts = alerts_from(verdicts, rows.time_ms, level).rows
+    alerts = alerts_from(scores, rows.time_ms, level).rows
     return against_labels(rows.time_ms[alerts], incidents.get(path.name, []))
 
 

@@ -1,1 +1,1 @@
-"""How strange a value is, for the series it is of."""
+"""Anomaly scores: how unusual a value is for its own series."""

@@ -1,4 +1,4 @@
-"""Detectors by name, with river's interface: the bank's for one series, and those of river that may be named.
+"""Detectors by name, with river's interface: our own for one series, and those of river that may be named.
 
 river takes a second to load: what every worker imports loads this module only where a detector of river's is named.
 """
@@ -14,25 +14,25 @@ from river import linear_model, preprocessing
 from river import time_series as river_time_series
 from river.base.anomaly_detector import AnomalyDetector
 
-from pipeline.core.anomalies.scorer import BANK, AnomalyBank, ScoreJudge
-from pipeline.core.anomalies.step import GREATEST, Verdicts
+from pipeline.core.anomalies.scorer import DEFAULT_DETECTOR, ScoreReporter, SeriesScorer
+from pipeline.core.anomalies.step import GREATEST, Scores
 from pipeline.core.records.identity.interning import Array
 
 __all__ = [
-    "BANK",
+    "DEFAULT_DETECTOR",
     "DETECTORS",
-    "BankDetector",
     "DetectorError",
-    "Scorer",
+    "RawDetector",
+    "SeriesDetector",
     "check_detector",
-    "judge_series",
     "make_detector",
+    "score_series",
 ]
 
 _LEARNT_FROM = 10
 """Samples before a forecaster or a detector of a target is asked: on one or two, a spread of 0 makes scores of 1e10."""
 _LEAST_TAIL = 1e-16
-"""The least probability that 1 less a score can tell."""
+"""The least probability that 1 less a score can stand for."""
 _river: Any = river_anomaly  # its annotations are stricter than its code
 _time_series: Any = river_time_series
 Parameter = float | int | bool
@@ -42,8 +42,8 @@ class DetectorError(ValueError):
     """A detector that may not be named, or a parameter that it does not take."""
 
 
-class BankDetector(AnomalyDetector):
-    """One series of the bank, with river's interface; its scores are the bank's to the bit.
+class SeriesDetector(AnomalyDetector):
+    """One series of a `SeriesScorer`, with river's interface; its scores are the scorer's to the bit.
 
     Features are ``value`` and ``time_ms`` (event time, milliseconds since 1970; 0 without it).
 
@@ -55,27 +55,27 @@ class BankDetector(AnomalyDetector):
 
     def __init__(self, zone: tzinfo = UTC) -> None:
         self.zone = zone
-        self._bank = AnomalyBank((zone,), rows=2)
+        self._scorer = SeriesScorer((zone,), rows=2)
 
     def score_one(self, x: dict[Hashable, Any]) -> float:
-        """Return the score that ``x`` would be told with; nothing is learnt."""
+        """Return the score that ``x`` would be reported with; nothing is learnt."""
         one = np.zeros(1, np.int64)
-        self._bank.put(one + 1, self._bank.take(one))
+        self._scorer.restore(one + 1, self._scorer.snapshot(one))
         return float(self._update(1, x).score[0])
 
     def learn_one(self, x: dict[Hashable, Any]) -> None:
         """Learn ``x``."""
         self._update(0, x)
 
-    def _update(self, row: int, x: dict[Hashable, Any]) -> Verdicts:
-        return self._bank.update(np.array([row]), np.array([int(x.get("time_ms", 0))]), np.array([x["value"]]))
+    def _update(self, row: int, x: dict[Hashable, Any]) -> Scores:
+        return self._scorer.update(np.array([row]), np.array([int(x.get("time_ms", 0))]), np.array([x["value"]]))
 
 
-class Scorer(Protocol):
+class RawDetector(Protocol):
     """What gives one series' samples raw scores."""
 
     def score_one(self, value: float) -> float:
-        """Return how strange ``value`` is; nothing is learnt."""
+        """Return how anomalous ``value`` is; nothing is learnt."""
 
     def learn_one(self, value: float) -> None:
         """Learn ``value``."""
@@ -151,36 +151,36 @@ class _OfForecast:
         self._learnt += 1
 
 
-def _half_space_trees(**parameters: Parameter) -> Scorer:
+def _half_space_trees(**parameters: Parameter) -> RawDetector:
     return _OfFeatures(_river.HalfSpaceTrees(seed=42, **parameters), preprocessing.MinMaxScaler())
 
 
-def _loda(**parameters: Parameter) -> Scorer:
+def _loda(**parameters: Parameter) -> RawDetector:
     return _OfFeatures(_river.LODA(seed=42, **parameters), preprocessing.StandardScaler())
 
 
-def _one_class_svm(**parameters: Parameter) -> Scorer:
+def _one_class_svm(**parameters: Parameter) -> RawDetector:
     return _OfFeatures(_river.OneClassSVM(**parameters), preprocessing.StandardScaler())
 
 
-def _gaussian(**parameters: Parameter) -> Scorer:
+def _gaussian(**parameters: Parameter) -> RawDetector:
     return _OfTarget(_river.GaussianScorer(**{"window_size": 500, **parameters}), is_probability=True)
 
 
-def _standard_absolute_deviation(**parameters: Parameter) -> Scorer:
+def _standard_absolute_deviation(**parameters: Parameter) -> RawDetector:
     return _OfTarget(_river.StandardAbsoluteDeviation(**parameters))
 
 
-def _holt_winters(**parameters: Parameter) -> Scorer:
+def _holt_winters(**parameters: Parameter) -> RawDetector:
     return _OfForecast(_time_series.HoltWinters(**{"alpha": 0.3, "beta": 0.01, **parameters}))
 
 
-def _snarimax(**parameters: Parameter) -> Scorer:
+def _snarimax(**parameters: Parameter) -> RawDetector:
     regressor = preprocessing.StandardScaler() | linear_model.LinearRegression()
     return _OfForecast(_time_series.SNARIMAX(**{"p": 6, "d": 0, "q": 0, **parameters}, regressor=regressor))
 
 
-DETECTORS: Mapping[str, tuple[Callable[..., Scorer], frozenset[str]]] = {
+DETECTORS: Mapping[str, tuple[Callable[..., RawDetector], frozenset[str]]] = {
     "GaussianScorer": (_gaussian, frozenset({"window_size", "grace_period"})),
     "HalfSpaceTrees": (_half_space_trees, frozenset({"n_trees", "height", "window_size"})),
     "LODA": (_loda, frozenset({"n_bins", "n_random_cuts"})),
@@ -192,7 +192,7 @@ DETECTORS: Mapping[str, tuple[Callable[..., Scorer], frozenset[str]]] = {
 """River's detectors that may be named, each with the parameters that it takes."""
 
 
-def make_detector(name: str, parameters: Mapping[str, Parameter] | None = None) -> Scorer:
+def make_detector(name: str, parameters: Mapping[str, Parameter] | None = None) -> RawDetector:
     """Return one of river's detectors by its name.
 
     Raises
@@ -201,7 +201,7 @@ def make_detector(name: str, parameters: Mapping[str, Parameter] | None = None) 
         If the name is not of :data:`DETECTORS`, or a parameter is not one of its, or out of its range.
     """
     if name not in DETECTORS:
-        raise DetectorError(f"detector must be one of {', '.join((BANK, *DETECTORS))}, got {name!r}")
+        raise DetectorError(f"detector must be one of {', '.join((DEFAULT_DETECTOR, *DETECTORS))}, got {name!r}")
     make, allowed = DETECTORS[name]
     given = dict(parameters or {})
     for parameter in given.keys() - allowed:
@@ -218,31 +218,31 @@ def check_detector(name: str, parameters: Mapping[str, Parameter]) -> None:
     Raises
     ------
     DetectorError
-        See :func:`make_detector`; the bank takes no parameters.
+        See :func:`make_detector`; the detector ``bank`` takes no parameters.
     """
-    if name != BANK:
+    if name != DEFAULT_DETECTOR:
         make_detector(name, parameters)
     elif parameters:
         raise DetectorError(f"bank takes no parameters, got {', '.join(sorted(parameters))}")
 
 
-def judge_series(
+def score_series(
     name: str,
     time_ms: Array,
     values: Array,
     *,
     zone: tzinfo = UTC,
     parameters: Mapping[str, Parameter] | None = None,
-) -> Verdicts:
-    """Judge the samples of one series, each by those before it.
+) -> Scores:
+    """Return the scores of the samples of one series, each by those before it.
 
     Parameters
     ----------
     name : str
         ``bank``, or one of :data:`DETECTORS`.
-    time_ms : int64[n]
+    time_ms : (n,) int64
         Event times, in milliseconds since 1970.
-    values : float64[n]
+    values : (n,) float64
         The samples; those that are not finite are left out.
     zone : datetime.tzinfo
         Time zone of the series.
@@ -252,17 +252,17 @@ def judge_series(
     Raises
     ------
     DetectorError
-        See :func:`make_detector`; the bank takes no parameters.
+        See :func:`make_detector`; the detector ``bank`` takes no parameters.
     """
     check_detector(name, parameters or {})
-    if name == BANK:
-        return AnomalyBank((zone,), rows=1).update(np.zeros(len(values), np.int64), time_ms, values)
+    if name == DEFAULT_DETECTOR:
+        return SeriesScorer((zone,), rows=1).update(np.zeros(len(values), np.int64), time_ms, values)
     detector = make_detector(name, parameters)
-    scores = np.array([_scored(detector, float(value)) for value in values])
-    return ScoreJudge(zone).update(scores, time_ms, values)
+    raw_scores = np.array([_raw_score(detector, float(value)) for value in values])
+    return ScoreReporter(zone).update(raw_scores, time_ms, values)
 
 
-def _scored(detector: Scorer, value: float) -> float:
+def _raw_score(detector: RawDetector, value: float) -> float:
     """Return the score of a sample, then learn it; NaN for what is no sample."""
     if not math.isfinite(value):
         return math.nan

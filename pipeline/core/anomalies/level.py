@@ -24,7 +24,7 @@ from pipeline.core.anomalies.state import (
     SLOW_LEVEL,
     SLOW_LOG_LEVEL,
     VARIANCE,
-    Bank,
+    ScorerState,
 )
 from pipeline.core.compiled import compiled
 
@@ -33,12 +33,12 @@ _NO_SPREAD = 1e-12
 
 
 @compiled
-def standardise(x: float, row: int, bank: Bank) -> tuple[float, float, float]:
+def standardise(x: float, row: int, state: ScorerState) -> tuple[float, float, float]:
     """Give z, the value in standard deviations from its mean, and how far the extremes are from it; then learn ``x``.
 
     The extremes are at least half a standard deviation away: the greatest first, then the least.
     """
-    s = bank.number
+    s = state.number
     n = s[row, COUNT] + 1.0
     mean = s[row, MEAN]
     deviation = math.sqrt(s[row, VARIANCE])
@@ -70,13 +70,13 @@ def standardise(x: float, row: int, bank: Bank) -> tuple[float, float, float]:
 
 @compiled
 def seasonal_levels(
-    z: float, y: float, hour: int, free_day: int, slot_gain: float, row: int, bank: Bank
+    z: float, y: float, hour: int, free_day: int, slot_gain: float, row: int, state: ScorerState
 ) -> tuple[float, float]:
     """Give what z and its logarithm usually are at this hour; then learn them."""
-    s = bank.number
-    h = bank.hour
-    seen = np.float64(bank.hour_count[row, hour, 0])
-    seen_class = np.float64(bank.hour_count[row, hour, 1 + free_day])
+    s = state.number
+    h = state.hour
+    seen = np.float64(state.hour_count[row, hour, 0])
+    seen_class = np.float64(state.hour_count[row, hour, 1 + free_day])
     trust = seen_class / (seen_class + 24.0)
     by_hour = np.float64(h[row, hour, BY_HOUR])
     log_by_hour = np.float64(h[row, hour, LOG_BY_HOUR])
@@ -94,21 +94,21 @@ def seasonal_levels(
     else:
         h[row, hour, BY_HOUR] = z
         h[row, hour, LOG_BY_HOUR] = y
-    if bank.hour_count[row, hour, 0] < 60000:
-        bank.hour_count[row, hour, 0] += 1
-    if bank.hour_count[row, hour, 1 + free_day] < 60000:
-        bank.hour_count[row, hour, 1 + free_day] += 1
+    if state.hour_count[row, hour, 0] < 60000:
+        state.hour_count[row, hour, 0] += 1
+    if state.hour_count[row, hour, 1 + free_day] < 60000:
+        state.hour_count[row, hour, 1 + free_day] += 1
     return seasonal, log_seasonal
 
 
 @compiled
-def forecast(z: float, y: float, seasonal: float, row: int, bank: Bank) -> tuple[float, float]:
+def forecast(z: float, y: float, seasonal: float, row: int, state: ScorerState) -> tuple[float, float]:
     """Give the least and the greatest z that is expected; then let the experts learn.
 
     One end is the forecast, mixed from the experts by how well each has done. The other is nearer to the hour's value,
     the nearer the better that has done: a way back to what is usual, after something that was not, is no deviation.
     """
-    s = bank.number
+    s = state.number
     n = s[row, COUNT] + 1.0
     last = s[row, LAST_Z]
     above = last - s[row, LAST_SEASONAL]

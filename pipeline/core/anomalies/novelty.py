@@ -18,7 +18,7 @@ from pipeline.core.anomalies.state import (
     UNIT_SIZE,
     UNIT_START,
     UNIT_WIDTH,
-    Bank,
+    ScorerState,
 )
 from pipeline.core.compiled import compiled
 
@@ -32,37 +32,37 @@ _HASH = 2654435761
 
 
 @compiled
-def novelty(x: float, hour: int, row: int, bank: Bank) -> tuple[float, float]:
+def novelty(x: float, hour: int, row: int, state: ScorerState) -> tuple[float, float]:
     """Give from 0 (always seen) to 1 (never seen) for the pattern of sizes, and for the value at this hour."""
-    s = bank.number
+    s = state.number
     t = s[row, COUNT]
     size = abs(x)
-    _widen(size, 0, row, bank)
-    _widen(x, 1, row, bank)
+    _widen(size, 0, row, state)
+    _widen(x, 1, row, state)
     s[row, SIZE_MEAN] += (size - s[row, SIZE_MEAN]) / (t + 1.0)
     if t < LEARNING:
         if t == LEARNING - 1:
-            _freeze(0, row, bank)
-            _freeze(1, row, bank)
+            _freeze(0, row, state)
+            _freeze(1, row, state)
         return 0.0, 0.0
     if t == 200 or t == 400 or t == 800:
         for unit in range(2):
-            least, greatest = _range(unit, row, bank)
+            least, greatest = _range(unit, row, state)
             if greatest - least > 10.0 * s[row, UNIT + unit * UNIT_SIZE + UNIT_WIDTH]:
-                _freeze(unit, row, bank)
+                _freeze(unit, row, state)
                 for k in range(CONTEXTS):
-                    bank.context[row, unit, k] = 0
+                    state.context[row, unit, k] = 0
                 for k in range(PAIR_BYTES):
-                    bank.pair[row, unit, k] = 0
-    by_size = _unseen(_symbol(math.log(size + s[row, SIZE_FLOOR]), 0, row, bank), hour, 0, row, bank)
-    by_hour = _unseen(_symbol(x, 1, row, bank), hour, 1, row, bank)
+                    state.pair[row, unit, k] = 0
+    by_size = _unseen(_symbol(math.log(size + s[row, SIZE_FLOOR]), 0, row, state), hour, 0, row, state)
+    by_hour = _unseen(_symbol(x, 1, row, state), hour, 1, row, state)
     return by_size, by_hour
 
 
 @compiled
-def _widen(x: float, unit: int, row: int, bank: Bank) -> None:
+def _widen(x: float, unit: int, row: int, state: ScorerState) -> None:
     base = UNIT + unit * UNIT_SIZE
-    s = bank.number
+    s = state.number
     if s[row, COUNT] == 0:
         s[row, base + UNIT_LEAST] = x
         s[row, base + UNIT_GREATEST] = x
@@ -72,10 +72,10 @@ def _widen(x: float, unit: int, row: int, bank: Bank) -> None:
 
 
 @compiled
-def _range(unit: int, row: int, bank: Bank) -> tuple[float, float]:
+def _range(unit: int, row: int, state: ScorerState) -> tuple[float, float]:
     """Give the range seen so far, in the unit of the alphabet."""
     base = UNIT + unit * UNIT_SIZE
-    s = bank.number
+    s = state.number
     least = s[row, base + UNIT_LEAST]
     greatest = s[row, base + UNIT_GREATEST]
     if unit == 0:
@@ -85,13 +85,13 @@ def _range(unit: int, row: int, bank: Bank) -> tuple[float, float]:
 
 
 @compiled
-def _freeze(unit: int, row: int, bank: Bank) -> None:
+def _freeze(unit: int, row: int, state: ScorerState) -> None:
     """Lay the alphabet over the range seen so far."""
     base = UNIT + unit * UNIT_SIZE
-    s = bank.number
+    s = state.number
     if unit == 0:
         s[row, SIZE_FLOOR] = 1e-3 * s[row, SIZE_MEAN] + 1e-9
-    least, greatest = _range(unit, row, bank)
+    least, greatest = _range(unit, row, state)
     span = greatest - least
     if span == 0:
         span = 0.5 * max(abs(greatest), 1.0)
@@ -100,17 +100,17 @@ def _freeze(unit: int, row: int, bank: Bank) -> None:
 
 
 @compiled
-def _symbol(value: float, unit: int, row: int, bank: Bank) -> int:
+def _symbol(value: float, unit: int, row: int, state: ScorerState) -> int:
     base = UNIT + unit * UNIT_SIZE
-    place = math.floor((value - bank.number[row, base + UNIT_START]) / bank.number[row, base + UNIT_WIDTH])
+    place = math.floor((value - state.number[row, base + UNIT_START]) / state.number[row, base + UNIT_WIDTH])
     return int(min(max(place, -8.0), 15.0)) + _OUTSIDE
 
 
 @compiled
-def _unseen(symbol: int, hour: int, unit: int, row: int, bank: Bank) -> float:
+def _unseen(symbol: int, hour: int, unit: int, row: int, state: ScorerState) -> float:
     """Give how new ``symbol`` is in its contexts, the often seen ones counting more; then remember it."""
     base = UNIT + unit * UNIT_SIZE
-    s = bank.number
+    s = state.number
     weight = 0.0
     unseen = 0.0
     key = 7
@@ -125,16 +125,16 @@ def _unseen(symbol: int, hour: int, unit: int, row: int, bank: Bank) -> float:
         elif order == 2:
             key = 100 + hour // 2
         slot = (8 * key + order) & 255
-        count = np.float64(bank.context[row, unit, slot])
+        count = np.float64(state.context[row, unit, slot])
         bit = (((24 * key + symbol) * 5 + order) * _HASH) & 1023
         mask = 1 << (bit & 7)
         trust = count / (count + 3.0)
         weight += trust
-        if bank.pair[row, unit, bit >> 3] & mask == 0:
+        if state.pair[row, unit, bit >> 3] & mask == 0:
             unseen += trust
-            bank.pair[row, unit, bit >> 3] |= mask
+            state.pair[row, unit, bit >> 3] |= mask
         if count < 255:
-            bank.context[row, unit, slot] += 1
+            state.context[row, unit, slot] += 1
     s[row, base + UNIT_BEFORE] = s[row, base + UNIT_LAST]
     s[row, base + UNIT_LAST] = symbol
     return unseen / weight if weight > 0 else 0.0

@@ -1,4 +1,4 @@
-"""When a score is worth telling: what recurs daily is not, flat lines are, and each series has a budget."""
+"""When a score is reported: what recurs daily is not, flat lines are, and each series has a budget with hysteresis."""
 
 import math
 
@@ -19,7 +19,7 @@ from pipeline.core.anomalies.state import (
     RECURRENCE,
     RUN,
     STEP,
-    Bank,
+    ScorerState,
 )
 from pipeline.core.compiled import compiled
 
@@ -31,22 +31,22 @@ _STILL = 0.2
 """The part of the usual step below which a value has not moved."""
 _BUDGET_DECAY = math.exp(-1e-4)
 _GOES_ON = 0.6
-"""An incident goes on while scores are above this part of the greatest that was told of it."""
+"""An incident goes on while scores are above this part of the greatest that was reported of it."""
 _QUIET = 5
 """Samples without such a score after which it is over."""
 _MORE = 0.5
-"""What is told again of an incident is greater by this."""
+"""What is reported again of an incident is greater by this."""
 _APART = 120
-"""Samples after what was last told from which on the next incident stands for itself."""
+"""Samples after the last report from which on the next incident stands for itself."""
 _FADES = 30.0
-"""Until then, what was told of one that is over counts for less, 1/e after so many samples; not in a young series."""
+"""Until then, what was reported of one that is over counts less, 1/e after so many samples; not in a young series."""
 
 
 @compiled
-def beyond_recurring(score: float, hour: int, row: int, bank: Bank) -> float:
+def beyond_recurring(score: float, hour: int, row: int, state: ScorerState) -> float:
     """Give the score less what this hour has brought on the days before; then learn it."""
-    s = bank.number
-    h = bank.hour
+    s = state.number
+    h = state.hour
     last = int(s[row, LAST_HOUR])
     if last != hour:
         if last >= 0:
@@ -60,9 +60,9 @@ def beyond_recurring(score: float, hour: int, row: int, bank: Bank) -> float:
 
 
 @compiled
-def flat_line(x: float, row: int, bank: Bank) -> bool:
-    """Tell, once, when a value stands (almost) still for longer than it ever has; then learn ``x``."""
-    s = bank.number
+def flat_line(x: float, row: int, state: ScorerState) -> bool:
+    """Return, once, True when a value stands (almost) still for longer than it ever has; then learn ``x``."""
+    s = state.number
     t = s[row, COUNT]
     fires = False
     moved = abs(x - s[row, LAST_VALUE]) if t > 0 else 0.0
@@ -72,12 +72,12 @@ def flat_line(x: float, row: int, bank: Bank) -> bool:
         moved = min(moved, 4.0 * usual)
     s[row, STEP] = usual + max(1.0 / (t + 1.0), 0.001) * (moved - usual)
     s[row, LONGEST_RUN] *= 0.9998
-    run = s[row, RUN]  # below zero once it was told
+    run = s[row, RUN]  # below zero once it was reported
     if equal:
-        told = run < 0
+        was_reported = run < 0
         run = abs(run) + 1.0
-        fires = not told and run >= 3.0 * (s[row, LONGEST_RUN] + 4.0) and t >= 100 and s[row, EQUAL_SHARE] < 0.5
-        s[row, RUN] = -run if told or fires else run
+        fires = not was_reported and run >= 3.0 * (s[row, LONGEST_RUN] + 4.0) and t >= 100 and s[row, EQUAL_SHARE] < 0.5
+        s[row, RUN] = -run if was_reported or fires else run
     else:
         s[row, LONGEST_RUN] = max(s[row, LONGEST_RUN], abs(run))
         s[row, RUN] = 0.0
@@ -87,9 +87,9 @@ def flat_line(x: float, row: int, bank: Bank) -> bool:
 
 
 @compiled
-def emitted(score: float, row: int, bank: Bank) -> float:
-    """Give the score to be told, or 0: once an incident unless it grows, and dearer the more a series has told."""
-    s = bank.number
+def reported(score: float, row: int, state: ScorerState) -> float:
+    """Return the score to report, or 0: once an incident unless it grows, and dearer the more a series reports."""
+    s = state.number
     t = s[row, COUNT]
     if s[row, ALIVE] > 0:
         if score > _GOES_ON * s[row, HOLD]:

@@ -1,11 +1,11 @@
-"""What the detectors would have told on a history: alerts a day, and with labels what was found and how late."""
+"""What the detectors would have reported on a history: alerts a day, and with labels what was found and how late."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from pipeline.core.anomalies.scorer import Level
-from pipeline.core.anomalies.step import Verdicts
+from pipeline.core.anomalies.step import Scores
 from pipeline.core.records.identity.interning import Array
 
 __all__ = ["LEVELS", "Alerts", "Labelled", "against_labels", "alerts_from", "days_of"]
@@ -59,17 +59,17 @@ def days_of(time_ms: Array) -> float:
     return float(time_ms.max() - time_ms.min()) / _DAY_MS if len(time_ms) else 0.0
 
 
-def alerts_from(verdicts: Verdicts, time_ms: Array, level: Level) -> Alerts:
+def alerts_from(scores: Scores, time_ms: Array, level: Level) -> Alerts:
     """Return the alerts from ``level`` on.
 
     Examples
     --------
     >>> level = np.array([0, 3, 0, 1], np.int8)
-    >>> verdicts = Verdicts(np.zeros(4), level, level, np.zeros(4), np.zeros(4))
-    >>> alerts_from(verdicts, _DAY_MS * np.arange(4) // 2, Level.WARN)
+    >>> scores = Scores(np.zeros(4), level, level, np.zeros(4), np.zeros(4))
+    >>> alerts_from(scores, _DAY_MS * np.arange(4) // 2, Level.WARN)
     Alerts(level=<Level.WARN: 2>, rows=array([1]), a_day=0.6666666666666666)
     """
-    rows = np.flatnonzero(verdicts.level >= level)
+    rows = np.flatnonzero(scores.level >= level)
     days = days_of(time_ms)
     return Alerts(level, rows, len(rows) / days if days > 0 else 0.0)
 

@@ -11,7 +11,7 @@ BINS = 32
 """Bins of a histogram of deviations, two to each doubling."""
 
 ABOVE, BELOW, DRIFT, DEVIATIONS = 0, 1, 2, 5
-"""The deviations that are judged each by itself: of the value above what was expected, below it, and of drifts."""
+"""The deviations that are scored each by itself: of the value above what was expected, below it, and of drifts."""
 DRIFTS = DEVIATIONS - DRIFT
 
 EXPERTS = 6
@@ -22,7 +22,7 @@ UNITS = 2
 CONTEXTS = 256
 PAIR_BYTES = 128
 
-# columns of Bank.number
+# columns of ScorerState.number
 (
     COUNT,  # samples learnt from
     MEAN,  # in the value's unit, as the next three
@@ -45,9 +45,9 @@ PAIR_BYTES = 128
     HOUR_PEAK,  # the greatest high score of the hour that runs
     BUDGET,  # alerts lately, slowly forgotten
     ALIVE,  # 1 while an incident goes on
-    HOLD,  # the score that was told for it
+    HOLD,  # the score that was reported for it
     HIGH_AT,  # the sample that was last high in it
-    EMITTED_AT,  # the sample that something was last told at
+    EMITTED_AT,  # the sample that something was last reported at
     LAST_MS,  # event time of the newest sample
     INTERVAL_MS,  # the usual time between two samples
     SCALE,  # of each deviation: its mean
@@ -69,14 +69,14 @@ IN_A_ROW = HOUR_DISTANCE + 1
 """What the surprises of the residuals in a row add up to, squared; above 0 if they are above what was expected."""
 NUMBERS = IN_A_ROW + 1
 
-# columns of Bank.hour
+# columns of ScorerState.hour
 BY_HOUR, LOG_BY_HOUR, CLASS_OFFSET, LOG_CLASS_OFFSET, RECURRENCE, HOUR_NUMBERS = 0, 1, 2, 4, 6, 7
 
 NEVER = -1e18
 """The number of a sample before all others."""
 
 
-class Bank(NamedTuple):
+class ScorerState(NamedTuple):
     """The detectors of many series, one a row; a row is all there is of a series."""
 
     number: Array  # float64[rows, NUMBERS]
@@ -88,9 +88,9 @@ class Bank(NamedTuple):
     pair: Array  # uint8[rows, UNITS, PAIR_BYTES]: bits: which symbols followed in it
 
 
-def new_bank(rows: int) -> Bank:
+def new_state(rows: int) -> ScorerState:
     """Give the state of ``rows`` detectors that have seen nothing."""
-    bank = Bank(
+    state = ScorerState(
         number=np.zeros((rows, NUMBERS)),
         tail=np.zeros((rows, DEVIATIONS, BINS + 1), np.float32),
         histogram=np.zeros((rows, DEVIATIONS, BINS), np.float32),
@@ -99,15 +99,15 @@ def new_bank(rows: int) -> Bank:
         context=np.zeros((rows, UNITS, CONTEXTS), np.uint8),
         pair=np.zeros((rows, UNITS, PAIR_BYTES), np.uint8),
     )
-    clear(bank, slice(None))
-    return bank
+    clear(state, slice(None))
+    return state
 
 
-def clear(bank: Bank, rows: slice | Array | int) -> None:
+def clear(state: ScorerState, rows: slice | Array | int) -> None:
     """Make the detectors of ``rows`` forget everything."""
-    for column in bank:
+    for column in state:
         column[rows] = 0
-    number = bank.number
+    number = state.number
     number[rows, LAST_HOUR] = -1
     number[rows, EQUAL_SHARE] = 1.0
     number[rows, BUDGET] = 2.0

@@ -1,4 +1,4 @@
-"""The detectors' step: one sample in, what is told of it out; the rows of a batch in the order of the batch."""
+"""The detectors' step: one sample in, its score and what is reported out; a batch in the order of its rows."""
 
 import math
 from typing import NamedTuple
@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.core.anomalies.calendar import Calendar, local_hour
 from pipeline.core.anomalies.level import forecast, seasonal_levels, standardise
 from pipeline.core.anomalies.novelty import novelty
-from pipeline.core.anomalies.reporting import FLAT_SCORE, YOUNG, beyond_recurring, emitted, flat_line
+from pipeline.core.anomalies.reporting import FLAT_SCORE, YOUNG, beyond_recurring, flat_line, reported
 from pipeline.core.anomalies.state import (
     ABOVE,
     BELOW,
@@ -27,7 +27,7 @@ from pipeline.core.anomalies.state import (
     RUN,
     SCALE,
     VARIANCE,
-    Bank,
+    ScorerState,
 )
 from pipeline.core.anomalies.surprise import surprise
 from pipeline.core.compiled import compiled
@@ -58,27 +58,27 @@ _BAND_SURPRISE = 2.7
 """Of the expected band's edge; at most one to three of a hundred samples are beyond it."""
 
 
-class Verdicts(NamedTuple):
-    """What the detectors say of each sample of a batch."""
+class Scores(NamedTuple):
+    """The scores of a batch of samples, in their order."""
 
-    score: Array  # float64: the score that is told, 0 where nothing is
+    score: Array  # float64: the score that is reported, 0 where nothing is
     level: Array  # int8: NORMAL to CRITICAL
     reason: Array  # int8: NOTHING to FLAT_LINE
     low: Array  # float64: the expected band, in the value's unit; NaN while it is unknown
     high: Array  # float64
 
 
-def judge(
-    rows: Array, time_ms: Array, values: Array, zones: Array, calendar: Calendar, bank: Bank, out: Verdicts
+def score_samples(
+    rows: Array, time_ms: Array, values: Array, zones: Array, calendar: Calendar, state: ScorerState, out: Scores
 ) -> bool:
-    """Judge a batch of samples, each by what its series was before it, then learn it; False if there is no such row."""
+    """Score a batch of samples, each by what its series was before it, then learn it; False if a row does not exist."""
     # numba takes arrays as they are, but looks into each named tuple anew: that was 1.7 µs of each call's 3.6
-    found: bool = _judge(rows, time_ms, values, zones, *calendar, *bank, *out)
+    found: bool = _score_samples(rows, time_ms, values, zones, *calendar, *state, *out)
     return found
 
 
 @compiled
-def _judge(
+def _score_samples(
     rows: Array,
     time_ms: Array,
     values: Array,
@@ -100,52 +100,52 @@ def _judge(
     high: Array,
 ) -> bool:
     calendar = Calendar(first, change_ms, offset_ms)
-    bank = Bank(number, tail, histogram, hours, hour_count, context, pair)
-    out = Verdicts(score, level, reason, low, high)
+    state = ScorerState(number, tail, histogram, hours, hour_count, context, pair)
+    out = Scores(score, level, reason, low, high)
     for i in range(len(rows)):
         if rows[i] < 0 or rows[i] >= len(zones):
             return False
     for i in range(len(rows)):
-        _clear_verdict(i, out)
+        _clear(i, out)
         if math.isfinite(values[i]):
             x = min(max(values[i], -GREATEST), GREATEST)
             hour, free_day = local_hour(time_ms[i], zones[rows[i]], calendar)
-            _judge_sample(x, time_ms[i], hour, free_day, rows[i], bank, i, out)
+            _score_sample(x, time_ms[i], hour, free_day, rows[i], state, i, out)
     return True
 
 
 @compiled
-def judge_scored(
+def report_scores(
     rows: Array,
-    scores: Array,
+    raw_scores: Array,
     time_ms: Array,
     values: Array,
     zones: Array,
     calendar: Calendar,
-    bank: Bank,
-    out: Verdicts,
+    state: ScorerState,
+    out: Scores,
 ) -> bool:
-    """Judge samples by the scores that another detector gave them; False if there is no such row."""
+    """Score samples by the raw scores that another detector gave them; False if a row does not exist."""
     for i in range(len(rows)):
         if rows[i] < 0 or rows[i] >= len(zones):
             return False
     for i in range(len(values)):
-        _clear_verdict(i, out)
-        if math.isfinite(values[i]) and math.isfinite(scores[i]):
+        _clear(i, out)
+        if math.isfinite(values[i]) and math.isfinite(raw_scores[i]):
             row = rows[i]
             hour, _ = local_hour(time_ms[i], zones[row], calendar)
-            usual = bank.number[row, SCALE + ABOVE]
+            usual = state.number[row, SCALE + ABOVE]
             most = _MOST_TIMES_USUAL * usual if usual > 0 else GREATEST
-            strange = surprise(min(max(scores[i], 0.0), most), ABOVE, row, bank)
-            mean = bank.number[row, MEAN]
-            bank.number[row, MEAN] = mean + max(1.0 / (bank.number[row, COUNT] + 1.0), 0.01) * (values[i] - mean)
+            surprising = surprise(min(max(raw_scores[i], 0.0), most), ABOVE, row, state)
+            mean = state.number[row, MEAN]
+            state.number[row, MEAN] = mean + max(1.0 / (state.number[row, COUNT] + 1.0), 0.01) * (values[i] - mean)
             reason = SPIKE if values[i] >= mean else DIP
-            _tell(strange, reason, min(max(values[i], -GREATEST), GREATEST), hour, row, bank, i, out)
+            _report(surprising, reason, min(max(values[i], -GREATEST), GREATEST), hour, row, state, i, out)
     return True
 
 
 @compiled
-def _clear_verdict(i: int, out: Verdicts) -> None:
+def _clear(i: int, out: Scores) -> None:
     out.score[i] = 0.0
     out.level[i] = NORMAL
     out.reason[i] = NOTHING
@@ -154,35 +154,35 @@ def _clear_verdict(i: int, out: Verdicts) -> None:
 
 
 @compiled
-def _judge_sample(
-    x: float, time_ms: int, hour: int, free_day: int, row: int, bank: Bank, i: int, out: Verdicts
+def _score_sample(
+    x: float, time_ms: int, hour: int, free_day: int, row: int, state: ScorerState, i: int, out: Scores
 ) -> None:
-    s = bank.number
+    s = state.number
     mean = s[row, MEAN]
     deviation = math.sqrt(s[row, VARIANCE])
-    slot_gain = _pass_time(time_ms, row, bank)
-    z, most, least = standardise(x, row, bank)
+    slot_gain = _pass_time(time_ms, row, state)
+    z, most, least = standardise(x, row, state)
     y = math.copysign(math.log1p(abs(z)), z)
-    seasonal, log_seasonal = seasonal_levels(z, y, hour, free_day, slot_gain, row, bank)
-    low, high = forecast(z, y, seasonal, row, bank)
+    seasonal, log_seasonal = seasonal_levels(z, y, hour, free_day, slot_gain, row, state)
+    low, high = forecast(z, y, seasonal, row, state)
     if s[row, COUNT] >= 100:
-        out.low[i] = mean + deviation * (low - s[row, SCALE + BELOW] * _band_width(BELOW, row, bank))
-        out.high[i] = mean + deviation * (high + s[row, SCALE + ABOVE] * _band_width(ABOVE, row, bank))
+        out.low[i] = mean + deviation * (low - s[row, SCALE + BELOW] * _band_width(BELOW, row, state))
+        out.high[i] = mean + deviation * (high + s[row, SCALE + ABOVE] * _band_width(ABOVE, row, state))
     over = max(z - high, 0.0)
     under = max(low - z, 0.0)
-    rise = surprise(over, ABOVE, row, bank) * _share_of_reach(over, most)
-    fall = surprise(under, BELOW, row, bank) * _share_of_reach(under, least)
+    rise = surprise(over, ABOVE, row, state) * _share_of_reach(over, most)
+    fall = surprise(under, BELOW, row, state) * _share_of_reach(under, least)
     residual = max(rise, fall)
-    squares = _add_to_row(rise, fall, row, bank)
+    squares = _add_to_row(rise, fall, row, state)
     drifting = 0.0
-    distance = _bounded_distance(y - log_seasonal, row, bank)
+    distance = _bounded_distance(y - log_seasonal, row, state)
     for k in range(DRIFTS):
         s[row, DRIFT_MEAN + k] += (distance - s[row, DRIFT_MEAN + k]) / _DRIFT_SAMPLES[k]
-        drift = surprise(abs(s[row, DRIFT_MEAN + k]), DRIFT + k, row, bank)
+        drift = surprise(abs(s[row, DRIFT_MEAN + k]), DRIFT + k, row, state)
         drifting = max(drifting, drift)
         squares += drift * drift
     deviating = math.sqrt(squares / _INDEPENDENT)
-    by_pattern, by_hour = novelty(x, hour, row, bank)
+    by_pattern, by_hour = novelty(x, hour, row, state)
     new = 0.5 * (by_pattern + by_hour)
     if new > 0.7 and deviating < 1.0:
         reason = NEW_PATTERN if by_pattern >= by_hour else UNUSUAL_HOUR
@@ -190,33 +190,33 @@ def _judge_sample(
         reason = LEVEL_SHIFT
     else:
         reason = SPIKE if over > 0 else DIP
-    _tell(deviating + new, reason, x, hour, row, bank, i, out)
+    _report(deviating + new, reason, x, hour, row, state, i, out)
 
 
 @compiled
-def _tell(score: float, reason: int, x: float, hour: int, row: int, bank: Bank, i: int, out: Verdicts) -> None:
-    """Turn a score into a verdict, and count the sample."""
-    s = bank.number
+def _report(score: float, reason: int, x: float, hour: int, row: int, state: ScorerState, i: int, out: Scores) -> None:
+    """Write what is reported of a score, and count the sample."""
+    s = state.number
     t = s[row, COUNT]
-    worth = beyond_recurring(score * t / (t + 30.0), hour, row, bank)
-    if flat_line(x, row, bank):
+    worth = beyond_recurring(score * t / (t + 30.0), hour, row, state)
+    if flat_line(x, row, state):
         worth = max(worth, FLAT_SCORE)
         reason = FLAT_LINE
-    told = emitted(worth, row, bank)
+    shown = reported(worth, row, state)
     s[row, COUNT] = t + 1.0
-    out.score[i] = told
-    if told < INFO_SCORE:
+    out.score[i] = shown
+    if shown < INFO_SCORE:
         return
     out.reason[i] = reason
     out.level[i] = INFO
-    if t >= YOUNG and told >= WARN_SCORE:
-        out.level[i] = CRITICAL if told >= CRITICAL_SCORE else WARN
+    if t >= YOUNG and shown >= WARN_SCORE:
+        out.level[i] = CRITICAL if shown >= CRITICAL_SCORE else WARN
 
 
 @compiled
-def _pass_time(time_ms: int, row: int, bank: Bank) -> float:
-    """Note the sample's time, forget the last value over a gap, and give how fast the hours of the day learn."""
-    s = bank.number
+def _pass_time(time_ms: int, row: int, state: ScorerState) -> float:
+    """Note the sample's time, forget the last value over a gap, and return how fast the hours of the day learn."""
+    s = state.number
     if s[row, COUNT] == 0:
         s[row, LAST_MS] = time_ms
         return 0.02
@@ -232,9 +232,9 @@ def _pass_time(time_ms: int, row: int, bank: Bank) -> float:
 
 
 @compiled
-def _bounded_distance(distance: float, row: int, bank: Bank) -> float:
+def _bounded_distance(distance: float, row: int, state: ScorerState) -> float:
     """Give the distance from the hour's value, at most some usual ones: one spike is no drift; then learn it."""
-    s = bank.number
+    s = state.number
     usual = s[row, HOUR_DISTANCE]
     if usual > 0:
         distance = min(max(distance, -_MOST_DISTANCES * usual), _MOST_DISTANCES * usual)
@@ -243,12 +243,13 @@ def _bounded_distance(distance: float, row: int, bank: Bank) -> float:
 
 
 @compiled
-def _add_to_row(rise: float, fall: float, row: int, bank: Bank) -> float:
+def _add_to_row(rise: float, fall: float, row: int, state: ScorerState) -> float:
     """Give the square of a residual's surprise, with what is left of those of the same side just before it.
 
-    Values that step away from their forecast again and again, each time by a little, are as strange as one great step.
+    Values that step away from their forecast again and again, each time by a little, are as anomalous as one
+    great step.
     """
-    s = bank.number
+    s = state.number
     before = s[row, IN_A_ROW]
     if rise > fall:
         found = rise * rise
@@ -270,13 +271,13 @@ def _share_of_reach(miss: float, reach: float) -> float:
 
 
 @compiled
-def _band_width(side: int, row: int, bank: Bank) -> float:
+def _band_width(side: int, row: int, state: ScorerState) -> float:
     """Give the residual of a side, in usual ones, whose surprise is that of the band's edge."""
     below = 0
     above = BINS
     while above - below > 1:
         middle = (below + above) // 2
-        if bank.tail[row, side, middle] >= _BAND_SURPRISE:
+        if state.tail[row, side, middle] >= _BAND_SURPRISE:
             above = middle
         else:
             below = middle

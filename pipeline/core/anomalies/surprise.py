@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from pipeline.core.anomalies.state import BINS, COUNT, DEVIATIONS, SCALE, SURPRISED_AT, Bank
+from pipeline.core.anomalies.state import BINS, COUNT, DEVIATIONS, SCALE, SURPRISED_AT, ScorerState
 from pipeline.core.compiled import compiled
 
 MOST = 6.0
@@ -19,16 +19,16 @@ _SEEN = 0.25
 
 
 @compiled
-def surprise(size: float, which: int, row: int, bank: Bank) -> float:
+def surprise(size: float, which: int, row: int, state: ScorerState) -> float:
     """Give -log10 of how often deviation ``which`` was at least ``size``; then learn it."""
-    s = bank.number
+    s = state.number
     t = s[row, COUNT]
     n = t + 1.0
     if t < 128:
         if t % 8 == 0:
-            _rebuild_tail(which, 1.0, row, bank)
+            _rebuild_tail(which, 1.0, row, state)
     elif t % _EVERY == _APART * which:
-        _rebuild_tail(which, _DECAY, row, bank)
+        _rebuild_tail(which, _DECAY, row, state)
     scale = s[row, SCALE + which]
     place = 0.0
     if scale > 0 and size > 0:
@@ -38,8 +38,8 @@ def surprise(size: float, which: int, row: int, bank: Bank) -> float:
     if scale == 0 and size > 0:
         found = min(MOST, math.log10(2.0 * (n + 1.0)))
     elif t >= 100:
-        lower = np.float64(bank.tail[row, which, bin_])
-        found = lower + (place - bin_) * (np.float64(bank.tail[row, which, bin_ + 1]) - lower)
+        lower = np.float64(state.tail[row, which, bin_])
+        found = lower + (place - bin_) * (np.float64(state.tail[row, which, bin_ + 1]) - lower)
     learnt = size
     weight = 1.0
     if found > 2.0:
@@ -50,14 +50,14 @@ def surprise(size: float, which: int, row: int, bank: Bank) -> float:
         s[row, SURPRISED_AT + which] = t
     s[row, SCALE + which] = scale + max(1.0 / n, 0.0002) * (learnt - scale) * weight
     if n > 5:
-        bank.histogram[row, which, bin_] += weight
+        state.histogram[row, which, bin_] += weight
     return found
 
 
 @compiled
-def _rebuild_tail(which: int, decay: float, row: int, bank: Bank) -> None:
+def _rebuild_tail(which: int, decay: float, row: int, state: ScorerState) -> None:
     """Turn the histogram into surprises, its tail beyond ten samples continued as a power law (Hill's estimator)."""
-    h = bank.histogram
+    h = state.histogram
     total = 0.0
     for k in range(BINS):
         h[row, which, k] *= decay
@@ -82,4 +82,4 @@ def _rebuild_tail(which: int, decay: float, row: int, bank: Bank) -> None:
         if b > start:
             least = max(1e-6, _SEEN * (tail + h[row, which, b - 1]) / (total + 1.0))
             p = min(p, max(at_start * math.exp(-(b - start) * _HALF_BIN / tail_index), least))
-        bank.tail[row, which, b] = min(MOST, -math.log10(p))
+        state.tail[row, which, b] = min(MOST, -math.log10(p))

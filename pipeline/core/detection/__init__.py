@@ -1,1 +1,1 @@
-"""Windows in, verdicts and incidents out."""
+"""Windows in, scores and incidents out."""

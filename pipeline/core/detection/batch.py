@@ -1,13 +1,13 @@
-"""Values of many series judged at once, and what is to be told of them."""
+"""Values of many series scored at once, and which of the scores are reported."""
 
 import math
 from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.core.anomalies.scorer import AnomalyBank, Level, Reason, Verdicts
+from pipeline.core.anomalies.scorer import Level, Reason, Scores, SeriesScorer
 from pipeline.core.anomalies.step import WARN_SCORE
-from pipeline.core.detection.series import Series
+from pipeline.core.detection.series import WatchedSeries
 from pipeline.core.records.identity.interning import Array
 
 
@@ -24,12 +24,12 @@ class Window(NamedTuple):
     """Whether its scores are written in any case."""
 
 
-class Judged(NamedTuple):
-    """A value that is to be told."""
+class Scored(NamedTuple):
+    """A value whose score is reported."""
 
     position: int
     """Of the value in the batch."""
-    series: Series
+    series: WatchedSeries
     value: float
     window: Window
     score: float
@@ -42,10 +42,10 @@ class Judged(NamedTuple):
 
 
 class Batch:
-    """Values that wait to be judged together, and the windows that they are of, in their order."""
+    """Values that wait to be scored together, and the windows that they are of, in their order."""
 
     def __init__(self) -> None:
-        self._series: list[Series] = []
+        self._series: list[WatchedSeries] = []
         self._rows: list[int] = []
         self._values: list[float] = []
         self._named: list[int] = []
@@ -55,7 +55,7 @@ class Batch:
         """Return how many values there are."""
         return len(self._rows)
 
-    def add(self, series: Series, value: float) -> None:
+    def add(self, series: WatchedSeries, value: float) -> None:
         """Add a value of the next window."""
         if series.named is not None:
             self._named.append(len(self._rows))
@@ -67,60 +67,60 @@ class Batch:
         """Say which window the values since the last one were of."""
         self._windows.append(window)
 
-    def judge(self, bank: AnomalyBank) -> list[Judged]:
-        """Judge all values and learn them; give what is anomalous or sampled."""
+    def score(self, scorer: SeriesScorer) -> list[Scored]:
+        """Score all values and learn them; return what is anomalous or sampled."""
         if not self._rows:
             return []
         counts = np.array([window.values for window in self._windows])
-        verdicts = self._verdicts(bank, np.repeat([window.start_ms for window in self._windows], counts))
+        scores = self._scores(scorer, np.repeat([window.start_ms for window in self._windows], counts))
         is_sampled = np.repeat([window.is_sampled for window in self._windows], counts)
         window_of = np.repeat(np.arange(len(counts)), counts)
-        wanted = np.flatnonzero((verdicts.level > Level.NORMAL) | is_sampled).tolist()
-        judged = (self._judged(i, self._windows[window_of[i]], verdicts) for i in wanted)
-        return [each for each in judged if each.reason is not None or each.window.is_sampled]
+        wanted = np.flatnonzero((scores.level > Level.NORMAL) | is_sampled).tolist()
+        scored = (self._scored(i, self._windows[window_of[i]], scores) for i in wanted)
+        return [each for each in scored if each.reason is not None or each.window.is_sampled]
 
-    def _verdicts(self, bank: AnomalyBank, times: Array) -> Verdicts:
+    def _scores(self, scorer: SeriesScorer, times: Array) -> Scores:
         rows, values = np.array(self._rows, np.int64), np.array(self._values)
         named = np.array(self._named, np.int64)
-        values[named] = math.nan  # no sample for the bank
-        verdicts = bank.update(rows, times, values)
+        values[named] = math.nan  # no sample for the scorer
+        scores = scorer.update(rows, times, values)
         if len(named):
-            scores = [_scored(self._series[i], self._values[i]) for i in self._named]
+            raw_scores = [_raw_score(self._series[i], self._values[i]) for i in self._named]
             values[named] = [self._values[i] for i in self._named]
-            found = bank.update_scored(rows[named], np.array(scores), times[named], values[named])
-            for column, of_named in zip(verdicts, found, strict=True):
+            found = scorer.update_scored(rows[named], np.array(raw_scores), times[named], values[named])
+            for column, of_named in zip(scores, found, strict=True):
                 column[named] = of_named
-        return verdicts
+        return scores
 
-    def _judged(self, i: int, window: Window, verdicts: Verdicts) -> Judged:
-        score, told, reason, low, high = (column[i].item() for column in verdicts)
+    def _scored(self, i: int, window: Window, scores: Scores) -> Scored:
+        score, reported, reason, low, high = (column[i].item() for column in scores)
         series = self._series[i]
-        level = level_of(score, told, series.watch.levels)
+        level = level_of(score, reported, series.watch.levels)
         text = None if level is Level.NORMAL else Reason(reason).text
-        return Judged(i, series, self._values[i], window, score, level, text, low, high)
+        return Scored(i, series, self._values[i], window, score, level, text, low, high)
 
 
-def level_of(score: float, told: int, levels: tuple[float, float, float]) -> Level:
-    """Give the level of a score by a rule, or what the bank says of it where that is lower: the series is young.
+def level_of(score: float, reported: int, levels: tuple[float, float, float]) -> Level:
+    """Return the level of a score by a rule, or the scorer's own where that is lower because the series is young.
 
     Parameters
     ----------
     score : float
         Of the value.
-    told : int
-        Its level as the bank has it.
+    reported : int
+        Its level as the scorer has it.
     levels : tuple of float
-        From which scores on it is info, warn, critical: none below the bank's own for info.
+        From which scores on it is info, warn, critical: none below the scorer's own for info.
 
     Examples
     --------
-    >>> [level_of(2.2, told, (1.5, 2.0, 2.5)).name for told in (1, 2)]
+    >>> [level_of(2.2, reported, (1.5, 2.0, 2.5)).name for reported in (1, 2)]
     ['INFO', 'WARN']
     """
-    reached = sum(score >= least for least in levels) if told else 0
-    is_young = told == Level.INFO and score >= WARN_SCORE
+    reached = sum(score >= least for least in levels) if reported else 0
+    is_young = reported == Level.INFO and score >= WARN_SCORE
     return Level(min(reached, Level.INFO) if is_young else reached)
 
 
-def _scored(series: Series, value: float) -> float:
+def _raw_score(series: WatchedSeries, value: float) -> float:
     return math.nan if series.named is None else series.named.score(value)

@@ -1,4 +1,4 @@
-"""One partition of ``metrics.agg`` judged: windows in, records of ``anomalies`` out."""
+"""One partition of ``metrics.agg`` scored: windows in, records of ``anomalies`` out."""
 
 import math
 from collections import Counter, deque
@@ -10,12 +10,20 @@ from typing import Any, Final
 import orjson
 
 from pipeline.core.anomalies.scorer import Level
-from pipeline.core.detection.batch import Batch, Judged, Window
-from pipeline.core.detection.host import HostLimits, Told
+from pipeline.core.detection.batch import Batch, Scored, Window
+from pipeline.core.detection.host import HostLimits, Reported
 from pipeline.core.detection.records import host_record, series_record
 from pipeline.core.detection.rules import DetectionRules
-from pipeline.core.detection.series import NO_ROW, Group, Host, Series, SeriesTable, identity_of, parse_head
-from schemas.reasons import DeadLetterReason, Unjudged
+from pipeline.core.detection.series import (
+    NO_ROW,
+    Host,
+    SeriesGroup,
+    SeriesTable,
+    WatchedSeries,
+    identity_of,
+    parse_head,
+)
+from schemas.reasons import DeadLetterReason, NotScored
 
 _START: Final = b',"start_ms":'
 _GREATEST_TIME_MS: Final = 2**53
@@ -25,7 +33,7 @@ _SWEEPS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class DetectionSettings:
-    """What judging depends on beside rules.
+    """What scoring depends on beside rules.
 
     Attributes
     ----------
@@ -47,13 +55,13 @@ class DetectionSettings:
 
 @dataclass(slots=True)
 class DetectionBalance:
-    """What became of records and values: ``records = judged_windows + unjudged_windows``, by reason."""
+    """What became of records and values: ``records = scored_windows + unscored_windows``, by reason."""
 
     records: int = 0
-    judged_windows: int = 0
-    unjudged_windows: Counter[Unjudged] = field(default_factory=Counter)
-    judged_samples: int = 0
-    unjudged_samples: Counter[Unjudged] = field(default_factory=Counter)
+    scored_windows: int = 0
+    unscored_windows: Counter[NotScored] = field(default_factory=Counter)
+    scored_samples: int = 0
+    unscored_samples: Counter[NotScored] = field(default_factory=Counter)
     anomalies: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Records by kind and level, ``none`` for those without."""
 
@@ -69,7 +77,7 @@ class RefusedRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Detected:
+class DetectionOutput:
     """What comes out of some records."""
 
     keys: list[bytes]
@@ -78,15 +86,15 @@ class Detected:
 
 
 @dataclass(slots=True)
-class Run:
+class HostWindows:
     """Windows of one resource and time that followed each other: what its anomalies are counted over.
 
     Attributes
     ----------
     first : int
         Its first sample in the batch.
-    told : dict
-        What was told of its series.
+    reported : dict
+        What was reported of its series.
     """
 
     host: Host
@@ -94,14 +102,14 @@ class Run:
     end_ms: int
     offset: int
     first: int = 0
-    told: dict[Series, Told] = field(default_factory=dict)
+    reported: dict[WatchedSeries, Reported] = field(default_factory=dict)
 
 
 class PartitionDetector:
-    """Judges the windows of one partition, each by what its series was before it.
+    """Scores the windows of one partition, each by what its series was before it.
 
     What comes out follows from the records and their order alone, however they are cut into batches: a window that is
-    not later than the newest of its group is left out, so that no verdict ever changes, and series are forgotten by the
+    not later than the newest of its group is left out, so that no score ever changes, and series are forgotten by the
     partition's event time.
 
     Parameters
@@ -109,7 +117,7 @@ class PartitionDetector:
     partition : int
         Its number.
     rules : DetectionRules
-        Which series are judged; `follow` changes them.
+        Which series are scored; `follow` changes them.
     settings : DetectionSettings
         All else.
     zone_of : callable
@@ -125,14 +133,14 @@ class PartitionDetector:
         self.table = SeriesTable(rules, zone_of, settings.most_named)
         self.time_ms = 0
         """The partition's event time: the greatest end of a window."""
-        self.runs: list[Run] = []
+        self.host_windows: list[HostWindows] = []
         """Those that began; the last one is still open between two calls."""
         self._batch = Batch()
-        self._out = Detected([], [], [])
+        self._out = DetectionOutput([], [], [])
         self._sweep_ms = max(settings.expire_after_ms // _SWEEPS, 1)
 
-    def add(self, records: Iterable[tuple[int, bytes | None]]) -> Detected:
-        """Judge the next records, in their order.
+    def add(self, records: Iterable[tuple[int, bytes | None]]) -> DetectionOutput:
+        """Score the next records, in their order, and return what is reported of them.
 
         Parameters
         ----------
@@ -143,23 +151,23 @@ class PartitionDetector:
             self.balance.records += 1
             reason = self._take(offset, value)
             if reason is None:
-                self.balance.judged_windows += 1
+                self.balance.scored_windows += 1
             else:
-                self.balance.unjudged_windows[reason] += 1
-        self._judge()
-        out, self._out = self._out, Detected([], [], [])
+                self.balance.unscored_windows[reason] += 1
+        self._score()
+        out, self._out = self._out, DetectionOutput([], [], [])
         return out
 
     def follow(self, rules: DetectionRules) -> None:
-        """Put other rules in force: series that they judge otherwise begin anew, all others go on."""
+        """Put other rules in force: series that they score otherwise begin anew, all others go on."""
         self.table.follow(rules)
-        for run in self.runs:
-            run.told = {series: told for series, told in run.told.items() if series.is_judged}
+        for each in self.host_windows:
+            each.reported = {series: said for series, said in each.reported.items() if series.is_scored}
 
-    def _take(self, offset: int, value: bytes | None) -> Unjudged | None:
-        """Put a window's values into the batch; give why there are none."""
+    def _take(self, offset: int, value: bytes | None) -> NotScored | None:
+        """Put a window's values into the batch; return why there are none."""
         if value is None:
-            return Unjudged.UNREADABLE
+            return NotScored.UNREADABLE
         document: Any = None
         head = value[: value.find(_START)]
         group = self.table.groups.get(head)
@@ -172,15 +180,15 @@ class PartitionDetector:
             if group is None:
                 return self._refuse(offset, value, "not a window: measurement and tags are missing")
         if not group.may_watch:
-            return Unjudged.NOT_WATCHED
+            return NotScored.NOT_WATCHED
         times = _times_of(document)
         fields = document.get("fields")
         if times is None or not isinstance(fields, dict):
             return self._refuse(offset, value, "not a window: start_ms, end_ms or fields are missing or out of range")
         return self._collect(group, offset, *times, fields)
 
-    def _group_of(self, head: bytes, document: Any) -> Group | None:
-        """Give the group of a record whose head was never seen; make it if it is new."""
+    def _group_of(self, head: bytes, document: Any) -> SeriesGroup | None:
+        """Return the group of a record whose head was never seen; make it if it is new."""
         identity = parse_head(head)
         if identity is None:
             identity = identity_of(document) if isinstance(document, dict) else None
@@ -191,27 +199,27 @@ class PartitionDetector:
         return self.table.groups.get(head) or self.table.add_group(head, *identity)
 
     def _collect(
-        self, group: Group, offset: int, start_ms: int, end_ms: int, fields: dict[str, Any]
-    ) -> Unjudged | None:
+        self, group: SeriesGroup, offset: int, start_ms: int, end_ms: int, fields: dict[str, Any]
+    ) -> NotScored | None:
         if start_ms <= group.start_ms:
-            return Unjudged.SUPERSEDED
+            return NotScored.SUPERSEDED
         self._advance(end_ms)
         if group.head not in self.table.groups:
             group = self.table.add_group(group.head, group.measurement, group.tags)  # it has just expired
         if not fields.keys() <= group.fields.keys():
             self.table.discover(group, fields)
-        self._enter_run(group.host, start_ms, end_ms, offset)
+        self._enter_host(group.host, start_ms, end_ms, offset)
         before_ms, group.start_ms, group.end_ms = group.start_ms, start_ms, end_ms
         batch = self._batch
         first = len(batch)
-        reason: Unjudged | None = Unjudged.NOT_WATCHED
+        reason: NotScored | None = NotScored.NOT_WATCHED
         for series in group.watched:
             if series.field not in fields:
                 continue
             value = _value_of(fields[series.field], series.watch.function)
             if value is None or series.row == NO_ROW:
-                why = Unjudged.NO_VALUE if value is None else Unjudged.TOO_MANY
-                self.balance.unjudged_samples[why] += 1
+                why = NotScored.NO_VALUE if value is None else NotScored.TOO_MANY
+                self.balance.unscored_samples[why] += 1
                 reason = reason and why
                 continue
             batch.add(series, value)
@@ -221,21 +229,21 @@ class PartitionDetector:
             batch.end_window(Window(start_ms, end_ms, offset, len(batch) - first, is_sampled))
         return reason
 
-    def _is_sampled(self, group: Group, before_ms: int, start_ms: int) -> bool:
-        """Tell whether the time of a sample lies between two windows of a group; each group has its own times."""
+    def _is_sampled(self, group: SeriesGroup, before_ms: int, start_ms: int) -> bool:
+        """Return whether the time of a sample lies between two windows of a group; each group has its own times."""
         interval_ms = self.settings.sample_interval_ms
         if not interval_ms or before_ms < 0:
             return False
         phase = group.phase % interval_ms
         return (start_ms + phase) // interval_ms != (before_ms + phase) // interval_ms
 
-    def _enter_run(self, host: Host, start_ms: int, end_ms: int, offset: int) -> None:
-        if self.runs:
-            run = self.runs[-1]
-            if run.host is host and run.end_ms == end_ms:
-                run.offset = offset
+    def _enter_host(self, host: Host, start_ms: int, end_ms: int, offset: int) -> None:
+        if self.host_windows:
+            last = self.host_windows[-1]
+            if last.host is host and last.end_ms == end_ms:
+                last.offset = offset
                 return
-        self.runs.append(Run(host, start_ms, end_ms, offset, len(self._batch)))
+        self.host_windows.append(HostWindows(host, start_ms, end_ms, offset, len(self._batch)))
 
     def _advance(self, end_ms: int) -> None:
         """Move the partition's time on; forget what is silent whenever an eighth of its expiry has passed."""
@@ -244,65 +252,70 @@ class PartitionDetector:
         is_due = self.time_ms and end_ms // self._sweep_ms != self.time_ms // self._sweep_ms
         self.time_ms = end_ms
         if is_due:
-            self._judge()
-            self._settle(self.runs)
-            self.runs = []
+            self._score()
+            self._settle(self.host_windows)
+            self.host_windows = []
             self.table.expire(end_ms - self.settings.expire_after_ms)
 
-    def _judge(self) -> None:
-        """Judge the batch, and write what comes of it in the order of its records."""
+    def _score(self) -> None:
+        """Score the batch, and write what comes of it in the order of its records."""
         batch, self._batch = self._batch, Batch()
-        self.balance.judged_samples += len(batch)
-        judged = deque(batch.judge(self.table.bank))
-        for number, run in enumerate(self.runs):
-            is_last = number + 1 == len(self.runs)
-            beyond = len(batch) if is_last else self.runs[number + 1].first
-            while judged and judged[0].position < beyond:
-                self._write(judged.popleft(), run)
+        self.balance.scored_samples += len(batch)
+        scored = deque(batch.score(self.table.scorer))
+        for number, each in enumerate(self.host_windows):
+            is_last = number + 1 == len(self.host_windows)
+            beyond = len(batch) if is_last else self.host_windows[number + 1].first
+            while scored and scored[0].position < beyond:
+                self._write(scored.popleft(), each)
             if not is_last:
-                self._settle([run])
-        del self.runs[:-1]
-        for run in self.runs:
-            run.first = 0
+                self._settle([each])
+        del self.host_windows[:-1]
+        for each in self.host_windows:
+            each.first = 0
 
-    def _write(self, judged: Judged, run: Run) -> None:
-        if judged.reason is not None:
-            run.told[judged.series] = Told(judged.window.end_ms, judged.score, judged.level, judged.reason)
-        kind = "sample" if judged.reason is None else "anomaly"
-        self._emit(kind, judged.level, judged.series.group.host.key, series_record(judged, self.partition))
+    def _write(self, scored: Scored, windows: HostWindows) -> None:
+        if scored.reason is not None:
+            windows.reported[scored.series] = Reported(scored.window.end_ms, scored.score, scored.level, scored.reason)
+        kind = "sample" if scored.reason is None else "anomaly"
+        self._emit(kind, scored.level, scored.series.group.host.key, series_record(scored, self.partition))
 
-    def _settle(self, runs: Iterable[Run]) -> None:
-        """Decide about the incidents of resources whose run is over."""
-        for run in runs:
-            host = run.host
-            if host.anomalies.is_calm and not run.told:
+    def _settle(self, host_windows: Iterable[HostWindows]) -> None:
+        """Decide about the incidents of resources whose windows of one time are complete."""
+        for each in host_windows:
+            host = each.host
+            if host.anomalies.is_calm and not each.reported:
                 continue
-            verdict = host.anomalies.settle(
-                run.start_ms, run.end_ms, run.told, host.series_count, self.settings.host, lambda series: series.name
+            update = host.anomalies.settle(
+                each.start_ms,
+                each.end_ms,
+                each.reported,
+                host.series_count,
+                self.settings.host,
+                lambda series: series.name,
             )
-            if verdict is not None:
+            if update is not None:
                 value = host_record(
                     host,
-                    verdict,
-                    start_ms=run.start_ms,
-                    end_ms=run.end_ms,
+                    update,
+                    start_ms=each.start_ms,
+                    end_ms=each.end_ms,
                     partition=self.partition,
-                    offset=run.offset,
+                    offset=each.offset,
                 )
-                self._emit("host", verdict.level, host.key, value)
+                self._emit("host", update.level, host.key, value)
 
     def _emit(self, kind: str, level: Level, key: bytes, value: bytes) -> None:
         self._out.keys.append(key)
         self._out.values.append(value)
         self.balance.anomalies[kind, "none" if level is Level.NORMAL else level.name.lower()] += 1
 
-    def _refuse(self, offset: int, value: bytes, message: str) -> Unjudged:
+    def _refuse(self, offset: int, value: bytes, message: str) -> NotScored:
         self._out.refused.append(RefusedRecord(offset, DeadLetterReason.PARSE_SYNTAX, message, value))
-        return Unjudged.UNREADABLE
+        return NotScored.UNREADABLE
 
 
 def _times_of(document: Any) -> tuple[int, int] | None:
-    """Give start and end of a decoded window; None if they are not what they should be."""
+    """Return start and end of a decoded window; None if they are not what they should be."""
     start_ms, end_ms = document.get("start_ms"), document.get("end_ms")
     if type(start_ms) is not int or type(end_ms) is not int:
         return None
@@ -310,7 +323,7 @@ def _times_of(document: Any) -> tuple[int, int] | None:
 
 
 def _value_of(functions: Any, name: str) -> float | None:
-    """Give a finite value of a field; None if it has none of that name."""
+    """Return a finite value of a field; None if it has none of that name."""
     value = functions.get(name) if isinstance(functions, dict) else None
     if type(value) is float or type(value) is int:
         return float(value) if math.isfinite(value) else None

@@ -8,7 +8,7 @@ from pipeline.core.anomalies.step import GREATEST
 from schemas.detection_rule import Parameter
 
 if TYPE_CHECKING:
-    from pipeline.core.anomalies.detectors import Scorer
+    from pipeline.core.anomalies.detectors import RawDetector
 
 KNOWN: Final = 500
 """A detector knows so many samples at least, and fewer than twice as many."""
@@ -55,7 +55,7 @@ class NamedDetector:
             self._learn(sample)
 
     def score(self, value: float) -> float:
-        """Return how strange a sample is, then learn it; NaN for what is no sample."""
+        """Return the raw score of a sample, then learn it; NaN for what is no sample."""
         if not math.isfinite(value):
             return math.nan
         value = min(max(value, -GREATEST), GREATEST)
@@ -73,7 +73,7 @@ class NamedDetector:
             self._next = self._new()
             del self.samples[:KNOWN]
 
-    def _new(self) -> "Scorer":
+    def _new(self) -> "RawDetector":
         from pipeline.core.anomalies.detectors import make_detector  # noqa: PLC0415  it loads river
 
         return make_detector(self._name, self._parameters)

@@ -1,33 +1,33 @@
-"""Verdicts as records of ``anomalies``."""
+"""Scores as records of ``anomalies``."""
 
 import math
 
 import orjson
 
 from pipeline.core.anomalies.scorer import Level
-from pipeline.core.detection.batch import Judged
-from pipeline.core.detection.host import Change, HostVerdict
-from pipeline.core.detection.series import Host, Series
+from pipeline.core.detection.batch import Scored
+from pipeline.core.detection.host import IncidentChange, IncidentUpdate
+from pipeline.core.detection.series import Host, WatchedSeries
 
 
-def series_record(judged: Judged, partition: int) -> bytes:
-    """Return the verdict on one value: an anomaly where there is a reason, else a sample of the score."""
-    series, window = judged.series, judged.window
+def series_record(scored: Scored, partition: int) -> bytes:
+    """Return the record of one value's score: an anomaly where there is a reason, else a sample of the score."""
+    series, window = scored.series, scored.window
     return orjson.dumps(
         {
-            "kind": "sample" if judged.reason is None else "anomaly",
+            "kind": "sample" if scored.reason is None else "anomaly",
             "measurement": series.group.measurement,
             "field": series.field,
             "function": series.watch.function,
             "tags": series.group.tags,
             "start_ms": window.start_ms,
             "end_ms": window.end_ms,
-            "value": judged.value,
-            "score": judged.score,
-            "level": _name(judged.level),
-            "reason": judged.reason,
-            "expected_low": _known(judged.low),
-            "expected_high": _known(judged.high),
+            "value": scored.value,
+            "score": scored.score,
+            "level": _name(scored.level),
+            "reason": scored.reason,
+            "expected_low": _known(scored.low),
+            "expected_high": _known(scored.high),
             "partition": partition,
             "offset": window.offset,
         }
@@ -35,13 +35,13 @@ def series_record(judged: Judged, partition: int) -> bytes:
 
 
 def host_record(
-    host: Host, verdict: HostVerdict[Series], *, start_ms: int, end_ms: int, partition: int, offset: int
+    host: Host, update: IncidentUpdate[WatchedSeries], *, start_ms: int, end_ms: int, partition: int, offset: int
 ) -> bytes:
     """Return what became of a resource's incident.
 
     Parameters
     ----------
-    host, verdict
+    host, update
         Whose incident it is, and what became of it.
     start_ms, end_ms
         Of the windows after which.
@@ -58,27 +58,27 @@ def host_record(
             "start_ms": start_ms,
             "end_ms": end_ms,
             "value": None,
-            "score": verdict.score,
-            "level": _name(verdict.level),
-            "reason": _reason(verdict, host.series_count, end_ms),
+            "score": update.score,
+            "level": _name(update.level),
+            "reason": _reason(update, host.series_count, end_ms),
             "expected_low": None,
             "expected_high": None,
             "partition": partition,
             "offset": offset,
-            "state": verdict.change.value,
-            "incident_start_ms": verdict.begun_ms,
-            "rate": verdict.share,
+            "state": update.change.value,
+            "incident_start_ms": update.begun_ms,
+            "rate": update.share,
             "series_count": host.series_count,
             "series": [
                 {
                     "measurement": series.group.measurement,
                     "field": series.field,
                     "tags": series.group.tags,
-                    "score": told.score,
-                    "level": _name(told.level),
-                    "reason": told.reason,
+                    "score": reported.score,
+                    "level": _name(reported.level),
+                    "reason": reported.reason,
                 }
-                for series, told in verdict.most
+                for series, reported in update.most
             ],
         }
     )
@@ -92,9 +92,11 @@ def _name(level: Level) -> str | None:
     return None if level is Level.NORMAL else level.name.lower()
 
 
-def _reason(verdict: HostVerdict[Series], series_count: int, end_ms: int) -> str:
+def _reason(update: IncidentUpdate[WatchedSeries], series_count: int, end_ms: int) -> str:
     """Return an incident in a sentence that names its most anomalous series."""
-    if verdict.change is Change.ENDED:
-        return f"over after {(end_ms - verdict.begun_ms) // 1000} s"
-    named = "; ".join(f"{series.group.measurement} {series.field}: {told.reason}" for series, told in verdict.most[:3])
-    return f"{verdict.anomalous} of {series_count} series are anomalous together: {named}"
+    if update.change is IncidentChange.ENDED:
+        return f"over after {(end_ms - update.begun_ms) // 1000} s"
+    named = "; ".join(
+        f"{series.group.measurement} {series.field}: {reported.reason}" for series, reported in update.most[:3]
+    )
+    return f"{update.anomalous} of {series_count} series are anomalous together: {named}"

@@ -1,15 +1,15 @@
-"""Which series are judged, and how: detection rules over the metric catalogue."""
+"""Which series are scored, and how: detection rules over the metric catalogue."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Final, NamedTuple
 
-from pipeline.core.anomalies.scorer import BANK
+from pipeline.core.anomalies.scorer import DEFAULT_DETECTOR
 from schemas.catalogue import Catalogue
 from schemas.detection_rule import DetectionRule, Levels, Parameter
 
-NOT_JUDGED: Final = "none"
+NOT_SCORED: Final = "none"
 """The detector of series that a rule takes out."""
 AVERAGE, RATE = "avg", "rate"
 _MOST_MEASUREMENTS: Final = 10_000
@@ -22,19 +22,19 @@ _MOST_HEIGHT: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """How one series is judged."""
+    """How one series is scored."""
 
     function: str
     """Which of a window's values."""
     zone: str
     """Time zone, by its name in the IANA database."""
-    detector: str = BANK
+    detector: str = DEFAULT_DETECTOR
     parameters: tuple[tuple[str, Parameter], ...] = ()
     levels: tuple[float, float, float] = (1.5, 2.0, 2.5)
-    """From which scores on it is told as info, warn, critical."""
+    """From which scores on it is reported as info, warn, critical."""
 
     def learns_like(self, other: "Watch") -> bool:
-        """Tell whether what was learnt under one is right under the other: all is equal but the levels."""
+        """Return whether what was learnt under one is right under the other: all is equal but the levels."""
         return self.identity == other.identity
 
     @property
@@ -52,7 +52,7 @@ def detection_rule(document: Any) -> DetectionRule:
         If it is none, or asks for a detector that there is not, or for parameters that it does not take.
     """
     rule = DetectionRule.model_validate(document)
-    if rule.detector == NOT_JUDGED or (rule.detector == BANK and not rule.parameters):
+    if rule.detector == NOT_SCORED or (rule.detector == DEFAULT_DETECTOR and not rule.parameters):
         return rule
     for name, value in rule.parameters.items():
         most = _MOST_HEIGHT if name == "height" else _MOST
@@ -80,7 +80,7 @@ class Zones:
     by_region: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, tags: Mapping[str, str]) -> str:
-        """Give the zone of a series by its tags."""
+        """Return the zone of a series by its tags."""
         region = tags.get("region")
         if region is not None:
             for glob, zone in self.by_region.items():
@@ -90,12 +90,12 @@ class Zones:
 
 
 class DetectionRules:
-    """All that decides whether and how a series is judged.
+    """All that decides whether and how a series is scored.
 
     Parameters
     ----------
     catalogue : Catalogue
-        What is judged without a rule, and which fields are counters.
+        What is scored without a rule, and which fields are counters.
     zones : Zones
         Time zones of series.
     rules : iterable of DetectionRule
@@ -117,13 +117,13 @@ class DetectionRules:
         self._by_measurement: dict[str, Sequence[_Matcher]] = {}
 
     def may_watch(self, measurement: str, tags: Mapping[str, str]) -> bool:
-        """Tell whether any field of a measurement and tag set might be judged."""
+        """Return whether any field of a measurement and tag set might be scored."""
         return measurement in self._watched or any(
-            each.rule.detector != NOT_JUDGED and each.matches(tags) for each in self._rules_for(measurement)
+            each.rule.detector != NOT_SCORED and each.matches(tags) for each in self._rules_for(measurement)
         )
 
     def _rules_for(self, measurement: str) -> "Sequence[_Matcher]":
-        """Give the rules whose measurement this is, in their order."""
+        """Return the rules whose measurement this is, in their order."""
         found = self._by_measurement.get(measurement)
         if found is None:
             if len(self._by_measurement) >= _MOST_MEASUREMENTS:
@@ -133,7 +133,7 @@ class DetectionRules:
         return found
 
     def watch_of(self, measurement: str, name: str, tags: Mapping[str, str]) -> Watch | None:
-        """Give how a series is judged; None for one that is not.
+        """Return how a series is scored; None for one that is not.
 
         Parameters
         ----------
@@ -154,7 +154,7 @@ class DetectionRules:
         function = RATE if metric is not None and metric.kind == "counter" else AVERAGE
         if rule is None:
             return Watch(function, self._zones.of(tags)) if metric is not None and metric.watched else None
-        if rule.detector == NOT_JUDGED:
+        if rule.detector == NOT_SCORED:
             return None
         return Watch(
             rule.function or function,
@@ -180,7 +180,7 @@ class _Matcher(NamedTuple):
         return cls(rule, rule.where.tags, globs)
 
     def matches(self, tags: Mapping[str, str]) -> bool:
-        """Tell whether a series with these tags is one that the rule is for."""
+        """Return whether a series with these tags is one that the rule is for."""
         return _all_match(self.tags, tags) and (
             not self.targets or any(_all_match(target, tags) for target in self.targets)
         )

@@ -1,4 +1,4 @@
-"""The series of one partition that are judged: found by the head of a window's record, each with a row of the bank."""
+"""The scored series of one partition: found by the head of a window's record, each with a row of the scorer."""
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from pipeline.core.anomalies.scorer import BANK, AnomalyBank
+from pipeline.core.anomalies.scorer import DEFAULT_DETECTOR, SeriesScorer
 from pipeline.core.detection.host import HostAnomalies
 from pipeline.core.detection.named_detector import NamedDetector
 from pipeline.core.detection.rules import DetectionRules, Watch
@@ -44,20 +44,20 @@ class Host:
     anomalies : HostAnomalies
         What is anomalous of it.
     series_count : int
-        How many of its series are judged.
+        How many of its series are scored.
     group_count : int
         How many groups it has.
     """
 
     key: bytes
     tags: Mapping[str, str]
-    anomalies: "HostAnomalies[Series]" = field(default_factory=HostAnomalies)
+    anomalies: "HostAnomalies[WatchedSeries]" = field(default_factory=HostAnomalies)
     series_count: int = 0
     group_count: int = 0
 
 
 @dataclass(slots=True, eq=False)
-class Group:
+class SeriesGroup:
     """One measurement and tag set, whose fields close in one window.
 
     Attributes
@@ -67,12 +67,12 @@ class Group:
     phase : int
         Spreads the samples of scores over time.
     may_watch : bool
-        Whether any field of it might be judged; else its records are not even parsed.
+        Whether any field of it might be scored; else its records are not even parsed.
     start_ms, end_ms : int
-        Of the newest window that was judged; `NEVER_MS` before the first.
-    fields : dict of str to (Series or None)
-        The fields that it ever had; None for one that is not judged.
-    watched : list of Series
+        Of the newest window that was scored; `NEVER_MS` before the first.
+    fields : dict of str to (WatchedSeries or None)
+        The fields that it ever had; None for one that is not scored.
+    watched : list of WatchedSeries
         Those that are.
     """
 
@@ -84,8 +84,8 @@ class Group:
     may_watch: bool
     start_ms: int = NEVER_MS
     end_ms: int = NEVER_MS
-    fields: "dict[str, Series | None]" = field(default_factory=dict)
-    watched: "list[Series]" = field(default_factory=list)
+    fields: "dict[str, WatchedSeries | None]" = field(default_factory=dict)
+    watched: "list[WatchedSeries]" = field(default_factory=list)
 
     def list_watched(self) -> None:
         """Set `watched` from `fields`."""
@@ -93,19 +93,19 @@ class Group:
 
 
 @dataclass(slots=True, eq=False)
-class Series:
-    """One field of a group, as it is judged."""
+class WatchedSeries:
+    """One field of a group, as it is scored."""
 
-    group: Group
+    group: SeriesGroup
     field: str
     watch: Watch
     row: int
-    """Of the bank."""
+    """Of the scorer."""
     named: NamedDetector | None = None
 
     @property
-    def is_judged(self) -> bool:
-        """Whether it is still the one that is judged under its name."""
+    def is_scored(self) -> bool:
+        """Whether it is still the one that is scored under its name."""
         return self.group.fields.get(self.field) is self
 
     @property
@@ -115,12 +115,12 @@ class Series:
 
 
 class SeriesTable:
-    """The groups, series and resources of one partition, and the bank that their series have rows of.
+    """The groups, series and resources of one partition, and the scorer that their series have rows of.
 
     Parameters
     ----------
     rules : DetectionRules
-        Which series are judged.
+        Which series are scored.
     zone_of : callable
         Gives a time zone by its name.
     most_named : int
@@ -129,8 +129,8 @@ class SeriesTable:
 
     def __init__(self, rules: DetectionRules, zone_of: Callable[[str], tzinfo], most_named: int) -> None:
         self.rules = rules
-        self.bank = AnomalyBank((UTC,))
-        self.groups: dict[bytes, Group] = {}
+        self.scorer = SeriesScorer((UTC,))
+        self.groups: dict[bytes, SeriesGroup] = {}
         self.hosts: dict[bytes, Host] = {}
         self.free: list[int] = []
         self.used = 0
@@ -145,27 +145,27 @@ class SeriesTable:
 
     @property
     def series_count(self) -> int:
-        """How many series are judged."""
+        """How many series are scored."""
         return self.used - len(self.free)
 
-    def series(self) -> Iterator[Series]:
-        """Give all series, in the order in which their groups came."""
+    def series(self) -> Iterator[WatchedSeries]:
+        """Yield all series, in the order in which their groups came."""
         for group in self.groups.values():
             yield from group.watched
 
-    def add_group(self, head: bytes, measurement: str, tags: dict[str, str]) -> Group:
+    def add_group(self, head: bytes, measurement: str, tags: dict[str, str]) -> SeriesGroup:
         """Make a group, whose fields are still to be found."""
         key = resource_of(tags).encode()
         host = self.hosts.get(key)
         if host is None:
             host = self.hosts[key] = Host(key, {name: tags[name] for name in HOST_TAGS if name in tags})
         host.group_count += 1
-        group = Group(head, measurement, tags, host, zlib.crc32(head), self.rules.may_watch(measurement, tags))
+        group = SeriesGroup(head, measurement, tags, host, zlib.crc32(head), self.rules.may_watch(measurement, tags))
         self.groups[head] = group
         self.changes += 1
         return group
 
-    def discover(self, group: Group, names: Iterable[str]) -> None:
+    def discover(self, group: SeriesGroup, names: Iterable[str]) -> None:
         """Decide about fields that a group had not before."""
         self.changes += 1
         for name in names:
@@ -174,15 +174,17 @@ class SeriesTable:
                 group.fields[name] = None if watch is None else self._start(group, name, watch)
         group.list_watched()
 
-    def put(self, group: Group, name: str, watch: Watch, row: int, named: NamedDetector | None = None) -> Series:
-        """Make a series whose state is in a row of the bank, or one that has no row."""
+    def put(
+        self, group: SeriesGroup, name: str, watch: Watch, row: int, named: NamedDetector | None = None
+    ) -> WatchedSeries:
+        """Make a series whose state is in a row of the scorer, or one that has no row."""
         if row != NO_ROW:
             group.host.series_count += 1
             self.named_count += named is not None
-        return Series(group, name, watch, row, named)
+        return WatchedSeries(group, name, watch, row, named)
 
     def follow(self, rules: DetectionRules) -> None:
-        """Put other rules in force: series that they judge otherwise begin anew, all others go on."""
+        """Put other rules in force: series that they score otherwise begin anew, all others go on."""
         self.rules = rules
         self.changes += 1
         for group in self.groups.values():
@@ -208,7 +210,7 @@ class SeriesTable:
             if group.host.group_count == 0:
                 del self.hosts[group.host.key]
 
-    def _end(self, series: Series) -> None:
+    def _end(self, series: WatchedSeries) -> None:
         series.group.host.anomalies.forget([series])
         if series.row == NO_ROW:
             return
@@ -217,22 +219,22 @@ class SeriesTable:
         self.free.append(series.row)
         self.ended += 1
 
-    def _start(self, group: Group, name: str, watch: Watch) -> Series:
-        """Begin a series in a free row of the bank, or in none if it is one of river's too many."""
+    def _start(self, group: SeriesGroup, name: str, watch: Watch) -> WatchedSeries:
+        """Begin a series in a free row of the scorer, or in none if it is one of river's too many."""
         named = None
-        if watch.detector != BANK:
+        if watch.detector != DEFAULT_DETECTOR:
             if self.named_count >= self._most_named:
                 return self.put(group, name, watch, NO_ROW)
             named = NamedDetector(watch.detector, watch.parameters)
         row = self.free.pop() if self.free else self.used
         self.used = max(self.used, row + 1)
-        self.bank.start(row, self.bank.add_zone(self._zone_of(watch.zone)))
+        self.scorer.start(row, self.scorer.add_zone(self._zone_of(watch.zone)))
         self.started += 1
         return self.put(group, name, watch, row, named)
 
 
 def parse_head(head: bytes) -> tuple[str, dict[str, str]] | None:
-    """Give measurement and tags of a record's head; None if it is no head as the aggregate stage writes it.
+    """Return measurement and tags of a record's head; None if it is no head as the aggregate stage writes it.
 
     Examples
     --------
@@ -249,7 +251,7 @@ def parse_head(head: bytes) -> tuple[str, dict[str, str]] | None:
 
 
 def identity_of(document: Mapping[str, Any]) -> tuple[str, dict[str, str]] | None:
-    """Give measurement and tags of a decoded record; None if they are not what they should be."""
+    """Return measurement and tags of a decoded record; None if they are not what they should be."""
     measurement, tags = document.get("measurement"), document.get("tags")
     if not isinstance(measurement, str) or not measurement or not isinstance(tags, dict):
         return None

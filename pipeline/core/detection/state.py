@@ -1,6 +1,6 @@
-"""What a restart needs of a partition's detection: series, bank, incidents, as a snapshot and back."""
+"""What a restart needs of a partition's detection: series, scorer, incidents, as a snapshot and back."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Any, Final
@@ -8,17 +8,18 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from pipeline.core.anomalies.scorer import BANK, Level
-from pipeline.core.anomalies.state import Bank
-from pipeline.core.detection.detector import DetectionSettings, PartitionDetector, Run
-from pipeline.core.detection.host import HostAnomalies, Told
+from pipeline.core.anomalies.scorer import DEFAULT_DETECTOR, Level
+from pipeline.core.anomalies.state import ScorerState
+from pipeline.core.detection.detector import DetectionSettings, HostWindows, PartitionDetector
+from pipeline.core.detection.host import HostAnomalies, Reported
 from pipeline.core.detection.named_detector import NamedDetector
 from pipeline.core.detection.rules import DetectionRules, Watch
-from pipeline.core.detection.series import NO_ROW, Group, Host, Series, SeriesTable, parse_head
+from pipeline.core.detection.series import NO_ROW, Host, SeriesGroup, SeriesTable, WatchedSeries, parse_head
 from pipeline.core.snapshots.snapshot import Snapshot
 
 STATE_VERSION: Final = 2
-_BANK: Final = "bank."
+_SCORER: Final = "bank."
+"""What the scorer's arrays are called in a snapshot begins with it."""
 
 
 class DetectionStateError(ValueError):
@@ -30,7 +31,7 @@ class SeriesText:
     """The series of a partition as bytes, kept from one snapshot to the next: they change rarely."""
 
     changes: int = -1
-    groups: list[Group] = field(default_factory=list)
+    groups: list[SeriesGroup] = field(default_factory=list)
     watches: list[Watch] = field(default_factory=list)
     text: bytes = b""
 
@@ -45,7 +46,7 @@ class SeriesText:
         self.watches = list(watches)
 
 
-def snapshot_of(detector: PartitionDetector, next_offset: int, series: SeriesText | None = None) -> Snapshot:
+def snapshot(detector: PartitionDetector, next_offset: int, series: SeriesText | None = None) -> Snapshot:
     """Return a partition's state, its arrays the live ones: copy them before the next record.
 
     Parameters
@@ -68,12 +69,12 @@ def snapshot_of(detector: PartitionDetector, next_offset: int, series: SeriesTex
         "watches": [[each.function, each.zone, each.detector, each.parameters, each.levels] for each in series.watches],
         "hosts": [_host_document(host) for host in table.hosts.values() if not host.anomalies.is_calm],
         "runs": [
-            [run.host.key.decode(), run.start_ms, run.end_ms, run.offset, _told_document(run.told.items())]
-            for run in detector.runs
+            [each.host.key.decode(), each.start_ms, each.end_ms, each.offset, _reported_document(each.reported)]
+            for each in detector.host_windows
         ],
     }
-    live = table.bank.first_rows(table.used)
-    arrays = {f"{_BANK}{name}": column for name, column in zip(Bank._fields, live, strict=True)}
+    live = table.scorer.live(table.used)
+    arrays = {f"{_SCORER}{name}": column for name, column in zip(ScorerState._fields, live, strict=True)}
     times = [time_ms for group in series.groups for time_ms in (group.start_ms, group.end_ms)]
     arrays["groups"] = np.frombuffer(series.text, np.uint8)
     arrays["times"] = np.array(times, np.int64).reshape(-1, 2)
@@ -82,8 +83,8 @@ def snapshot_of(detector: PartitionDetector, next_offset: int, series: SeriesTex
     return Snapshot(next_offset, {"state": orjson.dumps(state)}, arrays)
 
 
-def restored(
-    snapshot: Snapshot,
+def restore(
+    saved: Snapshot,
     partition: int,
     rules: DetectionRules,
     settings: DetectionSettings,
@@ -98,16 +99,17 @@ def restored(
     """
     detector = PartitionDetector(partition, rules, settings, zone_of)
     try:
-        state = orjson.loads(snapshot.records["state"])
-        _restore_groups(detector.table, snapshot, state)
-        _restore_bank(detector.table, snapshot, state, zone_of)
+        state = orjson.loads(saved.records["state"])
+        _restore_groups(detector.table, saved, state)
+        _restore_scorer(detector.table, saved, state, zone_of)
         detector.time_ms = state["time_ms"]
-        for key, begun_ms, level, told in state["hosts"]:
-            anomalies = HostAnomalies(_told(detector.table, told), begun_ms, Level(level))
+        for key, begun_ms, level, reported in state["hosts"]:
+            anomalies = HostAnomalies(_reported(detector.table, reported), begun_ms, Level(level))
             detector.table.hosts[key.encode()].anomalies = anomalies
-        for key, start_ms, end_ms, offset, told in state["runs"]:
+        for key, start_ms, end_ms, offset, reported in state["runs"]:
             host = detector.table.hosts[key.encode()]
-            detector.runs.append(Run(host, start_ms, end_ms, offset, 0, _told(detector.table, told)))
+            windows = HostWindows(host, start_ms, end_ms, offset, 0, _reported(detector.table, reported))
+            detector.host_windows.append(windows)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise DetectionStateError(f"not the state of a partition's detection: {error!r}") from error
     detector.follow(rules)
@@ -115,8 +117,8 @@ def restored(
     return detector
 
 
-def _group_document(group: Group, watches: dict[Watch, int]) -> list[Any]:
-    """Return head and fields; a field that is judged with its watch, by number, and its row."""
+def _group_document(group: SeriesGroup, watches: dict[Watch, int]) -> list[Any]:
+    """Return head and fields; a field that is scored with its watch, by number, and its row."""
     fields = [
         [name] if series is None else [name, watches.setdefault(series.watch, len(watches)), series.row]
         for name, series in group.fields.items()
@@ -126,56 +128,56 @@ def _group_document(group: Group, watches: dict[Watch, int]) -> list[Any]:
 
 def _host_document(host: Host) -> list[Any]:
     anomalies = host.anomalies
-    return [host.key.decode(), anomalies.begun_ms, int(anomalies.level), _told_document(anomalies.told.items())]
+    return [host.key.decode(), anomalies.begun_ms, int(anomalies.level), _reported_document(anomalies.reported)]
 
 
-def _told_document(told: Iterable[tuple[Series, Told]]) -> list[Any]:
-    return [[series.group.head.decode(), series.field, *each] for series, each in told]
+def _reported_document(reported: Mapping[WatchedSeries, Reported]) -> list[Any]:
+    return [[series.group.head.decode(), series.field, *each] for series, each in reported.items()]
 
 
-def _told(table: SeriesTable, document: list[Any]) -> dict[Series, Told]:
-    told = {}
+def _reported(table: SeriesTable, document: list[Any]) -> dict[WatchedSeries, Reported]:
+    reported = {}
     for head, name, end_ms, score, level, reason in document:
         series = table.groups[head.encode()].fields[name]
         if series is None:
-            raise ValueError(f"{name} of {head} is not judged")
-        told[series] = Told(end_ms, score, Level(level), reason)
-    return told
+            raise ValueError(f"{name} of {head} is not scored")
+        reported[series] = Reported(end_ms, score, Level(level), reason)
+    return reported
 
 
-def _restore_groups(table: SeriesTable, snapshot: Snapshot, state: dict[str, Any]) -> None:
+def _restore_groups(table: SeriesTable, saved: Snapshot, state: dict[str, Any]) -> None:
     """Make the groups and their series, each in its row, without a state."""
     watches = [
         Watch(function, zone, detector, tuple((name, value) for name, value in parameters), tuple(levels))
         for function, zone, detector, parameters, levels in state["watches"]
     ]
-    samples = np.split(snapshot.arrays["named"], np.cumsum(snapshot.arrays["named_lengths"])[:-1])
-    documents = orjson.loads(snapshot.arrays["groups"].tobytes())
+    samples = np.split(saved.arrays["named"], np.cumsum(saved.arrays["named_lengths"])[:-1])
+    documents = orjson.loads(saved.arrays["groups"].tobytes())
     named = iter(samples)
-    for (head, fields), times in zip(documents, snapshot.arrays["times"].tolist(), strict=True):
+    for (head, fields), times in zip(documents, saved.arrays["times"].tolist(), strict=True):
         identity = parse_head(head.encode())
         if identity is None:
             raise ValueError(f"no head of a record: {head[:200]}")
         group = table.add_group(head.encode(), *identity)
         group.start_ms, group.end_ms = times
-        for name, *judged in fields:
+        for name, *scored in fields:
             group.fields[name] = None
-            if judged:
-                watch, row = watches[judged[0]], judged[1]
-                is_named = watch.detector != BANK and row != NO_ROW
+            if scored:
+                watch, row = watches[scored[0]], scored[1]
+                is_named = watch.detector != DEFAULT_DETECTOR and row != NO_ROW
                 learnt = NamedDetector(watch.detector, watch.parameters, next(named).tolist()) if is_named else None
                 group.fields[name] = table.put(group, name, watch, row, learnt)
         group.list_watched()
 
 
-def _restore_bank(
-    table: SeriesTable, snapshot: Snapshot, state: dict[str, Any], zone_of: Callable[[str], tzinfo]
+def _restore_scorer(
+    table: SeriesTable, saved: Snapshot, state: dict[str, Any], zone_of: Callable[[str], tzinfo]
 ) -> None:
     table.used, table.free = state["used"], state["free"]
     if table.used:
-        table.bank.grow(table.used)
+        table.scorer.grow(table.used)
         for series in table.series():
             if series.row != NO_ROW:
-                table.bank.start(series.row, table.bank.add_zone(zone_of(series.watch.zone)))
-        columns = [snapshot.arrays[f"{_BANK}{name}"] for name in Bank._fields]
-        table.bank.put(np.arange(table.used), Bank(*columns))
+                table.scorer.start(series.row, table.scorer.add_zone(zone_of(series.watch.zone)))
+        columns = [saved.arrays[f"{_SCORER}{name}"] for name in ScorerState._fields]
+        table.scorer.restore(np.arange(table.used), ScorerState(*columns))

@@ -1,17 +1,17 @@
-"""How many points a chunk may keep: a ratio in the long run, saved up in a bank, and a price that follows it."""
+"""How many points a chunk may keep: a ratio in the long run, savings of what was not used, a price that follows."""
 
 import math
 from typing import NamedTuple
 
 from pipeline.core.compiled import compiled
-from pipeline.core.downsampling.state import BANK, BUDGET_LAMBDA, CLASS_COUNTER, CLASS_STEP
+from pipeline.core.downsampling.state import BUDGET_LAMBDA, CLASS_COUNTER, CLASS_STEP, SAVED
 from pipeline.core.records.identity.interning import Array
 
 _MOST_TIMES_BASE = 4.0
 """What a single chunk may use, in usual ones."""
 _PART_OF_COUNTER = 0.8
 """Of the usual budget: counters' peaks are kept as well with less (measured: .90 of them against .92)."""
-_BANK_TIMES_BASE = 8.0
+_MOST_SAVED_TIMES_BASE = 8.0
 _LEAST, _LEAST_OF_COUNTER = 0.2, 0.02
 """Part of the usual budget that a chunk has at least, so that a quiet one still has a shape."""
 _LEAST_PRICE, _LEAST_PRICE_OF_COUNTER, _MOST_PRICE = 0.02, 0.3, 1e6
@@ -23,7 +23,7 @@ since what is saved is there for them.
 _PACE = 0.1
 """How fast the price follows; at 0.5, as at first, it swung, and errors were 5 % greater."""
 _SAVED_TIMES_BASE = 1.0
-"""What the bank should hold."""
+"""What should be saved, in usual budgets."""
 
 # columns of the fleet's sums
 QUIET_SAMPLES, QUIET_POINTS, LOUD_SAMPLES, FLEET = range(4)
@@ -46,40 +46,40 @@ class Budget(NamedTuple):
 
 @compiled
 def base_points(count: int, share: float, series_class: int) -> float:
-    """Give the usual budget of a chunk of so many samples."""
+    """Return the usual budget of a chunk of so many samples."""
     return count * share * (_PART_OF_COUNTER if series_class == CLASS_COUNTER else 1.0)
 
 
 @compiled
 def budget_of(base: float, series_class: int, number: Array) -> Budget:
-    """Give the budget of a chunk whose share is ``base`` points."""
+    """Return the budget of a chunk whose share is ``base`` points."""
     least, price = _LEAST, _LEAST_PRICE
     if series_class == CLASS_COUNTER:
         least, price = _LEAST_OF_COUNTER, _LEAST_PRICE_OF_COUNTER
-    most = math.floor(min(number[BANK] + base, _MOST_TIMES_BASE * base))
+    most = math.floor(min(number[SAVED] + base, _MOST_TIMES_BASE * base))
     return Budget(max(1, int(least * base)), max(1, int(most)), max(number[BUDGET_LAMBDA], price))
 
 
 @compiled
 def settle(used: int, base: float, priced: bool, number: Array) -> None:
-    """Put what a chunk left into the bank, and raise or lower the price of a point.
+    """Save what a chunk left, and raise or lower the price of a point.
 
-    The price follows the use of this chunk, and the bank's way back to what it should hold. A chunk that was not priced
+    The price follows the use of this chunk, and the way back to what should be saved. A chunk that was not priced
     (lossless steps) leaves it alone.
     """
-    bank = min(number[BANK] + base - used, _BANK_TIMES_BASE * base)
-    number[BANK] = bank
+    saved = min(number[SAVED] + base - used, _MOST_SAVED_TIMES_BASE * base)
+    number[SAVED] = saved
     if not priced:
         return
     use = min(max((used - base) / base, -1.0), 1.0)
-    saved = min(max((bank - _SAVED_TIMES_BASE * base) / base, -2.0), 2.0)
-    price = number[BUDGET_LAMBDA] * math.exp(_PACE * (use - saved))
+    beyond = min(max((saved - _SAVED_TIMES_BASE * base) / base, -2.0), 2.0)
+    price = number[BUDGET_LAMBDA] * math.exp(_PACE * (use - beyond))
     number[BUDGET_LAMBDA] = min(max(price, _LEAST_PRICE), _MOST_PRICE)
 
 
 @compiled
 def grant(ratio: float, fleet: Array) -> float:
-    """Give how many points a sample a loud series may keep beyond the ratio, from what quiet ones leave."""
+    """Return how many points a sample a loud series may keep beyond the ratio, from what quiet ones leave."""
     if fleet[LOUD_SAMPLES] <= 0.0:
         return 0.0
     left = ratio * fleet[QUIET_SAMPLES] - fleet[QUIET_POINTS]

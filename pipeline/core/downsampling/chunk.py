@@ -9,7 +9,7 @@ from pipeline.core.downsampling.state import Emitted
 from pipeline.core.records.identity.interning import Array
 
 
-class Kind(IntEnum):
+class MetricKind(IntEnum):
     """What is known of a series beforehand."""
 
     AUTO = 0
@@ -50,12 +50,12 @@ class Chunk:
     Parameters
     ----------
     row
-        The series' row in its bank.
+        The series' row in its `SeriesDownsampler`.
     start_ms, end_ms
         Bounds of the chunk: the samples' times are in [start_ms, end_ms). A later emission for the same ``start_ms``
         and a greater ``revision`` replaces this one, whatever its points' times.
     first_ms, last_ms
-        Times of the first and the last sample. The last kept point holds until ``last_ms``.
+        SilenceLimits of the first and the last sample. The last kept point holds until ``last_ms``.
     gap
         Whether samples are missing before this chunk: the value between the one before and it is unknown.
     kind, series_class, encoder
@@ -82,7 +82,7 @@ class Chunk:
     first_ms: int
     last_ms: int
     gap: bool
-    kind: Kind
+    kind: MetricKind
     series_class: SeriesClass
     encoder: Encoder
     n_raw: int
@@ -128,7 +128,7 @@ def described(chunk: Chunk) -> dict[str, Any]:
     }
 
 
-def chunk_from(out: Emitted, at: int, kind: Kind) -> Chunk:
+def chunk_from(out: Emitted, at: int, kind: MetricKind) -> Chunk:
     """Give chunk ``at`` of what compiled code gave out, copied."""
     whole, number = out.whole[at].tolist(), out.number[at].tolist()
     points = slice(whole[columns.OUT_POINTS_FROM], whole[columns.OUT_POINTS_TO])

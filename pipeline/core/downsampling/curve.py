@@ -9,7 +9,18 @@ from pipeline.core.downsampling.decode import decode
 from pipeline.core.downsampling.state import LINE, STEP
 from pipeline.core.records.identity.interning import Array
 
-__all__ = ["LINE", "STEP", "Run", "StoredChunk", "Total", "clipped", "decoded", "runs_of", "total_of", "vertices"]
+__all__ = [
+    "LINE",
+    "STEP",
+    "CurveSegment",
+    "SampleTotal",
+    "StoredChunk",
+    "clipped",
+    "decoded",
+    "segments_of",
+    "total_of",
+    "vertices",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +50,7 @@ class StoredChunk:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Run:
+class CurveSegment:
     """Points between which nothing is missing.
 
     Parameters
@@ -57,7 +68,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Total:
+class SampleTotal:
     """What the samples of a range came to."""
 
     sum: float
@@ -66,9 +77,9 @@ class Total:
     """False if a chunk lies in the range only in part: its part is estimated from its curve."""
 
 
-def runs_of(chunks: Sequence[StoredChunk]) -> list[Run]:
+def segments_of(chunks: Sequence[StoredChunk]) -> list[CurveSegment]:
     """Return the curve of a series' chunks, which are in the order of time; a gap begins a new run."""
-    runs: list[Run] = []
+    runs: list[CurveSegment] = []
     group: list[StoredChunk] = []
     for chunk in chunks:
         if chunk.gap and group:
@@ -78,7 +89,7 @@ def runs_of(chunks: Sequence[StoredChunk]) -> list[Run]:
     return [*runs, _joined(group)] if group else runs
 
 
-def decoded(runs: Sequence[Run], at_ms: Array) -> Array:
+def decoded(runs: Sequence[CurveSegment], at_ms: Array) -> Array:
     """Return the values at some times.
 
     Parameters
@@ -86,7 +97,7 @@ def decoded(runs: Sequence[Run], at_ms: Array) -> Array:
     runs
         In the order of time.
     at_ms : int64[m]
-        Times, ascending.
+        SilenceLimits, ascending.
 
     Returns
     -------
@@ -100,7 +111,7 @@ def decoded(runs: Sequence[Run], at_ms: Array) -> Array:
     return values
 
 
-def clipped(runs: Sequence[Run], start_ms: int, end_ms: int) -> list[Run]:
+def clipped(runs: Sequence[CurveSegment], start_ms: int, end_ms: int) -> list[CurveSegment]:
     """Return what of a curve lies in ``[start_ms, end_ms)``; where a line is cut, a point is put on it."""
     found = []
     for run in runs:
@@ -113,18 +124,18 @@ def clipped(runs: Sequence[Run], start_ms: int, end_ms: int) -> list[Run]:
         goes_on = high < len(run.times_ms) and run.interp[high] == LINE
         if goes_on and times[-1] < end_ms - 1:
             times, values, interp = _with_point(run, end_ms - 1, len(times), times, values, interp)
-        found.append(Run(times, values, interp, min(run.until_ms, end_ms - 1)))
+        found.append(CurveSegment(times, values, interp, min(run.until_ms, end_ms - 1)))
     return found
 
 
 def _with_point(
-    run: Run, at_ms: int, place: int, times: Array, values: Array, interp: Array
+    run: CurveSegment, at_ms: int, place: int, times: Array, values: Array, interp: Array
 ) -> tuple[Array, Array, Array]:
     value = decode(run.times_ms, run.values, run.interp, np.array([at_ms]))
     return np.insert(times, place, at_ms), np.insert(values, place, value), np.insert(interp, place, LINE)
 
 
-def vertices(run: Run) -> tuple[Array, Array]:
+def vertices(run: CurveSegment) -> tuple[Array, Array]:
     """Return the corners of a run's curve as int64[n] and float64[n]: straight lines between them are the curve.
 
     A step is two corners, one a millisecond before it. The last value goes on to the end of the run.
@@ -138,7 +149,7 @@ def vertices(run: Run) -> tuple[Array, Array]:
     return times, values
 
 
-def total_of(chunks: Sequence[StoredChunk], start_ms: int, end_ms: int) -> Total:
+def total_of(chunks: Sequence[StoredChunk], start_ms: int, end_ms: int) -> SampleTotal:
     """Return sum and count of the samples in ``[start_ms, end_ms)``.
 
     Notes
@@ -147,7 +158,7 @@ def total_of(chunks: Sequence[StoredChunk], start_ms: int, end_ms: int) -> Total
     taken to be evenly spaced between its start and its last one, with the values of its curve.
     """
     total, count, is_exact = 0.0, 0, True
-    runs = runs_of(chunks)
+    runs = segments_of(chunks)
     for chunk in chunks:
         if chunk.end_ms <= start_ms or chunk.start_ms >= end_ms:
             continue
@@ -161,14 +172,14 @@ def total_of(chunks: Sequence[StoredChunk], start_ms: int, end_ms: int) -> Total
         total += float(known.sum())
         count += len(known)
         is_exact = is_exact and not len(known)
-    return Total(total, count, is_exact)
+    return SampleTotal(total, count, is_exact)
 
 
-def _joined(chunks: Sequence[StoredChunk]) -> Run:
+def _joined(chunks: Sequence[StoredChunk]) -> CurveSegment:
     """Join chunks without a gap; of points that do not come in order the earlier ones stay."""
     times = np.concatenate([chunk.times_ms for chunk in chunks])
     newest = np.maximum.accumulate(times)
     ordered = np.concatenate(([True], times[1:] > newest[:-1]))
     values = np.concatenate([chunk.values for chunk in chunks])
     interp = np.concatenate([chunk.interp for chunk in chunks])
-    return Run(times[ordered], values[ordered], interp[ordered], max(chunks[-1].last_ms, int(newest[-1])))
+    return CurveSegment(times[ordered], values[ordered], interp[ordered], max(chunks[-1].last_ms, int(newest[-1])))

@@ -19,7 +19,7 @@ def decode(time_ms: Array, values: Array, interp: Array, at_ms: Array) -> Array:
         Kept points in the order of their times, strictly increasing; how each is reached from the one before: ``l``
         along a line, ``s`` by a step at its time.
     at_ms : int64[m]
-        Times, ascending.
+        SilenceLimits, ascending.
 
     Returns
     -------

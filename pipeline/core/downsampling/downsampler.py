@@ -8,7 +8,14 @@ import numpy as np
 import orjson
 
 from pipeline.core.downsampling.chunk import described
-from pipeline.core.downsampling.series_downsampler import BankState, Chunk, Counts, DownsampleBank, Kind, Rules
+from pipeline.core.downsampling.series_downsampler import (
+    Chunk,
+    DownsamplerState,
+    DownsamplingRules,
+    MetricKind,
+    SampleCounts,
+    SeriesDownsampler,
+)
 from pipeline.core.records.identity.interning import Array, grown
 from pipeline.core.records.identity.raw_samples import RawSamples, SeriesName
 from pipeline.core.records.telegraf.parser import ParseOptions, RecordBatch
@@ -16,12 +23,12 @@ from pipeline.core.snapshots.snapshot import Snapshot
 from schemas.reasons import FilterReason
 
 STATE_VERSION: Final = 1
-"""Of what `PartitionDownsampler.snapshot` gives."""
+"""Of what `PartitionDownsampler.snapshot` returns."""
 _FORGET_SHARE: Final = 8
 """Forgotten are dead series when they are one of so many: the others move together for it."""
 
 
-class Times(NamedTuple):
+class SilenceLimits(NamedTuple):
     """When a series counts as silent by the clock, in milliseconds since it was heard."""
 
     idle_close_ms: int = 7_200_000
@@ -30,7 +37,7 @@ class Times(NamedTuple):
     """It is forgotten."""
 
 
-class Balance(NamedTuple):
+class DownsamplingBalance(NamedTuple):
     """Where the samples of a partition went since it was taken over.
 
     ``parsed == encoded + waiting + late + replaced + filtered[OVERFLOW]`` at any time between two calls.
@@ -55,7 +62,7 @@ class Balance(NamedTuple):
 
 
 @dataclass(slots=True)
-class Output:
+class ChunkOutput:
     """Records for ``metrics.downsampled``: each one's resource, and its JSON (`schemas.downsampled`)."""
 
     keys: list[bytes] = field(default_factory=list)
@@ -87,7 +94,7 @@ class PartitionDownsampler:
     --------
     >>> from pipeline.core.records.telegraf.parser import batch_of
     >>> lines = [b"cpu,host=a v=%d %d000000000" % (i % 3, 1_000_000_000 + 10 * i) for i in range(400)]
-    >>> downsampler = PartitionDownsampler(0, Rules(), lambda measurement, field: Kind.GAUGE)
+    >>> downsampler = PartitionDownsampler(0, DownsamplingRules(), lambda measurement, field: MetricKind.GAUGE)
     >>> output = downsampler.add(batch_of(lines, 0), 0, 400, now_ms=1_000_004_000_000)
     >>> output.keys
     [b'a']
@@ -98,23 +105,23 @@ class PartitionDownsampler:
     def __init__(
         self,
         partition: int,
-        rules: Rules,
-        kind_of: Callable[[str, str], Kind],
+        rules: DownsamplingRules,
+        kind_of: Callable[[str, str], MetricKind],
         options: ParseOptions | None = None,
         *,
-        times: Times | None = None,
+        times: SilenceLimits | None = None,
         snapshot: Snapshot | None = None,
     ) -> None:
         self.partition = partition
         self._kind_of = kind_of
         self._options = options or ParseOptions()
-        self._times = times or Times()
-        self._bank = DownsampleBank(rules)
+        self._times = times or SilenceLimits()
+        self._downsampler = SeriesDownsampler(rules)
         self._raw = RawSamples(self._options)
         self._heard_ms = np.zeros(0, np.int64)
         self._started = 0
         self._parsed = self._encoded = self._chunks = self._revised = self._kept = self._refused = self._expired = 0
-        self._gone = np.zeros(len(Counts._fields), np.int64)
+        self._gone = np.zeros(len(SampleCounts._fields), np.int64)
         self._filtered_before = dict.fromkeys(FilterReason, 0)
         if snapshot is not None:
             self._restore(snapshot)
@@ -126,10 +133,10 @@ class PartitionDownsampler:
         return self._started
 
     @property
-    def balance(self) -> Balance:
+    def balance(self) -> DownsamplingBalance:
         """Where the samples went."""
         late, unusable, replaced, waiting = (self._totals() - self._at_start).tolist()
-        return Balance(
+        return DownsamplingBalance(
             parsed=self._parsed,
             encoded=self._encoded,
             waiting=waiting,
@@ -146,8 +153,8 @@ class PartitionDownsampler:
             expired_series=self._expired,
         )
 
-    def add(self, batch: RecordBatch, first: int, last: int, now_ms: int) -> Output:
-        """Take records ``first`` to ``last`` of a batch; give the chunks that they ended, and those that they changed.
+    def add(self, batch: RecordBatch, first: int, last: int, now_ms: int) -> ChunkOutput:
+        """Take records ``first`` to ``last`` of a batch; return the chunks that they ended or changed.
 
         Parameters
         ----------
@@ -158,57 +165,60 @@ class PartitionDownsampler:
         now_ms
             The clock, UTC milliseconds: bounds timestamps that lie ahead, and notes when a series was heard.
         """
-        output = Output()
+        output = ChunkOutput()
         for samples in self._raw.read(batch, first, last, now_ms):
             self._start_new()
             self._heard_ms[samples.series] = now_ms
             self._parsed += len(samples.series)
-            self._write(self._bank.add(samples.series, samples.time_ms, samples.value, samples.offset), output)
+            self._write(self._downsampler.add(samples.series, samples.time_ms, samples.value, samples.offset), output)
         self._refused += len(self._raw.refused)
         self._raw.refused.clear()
         return output
 
-    def rest(self, now_ms: int) -> Output:
+    def rest(self, now_ms: int) -> ChunkOutput:
         """End chunks of series that are silent by the clock, and forget dead ones; call it while no input waits."""
-        output = Output()
+        output = ChunkOutput()
         heard_ms = self._heard_ms[: self._started]
         silent = np.flatnonzero(heard_ms < now_ms - self._times.idle_close_ms)
         if len(silent):
-            self._write(self._bank.flush(silent), output)
+            self._write(self._downsampler.flush(silent), output)
             dead = heard_ms < now_ms - self._times.expire_after_ms
             if int(dead.sum()) * _FORGET_SHARE > self._started:
                 self._forget(dead)
         return output
 
-    def finish(self) -> Output:
+    def finish(self) -> ChunkOutput:
         """End every open chunk: the input has ended."""
-        output = Output()
-        self._write(self._bank.flush(np.arange(self._started)), output)
+        output = ChunkOutput()
+        self._write(self._downsampler.flush(np.arange(self._started)), output)
         return output
 
     def snapshot(self, next_offset: int) -> Snapshot:
-        """Give all there is, after the records before ``next_offset``; the arrays are live, to be copied at once."""
+        """Return all there is, after the records before ``next_offset``; the arrays are live, to be copied at once."""
         return Snapshot(
             next_offset,
-            {"names": orjson.dumps([list(name) for name in self._raw.names]), "rules": _rules_text(self._bank.rules)},
+            {
+                "names": orjson.dumps([list(name) for name in self._raw.names]),
+                "rules": _rules_text(self._downsampler.rules),
+            },
             {
                 "heard_ms": self._heard_ms[: self._started],
-                "fleet": self._bank.fleet,
-                **self._bank.live(self._started)._asdict(),
+                "fleet": self._downsampler.fleet,
+                **self._downsampler.live(self._started)._asdict(),
             },
         )
 
     def _restore(self, snapshot: Snapshot) -> None:
-        if snapshot.records["rules"] != _rules_text(self._bank.rules):
+        if snapshot.records["rules"] != _rules_text(self._downsampler.rules):
             raise ValueError("the snapshot was made under other settings of down-sampling")
         names = [SeriesName(*name) for name in orjson.loads(snapshot.records["names"])]
         arrays = dict(snapshot.arrays)
-        heard_ms, self._bank.fleet = arrays.pop("heard_ms"), arrays.pop("fleet")
-        self._bank.load(BankState(**arrays))
+        heard_ms, self._downsampler.fleet = arrays.pop("heard_ms"), arrays.pop("fleet")
+        self._downsampler.restore(np.arange(len(heard_ms)), DownsamplerState(**arrays))
         self._adopt(names, heard_ms)
 
     def _adopt(self, names: Sequence[SeriesName], heard_ms: Array) -> None:
-        """Go on with series whose rows the bank has already."""
+        """Go on with series whose rows the downsampler has already."""
         for reason, count in self._raw.filtered.items():
             self._filtered_before[reason] += count
         self._raw = RawSamples(self._options, names)
@@ -220,7 +230,7 @@ class PartitionDownsampler:
         names = self._raw.names
         self._heard_ms = grown(self._heard_ms, len(names))
         for row in range(self._started, len(names)):
-            self._bank.start(row, self._kind_of(names[row].measurement, names[row].field))
+            self._downsampler.start(row, self._kind_of(names[row].measurement, names[row].field))
         self._started = len(names)
 
     def _forget(self, dead: Array) -> None:
@@ -228,16 +238,16 @@ class PartitionDownsampler:
         before = self._totals()
         alive = np.flatnonzero(~dead)
         self._expired += self._started - len(alive)
-        self._bank.keep(alive)
+        self._downsampler.keep(alive)
         names = self._raw.names
         self._adopt([names[row] for row in alive.tolist()], self._heard_ms[alive])
         self._gone += before - self._totals()
 
     def _totals(self) -> Array:
-        """Give the sums of all series' `Counts`, those that are forgotten included."""
-        return self._gone + np.array(self._bank.totals(self._started), np.int64)
+        """Return the sums of all series' `SampleCounts`, those that are forgotten included."""
+        return self._gone + np.array(self._downsampler.totals(self._started), np.int64)
 
-    def _write(self, chunks: Iterable[Chunk], output: Output) -> None:
+    def _write(self, chunks: Iterable[Chunk], output: ChunkOutput) -> None:
         for chunk in chunks:
             name = self._raw.names[chunk.row]
             output.keys.append(name.resource.encode())
@@ -248,12 +258,15 @@ class PartitionDownsampler:
             self._kept += chunk.n_kept
 
 
-def _rules_text(rules: Rules) -> bytes:
-    return orjson.dumps(rules._asdict())
+def _rules_text(rules: DownsamplingRules) -> bytes:
+    """Return rules as snapshots have them, where the allowed lateness is still called a correction."""
+    text = rules._asdict()
+    names = {"allowed_lateness_ms": "correction_ms"}
+    return orjson.dumps({names.get(name, name): value for name, value in text.items()})
 
 
 def _record(name: SeriesName, partition: int, chunk: Chunk) -> bytes:
-    """Give the record of a chunk (`schemas.downsampled.DownsampledChunk`)."""
+    """Return the record of a chunk (`schemas.downsampled.DownsampledChunk`)."""
     interp = chunk.interp.tobytes().decode("ascii")
     return orjson.dumps(
         {

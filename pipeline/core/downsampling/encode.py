@@ -37,8 +37,8 @@ from pipeline.core.downsampling.state import (
     REFITTED_LINES,
     SCALE,
     STEP,
+    DownsamplingRules,
     Emitted,
-    Rules,
     Scratch,
 )
 from pipeline.core.records.identity.interning import Array
@@ -51,7 +51,15 @@ _CLEARLY = 0.8
 
 @compiled
 def encode(
-    times: Array, values: Array, count: int, kind: int, gap: bool, number: Array, rules: Rules, out: Emitted, s: Scratch
+    times: Array,
+    values: Array,
+    count: int,
+    kind: int,
+    gap: bool,
+    number: Array,
+    rules: DownsamplingRules,
+    out: Emitted,
+    s: Scratch,
 ) -> None:
     """Encode the next chunk of a series into ``out`` and learn it.
 

@@ -9,17 +9,17 @@ from pipeline.core.downsampling.budget import Budget
 from pipeline.core.downsampling.state import Scratch
 
 VALUES, RATES, MEANS = range(3)
-"""What a segment is judged by: its values beside a line, its increases beside a steady rate, its values' mean."""
+"""What a segment is measured by: its values beside a line, its increases beside a steady rate, its values' mean."""
 
 
 @compiled
-def prepare_sums(count: int, judged_by: int, s: Scratch) -> None:
+def prepare_sums(count: int, measured_by: int, s: Scratch) -> None:
     """Set the prefix sums of ``count`` nodes; for increases, ``signal[i]`` is that from node i - 1 to i."""
     sums = s.sums
     for k in range(5):
         sums[0, k] = 0.0
     for i in range(count):
-        if judged_by == RATES:
+        if measured_by == RATES:
             x = s.x[i] - s.x[i - 1] if i > 0 else 0.0
             y = s.signal[i] if i > 0 else 0.0
         else:
@@ -33,18 +33,18 @@ def prepare_sums(count: int, judged_by: int, s: Scratch) -> None:
 
 
 @compiled
-def error_between(left: int, right: int, judged_by: int, s: Scratch) -> float:
+def error_between(left: int, right: int, measured_by: int, s: Scratch) -> float:
     """Give the squared error when nothing is kept between two nodes."""
     if right - left <= 1:
         return 0.0
-    inner = 1 if judged_by == RATES else 0  # rates are judged by the increase up to the right node, too
+    inner = 1 if measured_by == RATES else 0  # rates are measured by the increase up to the right node, too
     sums = s.sums
     x = sums[right + inner, 0] - sums[left + 1, 0]
     xx = sums[right + inner, 1] - sums[left + 1, 1]
     y = sums[right + inner, 2] - sums[left + 1, 2]
     yy = sums[right + inner, 3] - sums[left + 1, 3]
     xy = sums[right + inner, 4] - sums[left + 1, 4]
-    if judged_by == RATES:
+    if measured_by == RATES:
         slope = y / x
         return max(yy - slope * (2.0 * xy - slope * xx), 0.0)
     slope = (s.y[right] - s.y[left]) / (s.x[right] - s.x[left])
@@ -54,14 +54,14 @@ def error_between(left: int, right: int, judged_by: int, s: Scratch) -> float:
 
 
 @compiled
-def _cost(node: int, judged_by: int, s: Scratch) -> float:
+def _cost(node: int, measured_by: int, s: Scratch) -> float:
     """Give what the squared error grows by without a node, and note the error of what would be one segment then."""
     left, right = s.before[node], s.after[node]
-    if judged_by == MEANS:
+    if measured_by == MEANS:
         n1, n2 = node - left, right - node
         apart = (s.sums[node, 2] - s.sums[left, 2]) * n2 - (s.sums[right, 2] - s.sums[node, 2]) * n1
         return apart * apart / (n1 * n2 * (n1 + n2))
-    s.joined[node] = error_between(left, right, judged_by, s)
+    s.joined[node] = error_between(left, right, measured_by, s)
     return s.joined[node] - s.error[left] - s.error[node]
 
 
@@ -107,24 +107,24 @@ def _pop(size: int, s: Scratch) -> int:
 
 
 @compiled
-def simplify(count: int, judged_by: int, budget: Budget, s: Scratch) -> int:
+def simplify(count: int, measured_by: int, budget: Budget, s: Scratch) -> int:
     """Remove nodes of ``count``, cheapest first, until the budget is kept, and give how many are left.
 
     A node goes while there are more than the most, or while it is worth too little and there are more than the least;
     the pinned ones never do, and neither do the first and the last (of lines and rates; for means, the first).
     Afterwards ``after[node]`` leads from each node that is left to the next one, and is -1 for a node that is gone.
     """
-    prepare_sums(count, judged_by, s)
+    prepare_sums(count, measured_by, s)
     for i in range(count):
         s.before[i] = i - 1
         s.after[i] = i + 1
         s.stamp[i] = 0
         s.error[i] = 0.0
     size = 0
-    last = count if judged_by == MEANS else count - 1
+    last = count if measured_by == MEANS else count - 1
     for i in range(1, last):
         if not s.pinned[i]:
-            size = _push(size, _cost(i, judged_by, s), i, 0, s)
+            size = _push(size, _cost(i, measured_by, s), i, 0, s)
     left = count
     while size > 0 and left > budget.least:
         cost, node = s.heap_cost[0], s.heap_node[0]
@@ -144,5 +144,5 @@ def simplify(count: int, judged_by: int, budget: Budget, s: Scratch) -> int:
         for neighbour in (before, after):
             if 0 < neighbour < last and not s.pinned[neighbour]:
                 s.stamp[neighbour] += 1
-                size = _push(size, _cost(neighbour, judged_by, s), neighbour, s.stamp[neighbour], s)
+                size = _push(size, _cost(neighbour, measured_by, s), neighbour, s.stamp[neighbour], s)
     return left

@@ -1,4 +1,4 @@
-"""How near decoded values are to the samples: the figures that down-sampling is judged by."""
+"""How near decoded values are to the samples: the figures of merit of down-sampling."""
 
 import math
 from typing import NamedTuple

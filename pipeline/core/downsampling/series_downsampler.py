@@ -7,35 +7,35 @@ import numpy as np
 
 from pipeline.core.downsampling import state as columns
 from pipeline.core.downsampling.budget import FLEET
-from pipeline.core.downsampling.chunk import Chunk, Encoder, Kind, SeriesClass, chunk_from
+from pipeline.core.downsampling.chunk import Chunk, Encoder, MetricKind, SeriesClass, chunk_from
 from pipeline.core.downsampling.decode import decode
 from pipeline.core.downsampling.state import (
     KEPT_COUNT,
     LINE,
     OPEN_COUNT,
     STEP,
-    Rules,
+    DownsamplerState,
+    DownsamplingRules,
     clear,
     new_emitted,
     new_scratch,
     new_series,
 )
-from pipeline.core.downsampling.state import Series as BankState
 from pipeline.core.downsampling.step import add_samples, flush_rows
 from pipeline.core.records.identity.interning import Array
 
 __all__ = [
     "LINE",
     "STEP",
-    "BankState",
     "Chunk",
-    "Counts",
-    "DownsampleBank",
+    "DownsamplerState",
+    "DownsamplingRules",
     "Encoder",
-    "Kind",
-    "Profile",
-    "Rules",
+    "MetricKind",
+    "SampleCounts",
     "SeriesClass",
+    "SeriesDownsampler",
+    "SeriesProfile",
     "decode",
 ]
 
@@ -43,7 +43,7 @@ _CHUNKS_AT_ONCE = 256
 _POINTS_AT_ONCE = 16_384
 
 
-class Counts(NamedTuple):
+class SampleCounts(NamedTuple):
     """Where the samples of a series are that are in no chunk that was given out."""
 
     late: int
@@ -56,7 +56,7 @@ class Counts(NamedTuple):
     """In the open chunk, or come late to the one before, which will be revised."""
 
 
-class Profile(NamedTuple):
+class SeriesProfile(NamedTuple):
     """What a series is like, by its newest chunks: from this its encoder is chosen."""
 
     changes: float
@@ -73,12 +73,12 @@ class Profile(NamedTuple):
     """Part of the squared deviations from the median that lies in the top 2 % of the samples."""
 
 
-class DownsampleBank:
+class SeriesDownsampler:
     """The down-sampling of many series.
 
     Parameters
     ----------
-    rules : Rules
+    rules : DownsamplingRules
         How series are cut and what may be kept of them.
     rows : int
         Room to begin with; it grows.
@@ -86,20 +86,21 @@ class DownsampleBank:
     Notes
     -----
     Chunks depend on the samples in their order alone, not on batches: of its own series and, while ``rules.shared``,
-    by what quiet series leave to loud ones (`fleet`), of the other series of the bank.
+    by what quiet series leave to loud ones (`fleet`), of the other series beside them.
 
     Examples
     --------
-    >>> bank = DownsampleBank(Rules(grace_ms=0, shared=False))
+    >>> downsampler = SeriesDownsampler(DownsamplingRules(grace_ms=0, shared=False))
     >>> times = 10_000 * np.arange(1000)
     >>> levels = np.where(times < 5_000_000, 20.0, 80.0)
-    >>> chunks = bank.add(np.zeros(1000, np.int64), times, levels, np.arange(1000)) + bank.flush(np.array([0]))
+    >>> chunks = downsampler.add(np.zeros(1000, np.int64), times, levels, np.arange(1000))
+    >>> chunks += downsampler.flush(np.array([0]))
     >>> [(chunk.n_raw, chunk.n_kept, chunk.max_error) for chunk in chunks]
     [(360, 1, 0.0), (360, 2, 0.0), (280, 1, 0.0)]
     """
 
-    def __init__(self, rules: Rules | None = None, rows: int = 16) -> None:
-        self.rules = checked(Rules() if rules is None else rules)
+    def __init__(self, rules: DownsamplingRules | None = None, rows: int = 16) -> None:
+        self.rules = checked(DownsamplingRules() if rules is None else rules)
         room = self.rules.room
         self._series = new_series(rows, room)
         self._fleet = np.zeros(FLEET)
@@ -141,7 +142,7 @@ class DownsampleBank:
             new[: len(old)] = old
         self._series = larger
 
-    def start(self, row: int, kind: Kind = Kind.AUTO) -> None:
+    def start(self, row: int, kind: MetricKind = MetricKind.AUTO) -> None:
         """Begin a series in a row: whatever was there is forgotten, and room is made."""
         self.grow(row + 1)
         clear(self._series, row)
@@ -198,40 +199,36 @@ class DownsampleBank:
         waiting = (whole[:, OPEN_COUNT] > 0) | (whole[:, columns.KEPT_CHANGED] > 0)
         return np.flatnonzero(waiting & (whole[:, columns.WATERMARK_MS] < before_ms))
 
-    def counts(self, row: int) -> Counts:
+    def counts(self, row: int) -> SampleCounts:
         """Return where the samples of a series are that are in no chunk that was given out."""
         return self._counts(slice(row, row + 1))
 
-    def profile(self, row: int) -> Profile:
+    def profile(self, row: int) -> SeriesProfile:
         """Return what a series is like, as far as its chunks have shown."""
         names = (columns.CHANGES, columns.RISES, columns.FALLS, columns.INTEGERS, columns.CORRELATION, columns.BURST)
-        return Profile(*(float(self._series.number[row, column]) for column in names))
+        return SeriesProfile(*(float(self._series.number[row, column]) for column in names))
 
-    def totals(self, rows: int) -> Counts:
+    def totals(self, rows: int) -> SampleCounts:
         """Return the sum of `counts` over the first rows."""
         return self._counts(slice(rows))
 
-    def live(self, rows: int) -> BankState:
-        """Give all there is of the first rows, to be copied before the next sample is added."""
-        return BankState(*(column[:rows] for column in self._series))
-
-    def load(self, state: BankState) -> None:
-        """Set the first rows to a state, as `put` does."""
-        self.put(np.arange(len(state.whole)), state)
+    def live(self, rows: int) -> DownsamplerState:
+        """Return the live state of the first rows, to be copied before the next sample is added."""
+        return DownsamplerState(*(column[:rows] for column in self._series))
 
     def keep(self, rows: Array) -> None:
         """Forget all series but some, which become the first rows in their order."""
-        state = self.take(rows)
+        state = self.snapshot(rows)
         self._series = new_series(max(len(rows), 1), self.rules.room)
-        self.load(state)
+        self.restore(np.arange(len(rows)), state)
 
-    def take(self, rows: Array) -> BankState:
-        """Give a copy of all there is of some series."""
+    def snapshot(self, rows: Array) -> DownsamplerState:
+        """Return a copy of the state of some series."""
         rows = self._checked_rows(rows)
-        return BankState(*(column[rows] for column in self._series))
+        return DownsamplerState(*(column[rows] for column in self._series))
 
-    def put(self, rows: Array, state: BankState) -> None:
-        """Set some series to a state that `take` gave of a bank of the same rules; room is made for them.
+    def restore(self, rows: Array, state: DownsamplerState) -> None:
+        """Set some series to a state that `snapshot` returned under the same rules; room is made for them.
 
         Raises
         ------
@@ -241,7 +238,7 @@ class DownsampleBank:
         if len(rows):
             self.grow(int(np.max(rows)) + 1)
         rows = self._checked_rows(rows)
-        for name, mine, given in zip(BankState._fields, self._series, state, strict=True):
+        for name, mine, given in zip(DownsamplerState._fields, self._series, state, strict=True):
             expected = (len(rows), *mine.shape[1:])
             if given.shape != expected or given.dtype != mine.dtype:
                 raise ValueError(f"{name} must be {mine.dtype}{expected}, got {given.dtype}{given.shape}")
@@ -252,10 +249,10 @@ class DownsampleBank:
         for mine, given in zip(self._series, state, strict=True):
             mine[rows] = given
 
-    def _counts(self, rows: slice) -> Counts:
+    def _counts(self, rows: slice) -> SampleCounts:
         sums = self._series.whole[rows].sum(axis=0).tolist()
         waiting = sums[OPEN_COUNT] + sums[KEPT_COUNT] - sums[columns.KEPT_GIVEN]
-        return Counts(sums[columns.LATE], sums[columns.UNUSABLE], sums[columns.REPLACED], waiting)
+        return SampleCounts(sums[columns.LATE], sums[columns.UNUSABLE], sums[columns.REPLACED], waiting)
 
     def _checked_rows(self, rows: Array) -> Array:
         rows = np.ascontiguousarray(rows, np.int64)
@@ -264,14 +261,14 @@ class DownsampleBank:
         return rows
 
     def _drained(self) -> Iterator[Chunk]:
-        """Give the emitted chunks, and make their room free."""
+        """Yield the emitted chunks, and make their room free."""
         out = self._out
         for at in range(int(out.used[0])):
-            yield chunk_from(out, at, Kind(self._series.whole[out.whole[at, columns.OUT_ROW], columns.KIND]))
+            yield chunk_from(out, at, MetricKind(self._series.whole[out.whole[at, columns.OUT_ROW], columns.KIND]))
         out.used[:] = 0
 
 
-def checked(rules: Rules) -> Rules:
+def checked(rules: DownsamplingRules) -> DownsamplingRules:
     """Return rules that can be followed.
 
     Raises
@@ -285,6 +282,8 @@ def checked(rules: Rules) -> Rules:
         raise ValueError(f"chunk_points must be 8 to 4096, got {rules.chunk_points}")
     if not 0 < rules.chunk_ms <= rules.longest_chunk_ms:
         raise ValueError(f"chunk_ms must be above 0 and at most longest_chunk_ms, got {rules.chunk_ms}")
-    if rules.grace_ms < 0 or rules.correction_ms < 0:
-        raise ValueError(f"grace_ms and correction_ms must be at least 0, got {rules.grace_ms}, {rules.correction_ms}")
+    if rules.grace_ms < 0 or rules.allowed_lateness_ms < 0:
+        raise ValueError(
+            f"grace_ms and allowed_lateness_ms must be at least 0, got {rules.grace_ms}, {rules.allowed_lateness_ms}"
+        )
     return rules

@@ -19,11 +19,11 @@ LINE, STEP = ord("l"), ord("s")
 NEVER = -(1 << 62)
 """Before all times."""
 
-# columns of Series.number: what the encoder knows of a series
+# columns of DownsamplerState.number: what the encoder knows of a series
 (
     CHUNKS,  # encoded so far
     BUDGET_LAMBDA,  # what a point must be worth, in squared usual deviations
-    BANK,  # points that were not used so far
+    SAVED,  # points that were not used so far
     GRANT,  # points a sample that the fleet adds to the ratio
     ANCHOR_MS,  # the last kept point
     ANCHOR_VALUE,
@@ -45,7 +45,7 @@ NEVER = -(1 << 62)
     NUMBERS,
 ) = range(22)
 
-# columns of Series.whole: the buffer of a series, and what is counted
+# columns of DownsamplerState.whole: the buffer of a series, and what is counted
 (
     KIND,
     WATERMARK_MS,  # the newest sample's time
@@ -76,7 +76,7 @@ NEVER = -(1 << 62)
 ) = range(26)
 
 
-class Rules(NamedTuple):
+class DownsamplingRules(NamedTuple):
     """How series are cut into chunks and what may be kept of them.
 
     Parameters
@@ -91,7 +91,7 @@ class Rules(NamedTuple):
         The most samples of a chunk, 8 to 4096.
     grace_ms
         How far samples may be out of order before they count as late.
-    correction_ms
+    allowed_lateness_ms
         How long after its end a chunk that was emitted is revised by late samples.
     shared
         Whether series that need less than the ratio leave it to those that need more.
@@ -102,7 +102,7 @@ class Rules(NamedTuple):
     longest_chunk_ms: int = 3_600_000
     chunk_points: int = 360
     grace_ms: int = 10_000
-    correction_ms: int = 60_000
+    allowed_lateness_ms: int = 60_000
     shared: bool = True
 
     @property
@@ -111,7 +111,7 @@ class Rules(NamedTuple):
         return self.chunk_points + max(self.chunk_points // 5, 16)
 
 
-class Series(NamedTuple):
+class DownsamplerState(NamedTuple):
     """Many series, one a row; a row is all there is of a series."""
 
     number: Array  # float64[rows, NUMBERS]
@@ -176,9 +176,9 @@ class Emitted(NamedTuple):
 OUT_SIGMA, OUT_MAX_ERROR, OUT_MIN, OUT_MAX, OUT_SUM, EMITTED_NUMBERS = range(6)
 
 
-def new_series(rows: int, room: int) -> Series:
+def new_series(rows: int, room: int) -> DownsamplerState:
     """Give ``rows`` series that have seen nothing."""
-    series = Series(
+    series = DownsamplerState(
         number=np.zeros((rows, NUMBERS)),
         before=np.zeros((rows, NUMBERS)),
         whole=np.zeros((rows, WHOLES), np.int64),
@@ -189,7 +189,7 @@ def new_series(rows: int, room: int) -> Series:
     return series
 
 
-def clear(series: Series, rows: slice | int) -> None:
+def clear(series: DownsamplerState, rows: slice | int) -> None:
     """Make ``rows`` forget everything."""
     for column in series:
         column[rows] = 0

@@ -2,8 +2,9 @@
 
 Everything is decided by the samples of a series in the order in which they came, so batches do not matter. A sample is
 *settled* once the series' watermark (its newest event time) is ``grace_ms`` beyond it: chunks are cut over settled
-samples only, in order of their times. The chunk before the open one stays until the watermark is ``correction_ms``
-beyond its end, with the encoder as it was before it: late samples change it, and it is encoded again once.
+samples only, in order of their times. The chunk before the open one stays until the watermark is
+``allowed_lateness_ms`` beyond its end, with the encoder as it was before it: late samples change it, and it is encoded
+again once.
 """
 
 import math
@@ -50,10 +51,10 @@ from pipeline.core.downsampling.state import (
     SETTLED,
     UNUSABLE,
     WATERMARK_MS,
+    DownsamplerState,
+    DownsamplingRules,
     Emitted,
-    Rules,
     Scratch,
-    Series,
 )
 from pipeline.core.records.identity.interning import Array
 
@@ -72,9 +73,9 @@ def add_samples(
     time_ms: Array,
     values: Array,
     offsets: Array,
-    series: Series,
+    series: DownsamplerState,
     fleet: Array,
-    rules: Rules,
+    rules: DownsamplingRules,
     out: Emitted,
     s: Scratch,
 ) -> int:
@@ -88,7 +89,9 @@ def add_samples(
 
 
 @compiled
-def flush_rows(start: int, rows: Array, series: Series, fleet: Array, rules: Rules, out: Emitted, s: Scratch) -> int:
+def flush_rows(
+    start: int, rows: Array, series: DownsamplerState, fleet: Array, rules: DownsamplingRules, out: Emitted, s: Scratch
+) -> int:
     """End the chunks of rows from ``start`` on as they are, and give where it stopped as `add_samples` does."""
     room = series.time_ms.shape[1]
     for i in range(start, len(rows)):
@@ -116,9 +119,9 @@ def _add(
     t: int,
     value: float,
     offset: int,
-    series: Series,
+    series: DownsamplerState,
     fleet: Array,
-    rules: Rules,
+    rules: DownsamplingRules,
     out: Emitted,
     s: Scratch,
 ) -> None:
@@ -128,7 +131,7 @@ def _add(
         return
     if t > whole[WATERMARK_MS]:
         whole[WATERMARK_MS] = t
-        if whole[KEPT_COUNT] and t >= whole[KEPT_END_MS] + rules.correction_ms:
+        if whole[KEPT_COUNT] and t >= whole[KEPT_END_MS] + rules.allowed_lateness_ms:
             _release(row, series, rules, out, s)
     if t >= _open_from(whole, rules):
         if whole[KEPT_COUNT] + whole[OPEN_COUNT] == series.time_ms.shape[1]:
@@ -142,7 +145,7 @@ def _add(
 
 
 @compiled
-def _open_from(whole: Array, rules: Rules) -> int:
+def _open_from(whole: Array, rules: DownsamplingRules) -> int:
     """Give from when on samples belong to the open chunk; behind a gap it may begin earlier than it does so far."""
     if whole[SETTLED] == 0:
         return whole[LAST_END_MS]
@@ -150,7 +153,9 @@ def _open_from(whole: Array, rules: Rules) -> int:
 
 
 @compiled
-def _make_room(row: int, series: Series, fleet: Array, rules: Rules, out: Emitted, s: Scratch) -> None:
+def _make_room(
+    row: int, series: DownsamplerState, fleet: Array, rules: DownsamplingRules, out: Emitted, s: Scratch
+) -> None:
     """Let go of the chunk before, or else end the open one: a buffer is full before its time."""
     whole = series.whole[row]
     if whole[KEPT_COUNT]:
@@ -165,7 +170,7 @@ def _make_room(row: int, series: Series, fleet: Array, rules: Rules, out: Emitte
 
 
 @compiled
-def _insert_open(row: int, t: int, value: float, offset: int, series: Series) -> None:
+def _insert_open(row: int, t: int, value: float, offset: int, series: DownsamplerState) -> None:
     whole = series.whole[row]
     start = whole[KEPT_COUNT]
     if whole[OPEN_COUNT] == 0:
@@ -190,7 +195,7 @@ def _insert_open(row: int, t: int, value: float, offset: int, series: Series) ->
 
 
 @compiled
-def _insert_kept(row: int, t: int, value: float, offset: int, series: Series) -> None:
+def _insert_kept(row: int, t: int, value: float, offset: int, series: DownsamplerState) -> None:
     """Put a late sample into the chunk before, if there is room for it; the same sample again changes nothing."""
     whole = series.whole[row]
     place = _place(row, 0, whole[KEPT_COUNT], t, series)
@@ -211,7 +216,7 @@ def _insert_kept(row: int, t: int, value: float, offset: int, series: Series) ->
 
 
 @compiled
-def _place(row: int, start: int, end: int, t: int, series: Series) -> int:
+def _place(row: int, start: int, end: int, t: int, series: DownsamplerState) -> int:
     """Give the first place of ``start`` to ``end`` whose time is not before ``t``: near the end, as a rule."""
     place = end
     while place > start and series.time_ms[row, place - 1] >= t:
@@ -220,12 +225,12 @@ def _place(row: int, start: int, end: int, t: int, series: Series) -> int:
 
 
 @compiled
-def _is_at(row: int, place: int, end: int, t: int, series: Series) -> bool:
+def _is_at(row: int, place: int, end: int, t: int, series: DownsamplerState) -> bool:
     return place < end and series.time_ms[row, place] == t
 
 
 @compiled
-def _insert(row: int, place: int, t: int, value: float, series: Series) -> None:
+def _insert(row: int, place: int, t: int, value: float, series: DownsamplerState) -> None:
     total = series.whole[row, KEPT_COUNT] + series.whole[row, OPEN_COUNT]
     for i in range(total, place, -1):
         series.time_ms[row, i] = series.time_ms[row, i - 1]
@@ -236,7 +241,13 @@ def _insert(row: int, place: int, t: int, value: float, series: Series) -> None:
 
 @compiled
 def _settle_samples(
-    row: int, every_one: bool, series: Series, fleet: Array, rules: Rules, out: Emitted, s: Scratch
+    row: int,
+    every_one: bool,
+    series: DownsamplerState,
+    fleet: Array,
+    rules: DownsamplingRules,
+    out: Emitted,
+    s: Scratch,
 ) -> None:
     """Move on over the open samples that are in order for good, and end the chunks that they end."""
     whole = series.whole[row]
@@ -259,7 +270,7 @@ def _settle_samples(
 
 
 @compiled
-def _open_chunk(t: int, whole: Array, rules: Rules) -> None:
+def _open_chunk(t: int, whole: Array, rules: DownsamplingRules) -> None:
     """Set the bounds of the chunk whose first sample is at ``t``."""
     if whole[INTERVAL_MS] > 0 and whole[LAST_MS] != NEVER:
         if t - whole[LAST_MS] > _GAP_TIMES_INTERVAL * whole[INTERVAL_MS]:
@@ -270,7 +281,7 @@ def _open_chunk(t: int, whole: Array, rules: Rules) -> None:
 
 
 @compiled
-def _end_before(t: int, before_ms: int, whole: Array, rules: Rules) -> int:
+def _end_before(t: int, before_ms: int, whole: Array, rules: DownsamplingRules) -> int:
     """Give where the open chunk ends if the settled sample at ``t`` is not of it, otherwise NEVER."""
     interval = whole[INTERVAL_MS]
     if interval > 0 and t - before_ms > _GAP_TIMES_INTERVAL * interval:
@@ -285,7 +296,7 @@ def _end_before(t: int, before_ms: int, whole: Array, rules: Rules) -> int:
 
 
 @compiled
-def _lengthen(t: int, whole: Array, rules: Rules) -> None:
+def _lengthen(t: int, whole: Array, rules: DownsamplingRules) -> None:
     """Make the open chunk of a sparse series longer, as long as it will not have too many samples for it."""
     span = rules.chunk_ms
     start = whole[OPEN_START_MS]
@@ -301,7 +312,7 @@ def _lengthen(t: int, whole: Array, rules: Rules) -> None:
 
 
 @compiled
-def _median_interval(row: int, start: int, count: int, series: Series, s: Scratch) -> int:
+def _median_interval(row: int, start: int, count: int, series: DownsamplerState, s: Scratch) -> int:
     for i in range(count - 1):
         interval = series.time_ms[row, start + i + 1] - series.time_ms[row, start + i]
         s.signal[i] = interval
@@ -310,7 +321,9 @@ def _median_interval(row: int, start: int, count: int, series: Series, s: Scratc
 
 
 @compiled
-def _close(row: int, end_ms: int, series: Series, fleet: Array, rules: Rules, out: Emitted, s: Scratch) -> None:
+def _close(
+    row: int, end_ms: int, series: DownsamplerState, fleet: Array, rules: DownsamplingRules, out: Emitted, s: Scratch
+) -> None:
     """End the open chunk with its settled samples, give it out, and keep it as the one that may be revised."""
     _release(row, series, rules, out, s)
     whole = series.whole[row]
@@ -345,12 +358,12 @@ def _close(row: int, end_ms: int, series: Series, fleet: Array, rules: Rules, ou
     elif whole[NEXT_FIRST_OFFSET] >= 0:
         whole[OPEN_FIRST_OFFSET] = whole[NEXT_FIRST_OFFSET]
     whole[NEXT_FIRST_OFFSET] = -1
-    if whole[WATERMARK_MS] >= end_ms + rules.correction_ms:
+    if whole[WATERMARK_MS] >= end_ms + rules.allowed_lateness_ms:
         _release(row, series, rules, out, s)
 
 
 @compiled
-def _give_out(row: int, series: Series, rules: Rules, out: Emitted, s: Scratch) -> None:
+def _give_out(row: int, series: DownsamplerState, rules: DownsamplingRules, out: Emitted, s: Scratch) -> None:
     """Encode the chunk before the open one, with a higher revision than last time."""
     whole = series.whole[row]
     at = out.used[0]
@@ -371,7 +384,7 @@ def _give_out(row: int, series: Series, rules: Rules, out: Emitted, s: Scratch) 
 
 
 @compiled
-def _revise(row: int, series: Series, rules: Rules, out: Emitted, s: Scratch) -> None:
+def _revise(row: int, series: DownsamplerState, rules: DownsamplingRules, out: Emitted, s: Scratch) -> None:
     """Encode the chunk before the open one again if late samples changed it: the open one is not encoded yet."""
     if series.whole[row, KEPT_COUNT] and series.whole[row, KEPT_CHANGED]:
         for k in range(series.number.shape[1]):
@@ -380,7 +393,7 @@ def _revise(row: int, series: Series, rules: Rules, out: Emitted, s: Scratch) ->
 
 
 @compiled
-def _release(row: int, series: Series, rules: Rules, out: Emitted, s: Scratch) -> None:
+def _release(row: int, series: DownsamplerState, rules: DownsamplingRules, out: Emitted, s: Scratch) -> None:
     """Let go of the chunk before the open one, revised where that is due."""
     _revise(row, series, rules, out, s)
     whole = series.whole[row]

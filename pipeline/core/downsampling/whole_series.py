@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.core.downsampling.chunk import Chunk, Kind
+from pipeline.core.downsampling.chunk import Chunk, MetricKind
 from pipeline.core.downsampling.decode import decode
-from pipeline.core.downsampling.series_downsampler import DownsampleBank, Profile
-from pipeline.core.downsampling.state import Rules
+from pipeline.core.downsampling.series_downsampler import SeriesDownsampler, SeriesProfile
+from pipeline.core.downsampling.state import DownsamplingRules
 from pipeline.core.records.identity.interning import Array
 
 __all__ = ["downsample_series", "kept_points", "profile_series", "restore", "rules_of_file"]
@@ -15,33 +15,37 @@ __all__ = ["downsample_series", "kept_points", "profile_series", "restore", "rul
 _LONGEST_CHUNK_MS = 3650 * 86_400_000
 
 
-def rules_of_file(ratio: float, chunk_points: int) -> Rules:
+def rules_of_file(ratio: float, chunk_points: int) -> DownsamplingRules:
     """Return the rules for a series that is all there: nothing is late, sparse ones have long chunks, no fleet."""
-    return Rules(
+    return DownsamplingRules(
         ratio=ratio,
         chunk_points=chunk_points,
         longest_chunk_ms=_LONGEST_CHUNK_MS,
         grace_ms=0,
-        correction_ms=0,
+        allowed_lateness_ms=0,
         shared=False,
     )
 
 
-def downsample_series(time_ms: Array, values: Array, rules: Rules, kind: Kind = Kind.AUTO) -> list[Chunk]:
+def downsample_series(
+    time_ms: Array, values: Array, rules: DownsamplingRules, kind: MetricKind = MetricKind.AUTO
+) -> list[Chunk]:
     """Return the chunks of a series; parameters and errors as of `profile_series`."""
     return profile_series(time_ms, values, rules, kind)[0]
 
 
-def profile_series(time_ms: Array, values: Array, rules: Rules, kind: Kind = Kind.AUTO) -> tuple[list[Chunk], Profile]:
+def profile_series(
+    time_ms: Array, values: Array, rules: DownsamplingRules, kind: MetricKind = MetricKind.AUTO
+) -> tuple[list[Chunk], SeriesProfile]:
     """Return the chunks of a series, and what it is like in the end.
 
     Parameters
     ----------
     time_ms, values : int64[n], float64[n]
         The samples, in any order; of those of one time the last counts. The offsets of chunks are their places.
-    rules : Rules
+    rules : DownsamplingRules
         How it is cut and what is kept.
-    kind : Kind
+    kind : MetricKind
         What is known of it.
 
     Raises
@@ -49,12 +53,13 @@ def profile_series(time_ms: Array, values: Array, rules: Rules, kind: Kind = Kin
     ValueError
         If a rule cannot be followed, or the lengths differ.
     """
-    bank = DownsampleBank(rules, rows=1)
-    bank.start(0, kind)
+    downsampler = SeriesDownsampler(rules, rows=1)
+    downsampler.start(0, kind)
     order = np.argsort(time_ms, kind="stable")
     row = np.zeros(1, np.int64)
-    chunks = bank.add(np.zeros(len(order), np.int64), time_ms[order], values[order], order) + bank.flush(row)
-    return chunks, bank.profile(0)
+    chunks = downsampler.add(np.zeros(len(order), np.int64), time_ms[order], values[order], order)
+    chunks += downsampler.flush(row)
+    return chunks, downsampler.profile(0)
 
 
 def kept_points(chunks: Sequence[Chunk]) -> tuple[Array, Array, Array]:

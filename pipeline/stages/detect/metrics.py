@@ -42,11 +42,11 @@ class DetectMetrics:
         metrics, labels = self._metrics, self._labels
         balance, detector.balance = detector.balance, DetectionBalance()
         metrics.input_records.labels(*labels).inc(balance.records)
-        metrics.judged_windows.labels(*labels).inc(balance.judged_windows)
-        metrics.judged_samples.labels(*labels).inc(balance.judged_samples)
-        for reason, count in balance.unjudged_windows.items():
+        metrics.judged_windows.labels(*labels).inc(balance.scored_windows)
+        metrics.judged_samples.labels(*labels).inc(balance.scored_samples)
+        for reason, count in balance.unscored_windows.items():
             metrics.unjudged_windows.labels(*labels, reason.value).inc(count)
-        for reason, count in balance.unjudged_samples.items():
+        for reason, count in balance.unscored_samples.items():
             metrics.unjudged_samples.labels(*labels, reason.value).inc(count)
         for (kind, level), count in balance.anomalies.items():
             metrics.anomalies.labels(STAGE, kind, level).inc(count)

@@ -1,4 +1,4 @@
-"""``metrics.agg`` → verdicts → ``anomalies``: one bank of detectors a partition, its state in snapshots."""
+"""``metrics.agg`` → scores → ``anomalies``: one detector of many series a partition, its state in snapshots."""
 
 import asyncio
 import time
@@ -8,10 +8,10 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 import topics
-from pipeline.core.detection.detector import Detected, DetectionSettings, PartitionDetector
+from pipeline.core.detection import state
+from pipeline.core.detection.detector import DetectionOutput, DetectionSettings, PartitionDetector
 from pipeline.core.detection.host import HostLimits
 from pipeline.core.detection.rules import DetectionRules, Zones
-from pipeline.core.detection.state import STATE_VERSION, SeriesText, restored, snapshot_of
 from pipeline.core.policies import policy_of
 from pipeline.core.records.kafka.columns import RecordColumns
 from pipeline.runtime.engine.stage import StageContext
@@ -32,7 +32,7 @@ CLOSE_TIMEOUT_S = 5.0
 
 
 def detection_settings(settings: Settings) -> DetectionSettings:
-    """Give what the settings say of judging."""
+    """Give what the settings say of scoring."""
     detect = settings.detect
     return DetectionSettings(
         sample_interval_ms=detect.sample_interval_ms,
@@ -49,15 +49,15 @@ class _Partition:
     detector: PartitionDetector
     metrics: DetectMetrics
     next_offset: int
-    series: SeriesText = field(default_factory=SeriesText)
+    series: state.SeriesText = field(default_factory=state.SeriesText)
 
     def snapshot(self) -> Snapshot:
         """Give its state as it is now."""
-        return snapshot_of(self.detector, self.next_offset, self.series)
+        return state.snapshot(self.detector, self.next_offset, self.series)
 
 
 class DetectStage:
-    """Judges windows as detection rules and the metric catalogue say.
+    """Scores windows as detection rules and the metric catalogue say.
 
     Parameters
     ----------
@@ -77,14 +77,14 @@ class DetectStage:
         self._producer = RecordProducer(settings.kafka)
         self._dead_letters = DeadLetters(STAGE, self.source_topic, self._producer, metrics)
         self._partitions = SavedPartitions(
-            STAGE, self.source_topic, STATE_VERSION, settings, metrics, self._take_over, results=self._producer
+            STAGE, self.source_topic, state.STATE_VERSION, settings, metrics, self._take_over, results=self._producer
         )
         self._rules = self._rules_of_now()
         self._rules_version = -1
         self._context: StageContext | None = None
 
     async def start(self, context: StageContext) -> None:
-        """Keep the runtime's context, and read all rules before anything is judged."""
+        """Keep the runtime's context, and read all rules before anything is scored."""
         self._context = context
         await asyncio.to_thread(self._policies.start, READ_TIMEOUT_S)
         self._follow_rules()
@@ -98,7 +98,7 @@ class DetectStage:
         await self._partitions.release(self._context)
 
     async def process(self, columns: RecordColumns) -> None:
-        """Judge a fetch's records, and queue what is to be told."""
+        """Score a fetch's records, and queue what is reported."""
         partition = self._partitions[columns.partition]
         if columns.unreadable:
             self._dead_letters.unreadable(columns)
@@ -125,7 +125,7 @@ class DetectStage:
         metrics = DetectMetrics(self._metrics, number)
         if snapshot is None:
             return _Partition(PartitionDetector(number, self._rules, self._detection, ZoneInfo), metrics, 0)
-        detector = restored(snapshot, number, self._rules, self._detection, ZoneInfo)
+        detector = state.restore(snapshot, number, self._rules, self._detection, ZoneInfo)
         return _Partition(detector, metrics, snapshot.offset)
 
     def _follow_rules(self) -> None:
@@ -139,7 +139,7 @@ class DetectStage:
     def _rules_of_now(self) -> DetectionRules:
         return DetectionRules(load_catalogue(), self._zones, self._policies.policies(RULES).values())
 
-    def _send(self, partition: int, detected: Detected) -> None:
+    def _send(self, partition: int, detected: DetectionOutput) -> None:
         if detected.values:
             self._producer.produce_many(topics.ANOMALIES, detected.keys, detected.values)
         for record in detected.refused:

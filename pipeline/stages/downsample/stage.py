@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import topics
-from pipeline.core.downsampling.downsampler import STATE_VERSION, Output, PartitionDownsampler, Times
-from pipeline.core.downsampling.series_downsampler import Kind, Rules
+from pipeline.core.downsampling.downsampler import STATE_VERSION, ChunkOutput, PartitionDownsampler, SilenceLimits
+from pipeline.core.downsampling.series_downsampler import DownsamplingRules, MetricKind
 from pipeline.core.records.kafka.columns import RecordColumns
 from pipeline.runtime.engine.stage import StageContext
 from pipeline.runtime.kafka.producer import RecordProducer
@@ -26,23 +26,23 @@ REST_EVERY_S = 5.0
 """How often silent series are looked for."""
 
 
-def downsampling_rules(settings: Settings) -> Rules:
+def downsampling_rules(settings: Settings) -> DownsamplingRules:
     """Give the rules that the settings describe."""
     chosen = settings.downsample
-    return Rules(
+    return DownsamplingRules(
         ratio=chosen.ratio,
         chunk_ms=to_ms(chosen.chunk_s),
-        longest_chunk_ms=max(to_ms(chosen.chunk_s), Rules().longest_chunk_ms),
+        longest_chunk_ms=max(to_ms(chosen.chunk_s), DownsamplingRules().longest_chunk_ms),
         chunk_points=chosen.chunk_points,
         grace_ms=to_ms(chosen.grace_s),
-        correction_ms=to_ms(chosen.correction_s),
+        allowed_lateness_ms=to_ms(chosen.correction_s),
     )
 
 
-def kind_of(catalogue: Catalogue, measurement: str, field: str) -> Kind:
+def kind_of(catalogue: Catalogue, measurement: str, field: str) -> MetricKind:
     """Give what the metric catalogue knows of a field."""
     metric = catalogue.find(measurement, field)
-    return Kind.AUTO if metric is None else Kind[metric.kind.upper()]
+    return MetricKind.AUTO if metric is None else MetricKind[metric.kind.upper()]
 
 
 @dataclass(slots=True)
@@ -75,7 +75,7 @@ class DownsampleStage:
         self.group = settings.kafka.group(STAGE)
         self._metrics = metrics
         self._rules = downsampling_rules(settings)
-        self._times = Times(to_ms(settings.downsample.idle_close_s), to_ms(settings.downsample.expire_after_s))
+        self._times = SilenceLimits(to_ms(settings.downsample.idle_close_s), to_ms(settings.downsample.expire_after_s))
         self._options = parse_options(settings)
         self._catalogue = load_catalogue()
         self._producer = RecordProducer(settings.kafka)
@@ -142,7 +142,7 @@ class DownsampleStage:
         next_offset = 0 if snapshot is None else snapshot.offset
         return _Partition(downsampler, _BalanceMetrics(self._metrics, number, downsampler), next_offset)
 
-    def _send(self, output: Output) -> None:
+    def _send(self, output: ChunkOutput) -> None:
         if output.values:
             self._producer.produce_many(topics.METRICS_DOWNSAMPLED, output.keys, output.values)
 

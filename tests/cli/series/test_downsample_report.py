@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from pipeline.cli import app
 from pipeline.core.downsampling.quality import quality
-from pipeline.core.downsampling.series_downsampler import Profile
+from pipeline.core.downsampling.series_downsampler import SeriesProfile
 from pipeline.core.records.identity.interning import Array
 
 
@@ -42,7 +42,7 @@ def test_the_figures_are_those_of_what_the_command_restores(waves: Path, tmp_pat
     raw, again = (np.genfromtxt(path, delimiter=",", skip_header=1)[:, 1] for path in (waves, restored))
     assert (found["nrmse"], found["p99"], found["extremes"]) == tuple(quality(raw, again))
     assert found["points"] == len((tmp_path / "kept.csv").read_text().splitlines()) - 1 <= 0.101 * found["samples"]
-    assert set(found["profile"]) == set(Profile._fields)
+    assert set(found["profile"]) == set(SeriesProfile._fields)
 
 
 def test_it_says_why_an_encoder_was_chosen_and_sums_up_all_files(waves: Path, steps: Path) -> None:

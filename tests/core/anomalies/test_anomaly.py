@@ -1,4 +1,4 @@
-"""The bank of detectors: what it tells follows from a series' own past alone, and it stays calm on anything."""
+"""The scorer of many series: what it reports follows from a series' own past alone, and it stays calm on anything."""
 
 from collections.abc import Callable
 from zoneinfo import ZoneInfo
@@ -7,14 +7,21 @@ import numpy as np
 import pytest
 
 from pipeline.core.anomalies.calendar import calendar, local_hour
-from pipeline.core.anomalies.detectors import BANK, DETECTORS, BankDetector, DetectorError, judge_series, make_detector
-from pipeline.core.anomalies.scorer import AnomalyBank, Level, Reason, Verdicts
-from pipeline.core.anomalies.state import Bank
+from pipeline.core.anomalies.detectors import (
+    DEFAULT_DETECTOR,
+    DETECTORS,
+    DetectorError,
+    SeriesDetector,
+    make_detector,
+    score_series,
+)
+from pipeline.core.anomalies.scorer import Level, Reason, Scores, SeriesScorer
+from pipeline.core.anomalies.state import ScorerState
 from pipeline.core.records.identity.interning import Array
 
 FIVE_MINUTES_MS = 300_000
 WEEK = 7 * 288
-ALL = (BANK, *DETECTORS)
+ALL = (DEFAULT_DETECTOR, *DETECTORS)
 HOSTILE: dict[str, Callable[[Array], Array]] = {
     "flat": lambda i: np.full(len(i), 7.0),
     "zero": lambda i: np.zeros(len(i)),
@@ -37,11 +44,11 @@ def daily(seed: int, count: int = 2 * WEEK) -> Array:
     return 40 + 25 * np.sin(2 * np.pi * np.arange(count) / 288) + rng.normal(0, 2, count)
 
 
-def bank_of(values: Array) -> Verdicts:
-    return judge_series(BANK, times(len(values)), values)
+def scored(values: Array) -> Scores:
+    return score_series(DEFAULT_DETECTOR, times(len(values)), values)
 
 
-def assert_equal(found: Verdicts, expected: Verdicts) -> None:
+def assert_equal(found: Scores, expected: Scores) -> None:
     for mine, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(mine, other)
 
@@ -50,15 +57,15 @@ def assert_equal(found: Verdicts, expected: Verdicts) -> None:
 def test_what_comes_later_changes_nothing_earlier(name: str) -> None:
     values = daily(1, 600)
     changed = np.concatenate((values[:400], -1000 * values[400:]))
-    before = judge_series(name, times(600), values)
-    after = judge_series(name, times(600), changed)
-    assert_equal(Verdicts(*(column[:400] for column in after)), Verdicts(*(column[:400] for column in before)))
+    before = score_series(name, times(600), values)
+    after = score_series(name, times(600), changed)
+    assert_equal(Scores(*(column[:400] for column in after)), Scores(*(column[:400] for column in before)))
 
 
 def test_batches_rows_and_other_series_make_no_difference() -> None:
     series = [daily(seed, 700) for seed in range(5)]
-    bank = AnomalyBank(rows=2)
-    bank.grow(5)
+    scorer = SeriesScorer(rows=2)
+    scorer.grow(5)
     rng = np.random.default_rng(0)
     order = rng.permutation(np.repeat(np.arange(5), 700))
     place = np.zeros(len(order), np.int64)
@@ -67,42 +74,42 @@ def test_batches_rows_and_other_series_make_no_difference() -> None:
     values = np.array([series[row][at] for row, at in zip(order, place, strict=True)])
     cuts = np.sort(rng.integers(0, len(order), 50))
     parts = [
-        bank.update(order[part], times(700)[place[part]], values[part])
+        scorer.update(order[part], times(700)[place[part]], values[part])
         for part in np.split(np.arange(len(order)), cuts)
     ]
-    together = Verdicts(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    together = Scores(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
     for row in range(5):
-        assert_equal(Verdicts(*(column[order == row] for column in together)), bank_of(series[row]))
+        assert_equal(Scores(*(column[order == row] for column in together)), scored(series[row]))
 
 
 def test_a_restart_changes_no_bit() -> None:
     values = daily(2, 900)
     values[850] += 60
     row = np.zeros(900, np.int64)
-    undisturbed = bank_of(values)
+    undisturbed = scored(values)
     for cut in (1, 99, 100, 128, 500, 849):
-        before = AnomalyBank()
+        before = SeriesScorer()
         before.update(row[:cut], times(900)[:cut], values[:cut])
-        kept = [column.tobytes() for column in before.take(np.array([0]))]
-        like = AnomalyBank().take(np.array([0]))
-        state = Bank(*(np.frombuffer(b, c.dtype).reshape(c.shape) for b, c in zip(kept, like, strict=True)))
-        after = AnomalyBank()
-        after.put(np.array([3]), state)
+        kept = [column.tobytes() for column in before.snapshot(np.array([0]))]
+        like = SeriesScorer().snapshot(np.array([0]))
+        state = ScorerState(*(np.frombuffer(b, c.dtype).reshape(c.shape) for b, c in zip(kept, like, strict=True)))
+        after = SeriesScorer()
+        after.restore(np.array([3]), state)
         rest = after.update(row[cut:] + 3, times(900)[cut:], values[cut:])
-        assert_equal(rest, Verdicts(*(column[cut:] for column in undisturbed)))
+        assert_equal(rest, Scores(*(column[cut:] for column in undisturbed)))
 
 
 def test_the_river_face_scores_as_the_bank_does_and_scoring_learns_nothing() -> None:
     values = daily(3, 500)
     values[400] += 80
-    face = BankDetector()
+    face = SeriesDetector()
     scores = []
     for at, value in zip(times(500), values, strict=True):
         x = {"value": float(value), "time_ms": int(at)}
         assert face.score_one(x) == face.score_one(x)
         scores.append(face.score_one(x))
         face.learn_one(x)
-    assert scores == bank_of(values).score.tolist()
+    assert scores == scored(values).score.tolist()
     assert max(scores[400:]) > 0
 
 
@@ -118,18 +125,18 @@ def test_scoring_learns_nothing(name: str) -> None:
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_values_give_finite_scores_and_no_storm(name: str, kind: str) -> None:
-    count = 2000 if name == BANK else 800
-    verdicts = judge_series(name, times(count), HOSTILE[kind](np.arange(count)))
-    assert np.isfinite(verdicts.score).all()
-    assert (verdicts.level >= Level.WARN).sum() <= 6
+    count = 2000 if name == DEFAULT_DETECTOR else 800
+    scores = score_series(name, times(count), HOSTILE[kind](np.arange(count)))
+    assert np.isfinite(scores.score).all()
+    assert (scores.level >= Level.WARN).sum() <= 6
 
 
 def test_noise_raises_no_storm_at_the_start_nor_later() -> None:
-    verdicts = [bank_of(np.random.default_rng(seed).normal(50, 5, WEEK)) for seed in range(20)]
-    young = [int((v.level[:600] > Level.NORMAL).sum()) for v in verdicts]
-    assert all((v.level[:600] <= Level.INFO).all() for v in verdicts)
+    scores = [scored(np.random.default_rng(seed).normal(50, 5, WEEK)) for seed in range(20)]
+    young = [int((v.level[:600] > Level.NORMAL).sum()) for v in scores]
+    assert all((v.level[:600] <= Level.INFO).all() for v in scores)
     assert max(young) <= 3
-    assert sum(int((v.level >= Level.WARN).sum()) for v in verdicts) <= 0.15 * 20 * 5  # a series and day
+    assert sum(int((v.level >= Level.WARN).sum()) for v in scores) <= 0.15 * 20 * 5  # a series and day
 
 
 @pytest.mark.parametrize(
@@ -146,87 +153,87 @@ def test_a_fault_is_told_with_its_reason(fault: Callable[[Array], Array], reason
     values = daily(5)
     at = WEEK + 100
     values[at:] = fault(values[at:])
-    verdicts = bank_of(values)
-    told = np.flatnonzero(verdicts.level[at:] >= Level.WARN) + at
-    assert len(told) > 0
-    assert reason in set(verdicts.reason[told].tolist())
+    scores = scored(values)
+    reported = np.flatnonzero(scores.level[at:] >= Level.WARN) + at
+    assert len(reported) > 0
+    assert reason in set(scores.reason[reported].tolist())
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_dip_is_measured_by_dips_where_peaks_are_larger(seed: int) -> None:
     values = np.exp(np.random.default_rng(seed).normal(3, 0.5, 2 * WEEK))  # from about 4 up to 120
     values[3000] = -40
-    verdicts = bank_of(values)
-    assert verdicts.level[3000] >= Level.WARN
-    assert verdicts.reason[3000] == Reason.DIP
-    assert verdicts.low[3000] > -40
+    scores = scored(values)
+    assert scores.level[3000] >= Level.WARN
+    assert scores.reason[3000] == Reason.DIP
+    assert scores.low[3000] > -40
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_what_comes_again_and_again_is_told_no_more(seed: int) -> None:
     """A sawtooth that falls every 58 hours, so that no hour of the day explains it; eight times here."""
     values = 40 + np.arange(3 * WEEK) % 700 / 100 + np.random.default_rng(seed).normal(0, 0.05, 3 * WEEK)
-    told = np.flatnonzero(bank_of(values).level >= Level.WARN)
-    assert 1400 in told
-    assert told.max() <= 2100
+    reported = np.flatnonzero(scored(values).level >= Level.WARN)
+    assert 1400 in reported
+    assert reported.max() <= 2100
 
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_steps_that_go_on_are_told_though_one_of_them_is_not(sign: int) -> None:
-    told = {1: 0, 3: 0}
+    reported = {1: 0, 3: 0}
     for seed in range(20):
-        for steps in told:
+        for steps in reported:
             values = np.random.default_rng(seed).normal(50, 1, WEEK + steps)
             values[WEEK:] += sign * 2.5 * np.arange(1, steps + 1)
-            told[steps] += bool((bank_of(values).level[WEEK:] >= Level.WARN).any())
-    assert told[1] <= 4
-    assert told[3] == 20
+            reported[steps] += bool((scored(values).level[WEEK:] >= Level.WARN).any())
+    assert reported[1] <= 4
+    assert reported[3] == 20
 
 
 def test_a_second_incident_is_told_soon_after_the_first_is_over() -> None:
-    """Half as high, and within the 120 samples in which what was told still counts."""
-    told = 0
+    """Half as high, and within the 120 samples in which what was reported still counts."""
+    reported = 0
     for seed in range(20):
         values = np.random.default_rng(seed).normal(50, 1, WEEK + 200)
         values[WEEK : WEEK + 3] += 30
         values[WEEK + 90 : WEEK + 93] += 15
-        verdicts = bank_of(values)
-        assert verdicts.level[WEEK] >= Level.WARN
-        told += bool((verdicts.level[WEEK + 90 : WEEK + 93] >= Level.INFO).any())
-    assert told == 20
+        scores = scored(values)
+        assert scores.level[WEEK] >= Level.WARN
+        reported += bool((scores.level[WEEK + 90 : WEEK + 93] >= Level.INFO).any())
+    assert reported == 20
 
 
 def test_bursts_among_little_noise_are_no_drift() -> None:
-    told = 0
+    reported = 0
     for seed in range(30):
         rng = np.random.default_rng(seed)
         values = 0.1 * rng.integers(0, 4, 2 * WEEK) + (rng.uniform(size=2 * WEEK) < 0.02) * rng.exponential(3, 2 * WEEK)
-        told += int((bank_of(values).level >= Level.WARN).sum())
-    assert told <= 0.15 * 30 * 14  # a series and day
+        reported += int((scored(values).level >= Level.WARN).sum())
+    assert reported <= 0.15 * 30 * 14  # a series and day
 
 
 def test_most_values_are_within_the_expected_band() -> None:
     values = daily(6)
-    verdicts = bank_of(values)
-    assert np.isnan(verdicts.low[:100]).all()
-    inside = (verdicts.low[WEEK:] <= values[WEEK:]) & (values[WEEK:] <= verdicts.high[WEEK:])
+    scores = scored(values)
+    assert np.isnan(scores.low[:100]).all()
+    inside = (scores.low[WEEK:] <= values[WEEK:]) & (values[WEEK:] <= scores.high[WEEK:])
     assert 0.97 <= inside.mean() < 1.0
-    assert (verdicts.high[WEEK:] - verdicts.low[WEEK:]).mean() < 40
+    assert (scores.high[WEEK:] - scores.low[WEEK:]).mean() < 40
 
 
 def test_a_series_takes_less_than_four_kilobytes() -> None:
-    bank = AnomalyBank(rows=4)
-    before = bank.bytes_a_series
-    bank.update(np.zeros(3000, np.int64), times(3000), daily(7, 3000))
-    assert bank.bytes_a_series == before <= 4000
+    scorer = SeriesScorer(rows=4)
+    before = scorer.bytes_a_series
+    scorer.update(np.zeros(3000, np.int64), times(3000), daily(7, 3000))
+    assert scorer.bytes_a_series == before <= 4000
 
 
 def test_a_started_row_has_forgotten_the_series_before() -> None:
     values = daily(8, 400)
-    bank = AnomalyBank()
-    bank.update(np.zeros(400, np.int64), times(400), -3 * values)
-    bank.start(0)
-    assert_equal(bank.update(np.zeros(400, np.int64), times(400), values), bank_of(values))
+    scorer = SeriesScorer()
+    scorer.update(np.zeros(400, np.int64), times(400), -3 * values)
+    scorer.start(0)
+    assert_equal(scorer.update(np.zeros(400, np.int64), times(400), values), scored(values))
 
 
 def test_hours_follow_daylight_saving() -> None:
@@ -250,10 +257,10 @@ def test_what_may_not_be_named_is_refused() -> None:
 
 
 def test_rows_and_lengths_are_checked() -> None:
-    bank = AnomalyBank(rows=2)
+    scorer = SeriesScorer(rows=2)
     with pytest.raises(ValueError, match=r"rows must be 0 to 1, got 0 to 2"):
-        bank.update(np.array([0, 2]), np.zeros(2), np.zeros(2))
+        scorer.update(np.array([0, 2]), np.zeros(2), np.zeros(2))
     with pytest.raises(ValueError, match=r"of one length, got 2, 1, 2"):
-        bank.update(np.array([0, 1]), np.zeros(1), np.zeros(2))
+        scorer.update(np.array([0, 1]), np.zeros(1), np.zeros(2))
     with pytest.raises(ValueError, match=r"number must be float64"):
-        bank.put(np.array([0]), bank.take(np.array([0, 1])))
+        scorer.restore(np.array([0]), scorer.snapshot(np.array([0, 1])))

@@ -6,11 +6,12 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from pipeline.core.anomalies.detectors import BANK, judge_series
+from pipeline.core.anomalies.detectors import DEFAULT_DETECTOR, score_series
+from pipeline.core.detection import state
 from pipeline.core.detection.detector import PartitionDetector
-from pipeline.core.detection.state import DetectionStateError, SeriesText, restored, snapshot_of
+from pipeline.core.detection.state import DetectionStateError, SeriesText
 from pipeline.core.snapshots.snapshot import Snapshot, pieces_of
-from schemas.reasons import Unjudged
+from schemas.reasons import NotScored
 from tests.support.core.detecting import (
     MINUTE_MS,
     START_MS,
@@ -49,10 +50,10 @@ def test_the_scores_are_those_of_the_bank() -> None:
             [window(i, {"usage_active": float(x)}) for i, x in enumerate(usage)],
         )
     )
-    verdicts = judge_series(BANK, START_MS + MINUTE_MS * np.arange(800), usage)
+    scores = score_series(DEFAULT_DETECTOR, START_MS + MINUTE_MS * np.arange(800), usage)
     # the first window has no sample of its score: none was before it
-    assert [record.score for record in records if record.kind != "host"] == verdicts.score[1:].tolist()
-    assert sum(record.kind == "anomaly" for record in records) == (verdicts.level > 0).sum() > 0
+    assert [record.score for record in records if record.kind != "host"] == scores.score[1:].tolist()
+    assert sum(record.kind == "anomaly" for record in records) == (scores.level > 0).sum() > 0
 
 
 def test_a_counter_is_judged_by_its_rate_and_a_rule_chooses_another_function() -> None:
@@ -67,9 +68,9 @@ def test_a_counter_is_judged_by_its_rate_and_a_rule_chooses_another_function() -
     )
     functions = {series.field: series.watch.function for series in detector.table.series()}
     assert functions == {"err_in": "rate", "usage_active": "max"}
-    assert detector.balance.unjudged_samples == {Unjudged.NO_VALUE: 1}
-    assert detector.balance.unjudged_windows == {Unjudged.NO_VALUE: 1}
-    assert detector.balance.judged_samples == 2
+    assert detector.balance.unscored_samples == {NotScored.NO_VALUE: 1}
+    assert detector.balance.unscored_windows == {NotScored.NO_VALUE: 1}
+    assert detector.balance.scored_samples == 2
 
 
 def test_a_window_that_is_not_later_than_the_newest_of_its_group_changes_nothing() -> None:
@@ -81,7 +82,7 @@ def test_a_window_that_is_not_later_than_the_newest_of_its_group_changes_nothing
     expected = [record.model_dump(exclude={"offset"}) for record in anomalies(judged(clean, usage))]
     found = [record.model_dump(exclude={"offset"}) for record in anomalies(judged(other, disturbed))]
     assert found == expected
-    assert other.balance.unjudged_windows == {Unjudged.SUPERSEDED: 1400}
+    assert other.balance.unscored_windows == {NotScored.SUPERSEDED: 1400}
 
 
 def test_every_record_and_watched_value_is_accounted_for() -> None:
@@ -90,10 +91,10 @@ def test_every_record_and_watched_value_is_accounted_for() -> None:
     judged(detector, values)
     balance = detector.balance
     assert balance.records == len(values)
-    assert balance.records == balance.judged_windows + balance.unjudged_windows.total()
-    assert set(balance.unjudged_windows) == {Unjudged.NOT_WATCHED, Unjudged.SUPERSEDED, Unjudged.UNREADABLE}
-    assert balance.judged_samples == detector.table.bank.first_rows(4).number[:, 0].sum() + sum(
-        detector.table.bank.first_rows(12).number[4:, 0]
+    assert balance.records == balance.scored_windows + balance.unscored_windows.total()
+    assert set(balance.unscored_windows) == {NotScored.NOT_WATCHED, NotScored.SUPERSEDED, NotScored.UNREADABLE}
+    assert balance.scored_samples == detector.table.scorer.live(4).number[:, 0].sum() + sum(
+        detector.table.scorer.live(12).number[4:, 0]
     )
 
 
@@ -114,12 +115,12 @@ def test_what_is_no_window_is_refused_with_its_bytes_and_the_rest_goes_on() -> N
     detector = detector_of()
     out = detector.add(enumerate([*bad, window(0, {"usage_active": 1})]))
     assert [record.value for record in out.refused] == bad
-    assert detector.balance.judged_windows == 1
+    assert detector.balance.scored_windows == 1
     odd = [b'"x"', b"null", b"true", b"[]"]
     for number, text in enumerate(odd, 1):
         detector.add([(number, window(number, {"usage_active": 1}).replace(b'"avg":1', b'"avg":' + text))])
-    assert detector.balance.unjudged_samples == {Unjudged.NO_VALUE: len(odd)}
-    assert detector.balance.judged_windows == 1
+    assert detector.balance.unscored_samples == {NotScored.NO_VALUE: len(odd)}
+    assert detector.balance.scored_windows == 1
 
 
 def test_a_record_whose_keys_come_in_another_order_is_of_the_same_series() -> None:
@@ -128,7 +129,7 @@ def test_a_record_whose_keys_come_in_another_order_is_of_the_same_series() -> No
     later = window(1, {"usage_active": 2}, region="r")
     turned = b'{"tags":{"region":"r","host":"a"},"measurement":"cpu",' + later[later.index(b'"start_ms"') :]
     judged(detector, [first, turned])
-    assert detector.balance.judged_windows == 2
+    assert detector.balance.scored_windows == 2
     assert detector.table.series_count == 1
 
 
@@ -152,14 +153,14 @@ def test_a_restart_from_a_snapshot_makes_no_difference(at: int) -> None:
     first = detector_of(rules, **options)
     series = SeriesText()
     before = first.add(values[: at // 2]).values
-    snapshot_of(first, at // 2, series)
+    state.snapshot(first, at // 2, series)
     before += first.add(values[at // 2 : at]).values
-    snapshot = stored(snapshot_of(first, at, series))
+    snapshot = stored(state.snapshot(first, at, series))
     first.add(values[at:])  # the snapshot must be a copy of its own
-    again = restored(snapshot, 0, rules, first.settings, ZoneInfo)
+    again = state.restore(snapshot, 0, rules, first.settings, ZoneInfo)
     assert before + again.add(values[at:]).values == expected
-    assert [bytes(piece.data) for piece in pieces_of(snapshot_of(again, 9))] == [
-        bytes(piece.data) for piece in pieces_of(snapshot_of(whole, 9))
+    assert [bytes(piece.data) for piece in pieces_of(state.snapshot(again, 9))] == [
+        bytes(piece.data) for piece in pieces_of(state.snapshot(whole, 9))
     ]
 
 
@@ -183,7 +184,7 @@ def test_what_is_no_state_is_an_error(damage: Callable[[Snapshot], Snapshot]) ->
     detector = detector_of()
     judged(detector, stream(20))
     with pytest.raises(DetectionStateError, match="not the state of a partition's detection"):
-        restored(damage(snapshot_of(detector, 1)), 0, rules_of(), detector.settings, ZoneInfo)
+        state.restore(damage(state.snapshot(detector, 1)), 0, rules_of(), detector.settings, ZoneInfo)
 
 
 def test_silent_series_expire_by_event_time_and_their_rows_are_used_again() -> None:
@@ -196,19 +197,19 @@ def test_silent_series_expire_by_event_time_and_their_rows_are_used_again() -> N
     assert sorted(detector.table.hosts) == [b"a"]
     judged(detector, [window(105, {"usage_active": 1.0}, host="c")])
     assert (detector.table.series_count, detector.table.used) == (2, 2)
-    assert detector.table.bank.first_rows(2).number[:, 0].tolist() == [105.0, 1.0]
+    assert detector.table.scorer.live(2).number[:, 0].tolist() == [105.0, 1.0]
 
 
 def test_a_series_that_comes_back_after_its_expiry_begins_anew() -> None:
     detector = detector_of(expire_after_ms=HOUR_MS)
     judged(detector, [window(i, {"usage_active": 1.0}) for i in (*range(30), *range(600, 610))])
     assert (detector.table.started, detector.table.ended, detector.table.series_count) == (2, 1, 1)
-    assert detector.table.bank.first_rows(1).number[0, 0] == 10
+    assert detector.table.scorer.live(1).number[0, 0] == 10
 
 
 def test_changed_rules_begin_what_they_judge_otherwise_anew_and_leave_the_rest() -> None:
     def counts(detector: PartitionDetector) -> dict[str, float]:
-        return {s.field: detector.table.bank.first_rows(9).number[s.row, 0] for s in detector.table.series()}
+        return {s.field: detector.table.scorer.live(9).number[s.row, 0] for s in detector.table.series()}
 
     detector = detector_of()
     windows = [window(i, {"usage_active": 5.0, "usage_steal": 1.0, "usage_user": 3.0}) for i in range(30)]
@@ -222,7 +223,7 @@ def test_changed_rules_begin_what_they_judge_otherwise_anew_and_leave_the_rest()
     detector.follow(other)
     detector.add(enumerate(windows[10:20]))
     assert counts(detector) == {"usage_active": 20, "usage_user": 10}
-    again = restored(snapshot_of(detector, 1), 0, rules_of(), detector.settings, ZoneInfo)
+    again = state.restore(state.snapshot(detector, 1), 0, rules_of(), detector.settings, ZoneInfo)
     again.add(enumerate(windows[20:]))
     assert counts(again) == {"usage_active": 30, "usage_steal": 10}
     assert [series.watch.levels for series in again.table.series()] == [(1.5, 2.0, 2.5)] * 2
@@ -231,10 +232,10 @@ def test_changed_rules_begin_what_they_judge_otherwise_anew_and_leave_the_rest()
 def test_a_measurement_of_which_nothing_is_judged_is_judged_once_a_rule_asks_for_it() -> None:
     detector = detector_of()
     detector.add([(0, window(0, {"depth": 1}, measurement="queue"))])
-    assert detector.balance.unjudged_windows == {Unjudged.NOT_WATCHED: 1}
+    assert detector.balance.unscored_windows == {NotScored.NOT_WATCHED: 1}
     detector.follow(rules_of({"id": "a", "where": {"measurement": "queue"}}))
     detector.add([(1, window(1, {"depth": 1}, measurement="queue"))])
-    assert detector.balance.judged_samples == 1
+    assert detector.balance.scored_samples == 1
 
 
 def test_levels_of_a_rule_make_it_quieter() -> None:
@@ -268,9 +269,9 @@ def test_detectors_of_river_are_bounded() -> None:
     rules = rules_of({"id": "a", "where": {"measurement": "cpu"}, "detector": "GaussianScorer"})
     detector = detector_of(rules, most_named=2)
     judged(detector, [window(i, {"usage_active": 1.0 + i % 3}, host=host) for i in range(5) for host in "abc"])
-    assert detector.balance.judged_samples == 10
-    assert detector.balance.unjudged_samples == {Unjudged.TOO_MANY: 5}
-    assert detector.balance.unjudged_windows == {Unjudged.TOO_MANY: 5}
+    assert detector.balance.scored_samples == 10
+    assert detector.balance.unscored_samples == {NotScored.TOO_MANY: 5}
+    assert detector.balance.unscored_windows == {NotScored.TOO_MANY: 5}
     assert detector.table.series_count == 2
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.core.anomalies.scorer import Level
-from pipeline.core.detection.host import MOST_NAMED, Change, HostAnomalies, HostLimits, HostVerdict, Told
+from pipeline.core.detection.host import MOST_NAMED, HostAnomalies, HostLimits, IncidentChange, IncidentUpdate, Reported
 
 LIMITS = HostLimits(least_share=0.25, least_series=2, together_ms=120_000)
 WATCHED = 8
@@ -16,10 +16,10 @@ class Host:
         self.anomalies: HostAnomalies[str] = HostAnomalies()
         self._limits = limits
 
-    def at(self, minute: int, /, *, watched: int = WATCHED, **scores: float) -> HostVerdict[str] | None:
+    def at(self, minute: int, /, *, watched: int = WATCHED, **scores: float) -> IncidentUpdate[str] | None:
         """Settle a minute, in which series were told with these scores."""
         end_ms = (minute + 1) * 60_000
-        told = {name: Told(end_ms, score, level_of(score), "spike") for name, score in scores.items()}
+        told = {name: Reported(end_ms, score, level_of(score), "spike") for name, score in scores.items()}
         return self.anomalies.settle(minute * 60_000, end_ms, told, watched, self._limits, str)
 
 
@@ -47,19 +47,19 @@ def test_series_that_follow_each_other_are_one_incident_that_begins_grows_and_en
     assert host.at(0, a=1.6) is None
     began = host.at(1, b=1.7)
     assert began is not None
-    assert (began.change, began.begun_ms, began.level, began.score) == (Change.BEGAN, 60_000, Level.INFO, 1.7)
+    assert (began.change, began.begun_ms, began.level, began.score) == (IncidentChange.BEGAN, 60_000, Level.INFO, 1.7)
     assert (began.share, began.anomalous) == (2 / WATCHED, 2)
     assert [name for name, _ in began.most] == ["b", "a"]
     assert host.at(2) is None
     assert host.at(3, c=1.8) is None
     grew = host.at(4, a=2.1)
     assert grew is not None
-    assert (grew.change, grew.begun_ms, grew.level) == (Change.GREW, 60_000, Level.WARN)
+    assert (grew.change, grew.begun_ms, grew.level) == (IncidentChange.GREW, 60_000, Level.WARN)
     assert [(name, told.score) for name, told in grew.most] == [("a", 2.1), ("c", 1.8)]
     assert host.at(5) is None
     assert host.at(6) is None
     ended = host.at(7)
-    assert ended == HostVerdict(Change.ENDED, 60_000, Level.NORMAL, 0.0, 0.0, 0, ())
+    assert ended == IncidentUpdate(IncidentChange.ENDED, 60_000, Level.NORMAL, 0.0, 0.0, 0, ())
     assert host.anomalies.is_calm
     assert host.at(8) is None
 
@@ -77,7 +77,7 @@ def test_a_series_keeps_its_greatest_score_while_it_is_told_again() -> None:
     began = host.at(2, a=1.6, b=1.6)
     assert began is not None
     assert began.level is Level.CRITICAL
-    assert dict(began.most)["a"] == Told(180_000, 3.0, Level.CRITICAL, "spike")
+    assert dict(began.most)["a"] == Reported(180_000, 3.0, Level.CRITICAL, "spike")
 
 
 def test_of_equal_scores_the_name_decides_and_so_many_are_named() -> None:
@@ -101,4 +101,4 @@ def test_series_that_are_no_longer_watched_leave_the_incident() -> None:
     host.anomalies.forget(["a", "b", "unknown"])
     ended = host.at(1)
     assert ended is not None
-    assert ended.change is Change.ENDED
+    assert ended.change is IncidentChange.ENDED

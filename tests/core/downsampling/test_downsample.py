@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from pipeline.core.downsampling.series_downsampler import (
     Chunk,
-    DownsampleBank,
+    DownsamplingRules,
     Encoder,
-    Kind,
-    Rules,
+    MetricKind,
     SeriesClass,
+    SeriesDownsampler,
     decode,
 )
 
@@ -24,29 +24,32 @@ Array = np.ndarray[Any, Any]
 HOUR_MS = 3_600_000
 START_MS = 494_000 * HOUR_MS
 ONE = np.zeros(1, np.int64)
-IN_ORDER = Rules(grace_ms=0, correction_ms=0, shared=False)
+IN_ORDER = DownsamplingRules(grace_ms=0, allowed_lateness_ms=0, shared=False)
 
 
 def chunks_of(
     time_ms: Sequence[int] | Array,
     values: Sequence[float] | Array,
-    rules: Rules = IN_ORDER,
-    kind: Kind = Kind.AUTO,
+    rules: DownsamplingRules = IN_ORDER,
+    kind: MetricKind = MetricKind.AUTO,
     cuts: Sequence[int] = (),
 ) -> list[Chunk]:
     """Down-sample one series, its samples added in batches that end at ``cuts``."""
-    bank = DownsampleBank(rules, rows=1)
-    bank.start(0, kind)
-    return added(bank, time_ms, values, cuts) + bank.flush(ONE)
+    downsampler = SeriesDownsampler(rules, rows=1)
+    downsampler.start(0, kind)
+    return added(downsampler, time_ms, values, cuts) + downsampler.flush(ONE)
 
 
 def added(
-    bank: DownsampleBank, time_ms: Sequence[int] | Array, values: Sequence[float] | Array, cuts: Sequence[int] = ()
+    downsampler: SeriesDownsampler,
+    time_ms: Sequence[int] | Array,
+    values: Sequence[float] | Array,
+    cuts: Sequence[int] = (),
 ) -> list[Chunk]:
     times, samples = np.asarray(time_ms, np.int64), np.asarray(values, np.float64)
     chunks = []
     for part in np.split(np.arange(len(times)), sorted(cuts)):
-        chunks += bank.add(np.zeros(len(part), np.int64), times[part], samples[part], part)
+        chunks += downsampler.add(np.zeros(len(part), np.int64), times[part], samples[part], part)
     return chunks
 
 
@@ -98,8 +101,8 @@ def made(name: str, count: int, seed: int) -> Array:
 
 
 @settings(max_examples=60, deadline=None)
-@given(name=SERIES, count=st.integers(1, 900), seed=st.integers(0, 9), kind=st.sampled_from(Kind))
-def test_what_is_decoded_is_what_the_metadata_says(name: str, count: int, seed: int, kind: Kind) -> None:
+@given(name=SERIES, count=st.integers(1, 900), seed=st.integers(0, 9), kind=st.sampled_from(MetricKind))
+def test_what_is_decoded_is_what_the_metadata_says(name: str, count: int, seed: int, kind: MetricKind) -> None:
     random = np.random.default_rng(seed)
     time_ms = START_MS + np.cumsum(random.integers(1, 20_000, count))
     values = made(name, count, seed)
@@ -129,7 +132,7 @@ def test_batches_do_not_matter(name: str, seed: int, cuts: list[int], shift: int
     random = np.random.default_rng(seed)
     time_ms = every_10_s(1500) + random.integers(0, 9_000 * shift + 1, 1500)  # out of order, partly too late
     values = made(name, 1500, seed)
-    rules = Rules()
+    rules = DownsamplingRules()
 
     assert same(chunks_of(time_ms, values, rules), chunks_of(time_ms, values, rules, cuts=cuts))
 
@@ -140,13 +143,13 @@ def test_a_restart_changes_nothing(name: str, seed: int, cut: int) -> None:
     random = np.random.default_rng(seed)
     time_ms = every_10_s(1500) + random.integers(0, 60_000, 1500)
     values = made(name, 1500, seed)
-    whole = DownsampleBank(rows=1)
+    whole = SeriesDownsampler(rows=1)
     expected = added(whole, time_ms, values, [cut])
 
-    first = DownsampleBank(rows=1)
+    first = SeriesDownsampler(rows=1)
     chunks = added(first, time_ms[:cut], values[:cut])
-    again = DownsampleBank(rows=4)
-    again.put(ONE + 2, first.take(ONE))
+    again = SeriesDownsampler(rows=4)
+    again.restore(ONE + 2, first.snapshot(ONE))
     again.fleet = first.fleet
     rest = np.arange(cut, 1500)
     moved = again.add(np.full(len(rest), 2), time_ms[rest], values[rest], rest) + again.flush(ONE + 2)
@@ -159,7 +162,7 @@ def test_samples_within_grace_come_out_as_if_they_were_in_order() -> None:
     random = np.random.default_rng(3)
     time_ms, values = every_10_s(2000), wave(2000)
     order = np.argsort(np.arange(2000) + random.uniform(0, 5, 2000), kind="stable")
-    rules = Rules(grace_ms=60_000, shared=False)
+    rules = DownsamplingRules(grace_ms=60_000, shared=False)
 
     shuffled = chunks_of(time_ms[order], values[order], rules)
 
@@ -174,7 +177,7 @@ def test_a_late_sample_makes_a_higher_revision_that_is_the_chunk_with_it() -> No
     time_ms, values = every_10_s(724), wave(724)
     late = 355
     order = [*range(late), *range(late + 1, 364), late, *range(364, 724)]
-    rules = Rules(grace_ms=0, correction_ms=120_000, shared=False)
+    rules = DownsamplingRules(grace_ms=0, allowed_lateness_ms=120_000, shared=False)
 
     chunks = chunks_of(time_ms[order], values[order], rules)
 
@@ -185,25 +188,25 @@ def test_a_late_sample_makes_a_higher_revision_that_is_the_chunk_with_it() -> No
 
 
 def test_a_sample_beyond_the_correction_time_is_counted() -> None:
-    bank = DownsampleBank(Rules(grace_ms=0, correction_ms=60_000), rows=1)
-    added(bank, every_10_s(380), wave(380))
+    downsampler = SeriesDownsampler(DownsamplingRules(grace_ms=0, allowed_lateness_ms=60_000), rows=1)
+    added(downsampler, every_10_s(380), wave(380))
 
-    assert bank.add(ONE, np.array([START_MS + 5_000]), np.ones(1), ONE + 380) == []
-    assert bank.counts(0).late == 1
+    assert downsampler.add(ONE, np.array([START_MS + 5_000]), np.ones(1), ONE + 380) == []
+    assert downsampler.counts(0).late == 1
 
 
 def test_the_same_sample_again_changes_nothing_and_another_of_its_time_replaces_it() -> None:
     time_ms, values = every_10_s(362), wave(362)
-    bank = DownsampleBank(Rules(grace_ms=0), rows=1)
-    assert len(added(bank, time_ms, values)) == 1
-    bank.add(ONE, time_ms[100:101], values[100:101], ONE + 362)
-    assert len(bank.silent(START_MS)) == 0
-    bank.add(ONE, time_ms[100:101], np.array([99.5]), ONE + 363)
+    downsampler = SeriesDownsampler(DownsamplingRules(grace_ms=0), rows=1)
+    assert len(added(downsampler, time_ms, values)) == 1
+    downsampler.add(ONE, time_ms[100:101], values[100:101], ONE + 362)
+    assert len(downsampler.silent(START_MS)) == 0
+    downsampler.add(ONE, time_ms[100:101], np.array([99.5]), ONE + 363)
 
-    revised, *_ = bank.flush(ONE)
+    revised, *_ = downsampler.flush(ONE)
 
     assert (revised.max, revised.n_raw, revised.revision) == (99.5, 360, 363)
-    assert bank.counts(0).replaced == 2
+    assert downsampler.counts(0).replaced == 2
 
 
 def test_nothing_is_drawn_over_a_gap() -> None:
@@ -243,11 +246,11 @@ def test_chunks_of_sparse_series_are_longer_where_that_is_allowed() -> None:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e306])
 def test_values_that_are_no_samples_are_counted(value: float) -> None:
-    bank = DownsampleBank(rows=1)
-    bank.add(ONE, ONE + START_MS, np.array([value]), ONE)
+    downsampler = SeriesDownsampler(rows=1)
+    downsampler.add(ONE, ONE + START_MS, np.array([value]), ONE)
 
-    assert bank.flush(ONE) == []
-    assert bank.counts(0).unusable == 1
+    assert downsampler.flush(ONE) == []
+    assert downsampler.counts(0).unusable == 1
 
 
 def test_constants_and_steps_lose_nothing() -> None:
@@ -276,7 +279,7 @@ def test_a_counters_total_is_exact_and_no_reset_is_invented() -> None:
 def test_a_state_never_has_a_value_that_it_did_not_have() -> None:
     values = np.random.default_rng(6).choice([0.0, 1.0, 5.0], 3000)
 
-    chunks = chunks_of(every_10_s(3000), values, kind=Kind.STATE)
+    chunks = chunks_of(every_10_s(3000), values, kind=MetricKind.STATE)
 
     assert set(np.concatenate([chunk.values for chunk in chunks])) <= {0.0, 1.0, 5.0}
     assert sum(chunk.n_kept for chunk in chunks) <= 300
@@ -300,11 +303,13 @@ def test_no_series_keeps_more_than_its_ratio_in_the_long_run(name: str) -> None:
 
 
 def test_quiet_series_leave_points_to_loud_ones() -> None:
-    bank = DownsampleBank(Rules(grace_ms=0), rows=4)
+    downsampler = SeriesDownsampler(DownsamplingRules(grace_ms=0), rows=4)
     values = {0: made("noise", 7200, 0), 1: np.full(7200, 3.0), 2: np.full(7200, 4.0), 3: np.full(7200, 5.0)}
     rows = np.tile(np.arange(4), 7200)
     samples = np.stack([values[row] for row in range(4)], axis=1).ravel()
-    chunks = bank.add(rows, np.repeat(every_10_s(7200), 4), samples, np.arange(4 * 7200)) + bank.flush(np.arange(4))
+    chunks = downsampler.add(rows, np.repeat(every_10_s(7200), 4), samples, np.arange(4 * 7200)) + downsampler.flush(
+        np.arange(4)
+    )
 
     loud = sum(chunk.n_kept for chunk in chunks if chunk.row == 0)
     assert 0.1 * 7200 < loud <= 0.12 * 7200
@@ -312,22 +317,22 @@ def test_quiet_series_leave_points_to_loud_ones() -> None:
 
 
 def test_a_series_takes_less_than_8_kb() -> None:
-    assert DownsampleBank().bytes_a_series <= 8000
+    assert SeriesDownsampler().bytes_a_series <= 8000
 
 
 def test_a_state_that_cannot_be_is_refused() -> None:
-    bank = DownsampleBank(rows=1)
-    added(bank, every_10_s(50), wave(50))
-    state = bank.take(ONE)
+    downsampler = SeriesDownsampler(rows=1)
+    added(downsampler, every_10_s(50), wave(50))
+    state = downsampler.snapshot(ONE)
     broken = state.whole.copy()
     broken[:] = 1 << 40
 
     with pytest.raises(ValueError, match="must be counted within its room of 432"):
-        bank.put(ONE, state._replace(whole=broken))
+        downsampler.restore(ONE, state._replace(whole=broken))
     with pytest.raises(ValueError, match=r"value must be float64\(1, 432\), got float64\(1, 431\)"):
-        bank.put(ONE, state._replace(value=state.value[:, 1:]))
+        downsampler.restore(ONE, state._replace(value=state.value[:, 1:]))
     with pytest.raises(ValueError, match=r"number must be float64\(2, "):
-        bank.put(np.arange(2), state)
+        downsampler.restore(np.arange(2), state)
 
 
 def test_every_sample_is_accounted_for() -> None:
@@ -335,33 +340,33 @@ def test_every_sample_is_accounted_for() -> None:
     values = np.where(random.random(3000) < 0.01, np.nan, wave(3000))
     time_ms = every_10_s(3000) - random.integers(0, 40_000, 3000) // 5_000 * 5_000
     time_ms[random.random(3000) < 0.01] -= 300_000
-    bank = DownsampleBank(Rules(grace_ms=5_000), rows=1)
+    downsampler = SeriesDownsampler(DownsamplingRules(grace_ms=5_000), rows=1)
 
-    chunks = added(bank, time_ms, values)
+    chunks = added(downsampler, time_ms, values)
 
-    counts = bank.totals(1)
+    counts = downsampler.totals(1)
     assert min(counts) > 0
     assert sum(chunk.n_raw - chunk.n_before for chunk in chunks) + sum(counts) == 3000
 
 
 def test_series_that_are_kept_go_on_in_their_new_rows() -> None:
-    bank = DownsampleBank(rows=3)
+    downsampler = SeriesDownsampler(rows=3)
     rows = np.tile(np.arange(3), 500)
     values = np.stack([wave(500, seed) for seed in range(3)], axis=1).ravel()
-    chunks = bank.add(rows, np.repeat(every_10_s(500), 3), values, np.arange(1500))
-    alone = bank.take(ONE + 2)
+    chunks = downsampler.add(rows, np.repeat(every_10_s(500), 3), values, np.arange(1500))
+    alone = downsampler.snapshot(ONE + 2)
 
-    bank.keep(ONE + 2)
+    downsampler.keep(ONE + 2)
 
     assert len(chunks) == 3
-    assert [column.tolist() for column in bank.live(1)] == [column.tolist() for column in alone]
+    assert [column.tolist() for column in downsampler.live(1)] == [column.tolist() for column in alone]
 
 
 def test_bad_use_is_refused() -> None:
-    bank = DownsampleBank(rows=1)
+    downsampler = SeriesDownsampler(rows=1)
     with pytest.raises(ValueError, match="rows must be 0 to 0, got 1 to 1"):
-        bank.add(ONE + 1, ONE, np.ones(1), ONE)
+        downsampler.add(ONE + 1, ONE, np.ones(1), ONE)
     with pytest.raises(ValueError, match="must be of one length"):
-        bank.add(ONE, ONE, np.ones(2), ONE)
+        downsampler.add(ONE, ONE, np.ones(2), ONE)
     with pytest.raises(ValueError, match="ratio must be above 0 and at most 1, got 0"):
-        DownsampleBank(Rules(ratio=0))
+        SeriesDownsampler(DownsamplingRules(ratio=0))

@@ -7,8 +7,8 @@ from itertools import pairwise
 import orjson
 import pytest
 
-from pipeline.core.downsampling.downsampler import Balance, PartitionDownsampler, Times
-from pipeline.core.downsampling.series_downsampler import Kind, Rules
+from pipeline.core.downsampling.downsampler import DownsamplingBalance, PartitionDownsampler, SilenceLimits
+from pipeline.core.downsampling.series_downsampler import DownsamplingRules, MetricKind
 from pipeline.core.records.telegraf.parser import RecordBatch, batch_of
 from pipeline.core.snapshots.snapshot import Snapshot
 from schemas.downsampled import DownsampledChunk
@@ -16,15 +16,17 @@ from schemas.reasons import FilterReason
 from tests.support.core.random_logs import random_log
 
 NOW_MS = 2_000_000_000_000
-RULES = Rules(chunk_ms=60_000, longest_chunk_ms=60_000, chunk_points=16, grace_ms=5_000, correction_ms=20_000)
+RULES = DownsamplingRules(
+    chunk_ms=60_000, longest_chunk_ms=60_000, chunk_points=16, grace_ms=5_000, allowed_lateness_ms=20_000
+)
 HOUR_MS = 3_600_000
 
 
-def kind_of(measurement: str, _field: str) -> Kind:
-    return Kind.COUNTER if measurement == "net" else Kind.AUTO
+def kind_of(measurement: str, _field: str) -> MetricKind:
+    return MetricKind.COUNTER if measurement == "net" else MetricKind.AUTO
 
 
-def downsampler(snapshot: Snapshot | None = None, times: Times | None = None) -> PartitionDownsampler:
+def downsampler(snapshot: Snapshot | None = None, times: SilenceLimits | None = None) -> PartitionDownsampler:
     return PartitionDownsampler(3, RULES, kind_of, times=times, snapshot=snapshot)
 
 
@@ -42,7 +44,7 @@ def edges_of(r: random.Random, count: int) -> list[int]:
     return [0, *sorted(r.sample(range(1, count), 12)), count]
 
 
-def assert_balanced(balance: Balance) -> None:
+def assert_balanced(balance: DownsamplingBalance) -> None:
     overflow = balance.filtered[FilterReason.OVERFLOW]
     where = balance.encoded + balance.waiting + balance.late + balance.replaced + overflow
     assert balance.parsed == where
@@ -92,7 +94,7 @@ def lines(host: str, seconds: range) -> list[bytes]:
 
 
 def test_a_silent_series_ends_by_the_clock_and_a_dead_one_is_forgotten() -> None:
-    owner = downsampler(times=Times(idle_close_ms=HOUR_MS, expire_after_ms=24 * HOUR_MS))
+    owner = downsampler(times=SilenceLimits(idle_close_ms=HOUR_MS, expire_after_ms=24 * HOUR_MS))
     batch = batch_of([*lines("a", range(10)), *lines("b", range(10))], 0)
     assert chunks(owner, batch, [0, 20], NOW_MS) == []
     assert owner.rest(NOW_MS + HOUR_MS).values == []

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from pipeline.core.downsampling.curve import Run, StoredChunk, clipped, decoded, runs_of, total_of, vertices
+from pipeline.core.downsampling.curve import (
+    CurveSegment,
+    StoredChunk,
+    clipped,
+    decoded,
+    segments_of,
+    total_of,
+    vertices,
+)
 
 NAN = float("nan")
 
@@ -26,7 +34,7 @@ def chunk(start_ms, points, *, end_ms=None, last_ms=None, gap=False, count=10, t
     )
 
 
-def shape(runs: list[Run]) -> list[tuple[list[int], list[float], int]]:
+def shape(runs: list[CurveSegment]) -> list[tuple[list[int], list[float], int]]:
     return [(run.times_ms.tolist(), run.values.tolist(), run.until_ms) for run in runs]
 
 
@@ -38,23 +46,23 @@ CHUNKS = [
 
 
 def test_a_gap_begins_a_new_run_and_a_chunk_without_one_goes_on() -> None:
-    assert shape(runs_of(CHUNKS)) == [([0, 20, 100, 140], [1.0, 3.0, 5.0, 7.0], 150), ([300], [9.0], 350)]
-    assert runs_of([]) == []
+    assert shape(segments_of(CHUNKS)) == [([0, 20, 100, 140], [1.0, 3.0, 5.0, 7.0], 150), ([300], [9.0], 350)]
+    assert segments_of([]) == []
 
 
 def test_points_that_lie_behind_their_time_are_left_out() -> None:
     overlapping = [chunk(0, [(0, 1.0, "l"), (50, 2.0, "l")]), chunk(40, [(40, 8.0, "l"), (60, 3.0, "l")])]
-    assert shape(runs_of(overlapping)) == [([0, 50, 60], [1.0, 2.0, 3.0], 60)]
+    assert shape(segments_of(overlapping)) == [([0, 50, 60], [1.0, 2.0, 3.0], 60)]
 
 
 def test_values_between_points_are_on_the_line_or_held_and_unknown_in_gaps() -> None:
     at = np.array([-1, 0, 10, 60, 139, 140, 150, 151, 299, 300, 350, 351])
     expected = [NAN, 1.0, 2.0, 4.0, 5.0, 7.0, 7.0, NAN, NAN, 9.0, 9.0, NAN]
-    np.testing.assert_array_equal(decoded(runs_of(CHUNKS), at), expected)
+    np.testing.assert_array_equal(decoded(segments_of(CHUNKS), at), expected)
 
 
 def test_a_curve_that_is_clipped_begins_and_ends_where_it_is_cut() -> None:
-    runs = runs_of(CHUNKS)
+    runs = segments_of(CHUNKS)
     assert shape(clipped(runs, 60, 145)) == [([60, 100, 140], [4.0, 5.0, 7.0], 144)]
     assert shape(clipped(runs, 20, 100)) == [([20, 99], [3.0, 4.975], 99)]
     assert shape(clipped(runs, 99, 100)) == [([99], [4.975], 99)]
@@ -64,7 +72,7 @@ def test_a_curve_that_is_clipped_begins_and_ends_where_it_is_cut() -> None:
 
 
 def test_corners_have_a_step_as_two_and_hold_the_last_value() -> None:
-    first, second = (vertices(run) for run in runs_of(CHUNKS))
+    first, second = (vertices(run) for run in segments_of(CHUNKS))
     assert (first[0].tolist(), first[1].tolist()) == ([0, 20, 100, 139, 140, 150], [1.0, 3.0, 5.0, 5.0, 7.0, 7.0])
     assert (second[0].tolist(), second[1].tolist()) == ([300, 350], [9.0, 9.0])
 

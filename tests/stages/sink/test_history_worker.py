@@ -10,7 +10,7 @@ import pytest
 import topics
 from pipeline.core.downsampling.curve import decoded
 from pipeline.core.downsampling.downsampler import PartitionDownsampler
-from pipeline.core.downsampling.series_downsampler import Kind, Rules
+from pipeline.core.downsampling.series_downsampler import DownsamplingRules, MetricKind
 from pipeline.core.records.telegraf.parser import batch_of
 from pipeline.stores.influxdb.connection import InfluxConnection
 from pipeline.stores.influxdb.history_reading import InfluxHistoryReader
@@ -47,7 +47,7 @@ def test_history_from_the_database_is_what_the_engine_makes_of_the_samples(
         f"demo,host=a load={value} {time_ms}000000".encode()
         for value, time_ms in zip(values.tolist(), times.tolist(), strict=True)
     ]
-    engine = PartitionDownsampler(0, Rules(), lambda _measurement, _field: Kind.AUTO)
+    engine = PartitionDownsampler(0, DownsamplingRules(), lambda _measurement, _field: MetricKind.AUTO)
     expected = engine.add(batch_of(lines, 0), 0, SAMPLES, now_ms=int(times[-1])).values
     assert len(expected) == 2
     bucket = influxdb.create_bucket("history-worker")
