@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo test faults check bench real-parts lock clean
+.PHONY: help install demo test faults check docs bench real-parts lock clean
 
 # The first Python that is new enough; `make PYTHON=…` names another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -28,7 +28,10 @@ check: install ## Linters, types, layers, doctests and the core's tests: what a 
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -x -m 'not real' pipeline/core schemas topics tests/core
+	$(BIN)/pytest -q -x -m 'not real' pipeline/core schemas topics tools tests/core tests/docs
+
+docs: install ## Write the generated pages of docs/reference from the code
+	$(BIN)/python -m tools.reference
 
 test: install ## All tests (TEST_ARGS='-k …'); those on real parts are skipped where `make real-parts` was not run
 	$(BIN)/pytest $(TEST_ARGS)

@@ -58,16 +58,22 @@ class Metrics:
 
         self.open_samples = gauge("open_samples", "Samples in windows not yet emitted.", of_partition)
         self.open_windows = gauge("open_windows", "Windows not yet emitted.", of_partition)
-        self.series = gauge("series", "Series known.", of_partition)
+        self.series = gauge("series", "Series (measurement and tag set) known.", of_partition)
         self.lag_records = gauge("lag_records", "Records between position and log end.", of_partition)
-        self.lag_seconds = gauge("lag_seconds", "Age of the newest record handed over.", of_partition)
-        self.watermark_age_seconds = gauge("watermark_age_seconds", "Clock less the greatest event time.", of_partition)
+        self.lag_seconds = gauge(
+            "lag_seconds", "Age of the newest record of the last fetch, when it was taken.", of_partition
+        )
+        self.watermark_age_seconds = gauge(
+            "watermark_age_seconds", "Clock less the greatest event time of any resource.", of_partition
+        )
         self.checkpoint_age_seconds = gauge("checkpoint_age_seconds", "Since the last checkpoint.", of_partition)
         self.paused_partitions = gauge("paused_partitions", "1 while the stage holds a partition.", of_partition)
 
         self.batch_records = self._histogram("batch_records", "Records handed over at once.", BATCH_RECORDS)
         self.end_to_end_seconds = self._histogram(
-            "end_to_end_seconds", "From a window's end until a store has it.", END_TO_END_SECONDS
+            "end_to_end_seconds",
+            "From a window's end until its store had it: the newest of each batch written.",
+            END_TO_END_SECONDS,
         )
 
         self.written_points = counter("written_points", "Points a store acknowledged.", ("stage",))
@@ -85,26 +91,38 @@ class Metrics:
         self.unjudged_samples = counter(
             "unjudged_samples", "Watched values of judged windows left out.", (*of_partition, "reason")
         )
-        self.anomalies = counter("anomalies", "Records of detection written.", ("stage", "kind", "level"))
+        self.anomalies = counter(
+            "anomalies", "Records of detection written; level none for samples and ends.", ("stage", "kind", "level")
+        )
         self.started_series = counter("started_series", "Series that began to be judged.", of_partition)
-        self.expired_series = counter("expired_series", "Series forgotten.", of_partition)
-        self.evaluations = counter("evaluations", "Samples compared with a trigger policy.", of_partition)
+        self.expired_series = counter(
+            "expired_series",
+            "Series forgotten: silent for detect.expire_after_s, or under a changed rule.",
+            of_partition,
+        )
+        self.evaluations = counter(
+            "evaluations", "Samples compared with a trigger policy, each policy for itself.", of_partition
+        )
         self.late_evaluations = counter(
             "late_evaluations", "Of them those older than the alert's newest: they changed nothing.", of_partition
         )
         self.alert_pairs = gauge("alert_pairs", "Pairs of a trigger policy and a series.", of_partition)
         self.open_alerts = gauge("open_alerts", "Alerts that have notified and are not over.", of_partition)
-        self.alerts = counter("alerts", "Records of alerts written.", ("stage", "reason", "level"))
+        self.alerts = counter("alerts", "Records of alerts written; level ok for ends.", ("stage", "reason", "level"))
         self.active_alerts = gauge("active_alerts", "Open alerts that people may be notified of.", ("stage",))
         self.pending_actions = gauge(
             "pending_actions", "Notifications and script runs decided and not finished.", ("stage",)
         )
         self.actions = counter(
-            "actions", "Records of actions, by what they were sent with.", ("stage", "kind", "outcome", "reason")
+            "actions",
+            "Records of actions, by what they were sent with: smtp, apprise, webhook, script, none.",
+            ("stage", "kind", "outcome", "reason"),
         )
         self.action_seconds = self._histogram("action_seconds", "Attempts to send or run.", WRITE_SECONDS)
         self.policies = gauge("policies", "Policies in force.", ("stage", "kind"))
-        self.refused_policies = counter("refused_policies", "Records of policies that changed nothing.", of_reason)
+        self.refused_policies = counter(
+            "refused_policies", "Records of policies that changed nothing: key, value, too_large.", of_reason
+        )
 
         self.downsampled_samples = counter(
             "downsampled_samples", "Samples in chunks that were given out.", of_partition
@@ -114,9 +132,17 @@ class Metrics:
         self.revised_chunks = counter("revised_chunks", "Chunks given out again after late samples.", of_partition)
         self.kept_points = counter("kept_points", "Points in the chunks that were given out.", of_partition)
 
-        self.outbox_records = gauge("outbox_records", "Changes of policies that wait to be published.", ())
-        self.published_policies = counter("published_policies", "Changes of policies that Kafka has.", ())
-        self.followed_records = counter("followed_records", "Records taken over.", ("topic", "outcome"))
+        self.outbox_records = gauge(
+            "outbox_records", "Control service: changes of policies that wait to be published.", ()
+        )
+        self.published_policies = counter(
+            "published_policies", "Control service: changes of policies that Kafka has.", ()
+        )
+        self.followed_records = counter(
+            "followed_records",
+            "Control service: records of alerts and actions taken over: kept, unusable.",
+            ("topic", "outcome"),
+        )
 
         self.snapshot_bytes = gauge("snapshot_bytes", "State in the newest snapshot written.", ("stage",))
         self.snapshot_written_bytes = counter("snapshot_written_bytes", "Blocks written: what changed.", ("stage",))
