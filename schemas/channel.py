@@ -1,17 +1,18 @@
 """Channels: how somebody is notified. Secrets in them are names of files, or sealed; never plain text."""
 
+import inspect
 from datetime import timedelta
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self, get_args, get_origin
 
 from pydantic import Field, model_validator
+from typing_extensions import TypeVar
 
 from schemas.scenario import Address
 from schemas.selection import Part
 from schemas.trigger_policy import Duration, Id, Name
 
-__all__ = ["Apprise", "Channel", "ChannelType", "Secret", "Smtp", "Template", "Webhook"]
+__all__ = ["Apprise", "Channel", "ChannelSection", "Secret", "SecretT", "Smtp", "Template", "Webhook"]
 
-ChannelType = Literal["smtp", "apprise", "webhook"]
 Text = Annotated[str, Field(min_length=1, max_length=20_000)]
 
 _DEFAULT_PORTS = {"tls": 465, "starttls": 587, "none": 25}
@@ -45,8 +46,35 @@ class Secret(Part):
         return self
 
 
-class Smtp(Part):
+SecretT = TypeVar("SecretT", bound=Secret, default=Secret)
+"""How secrets are written: in documents that are published as `Secret`, in requests of the API with their values."""
+
+
+class ChannelSection(Part, Generic[SecretT]):
+    """What a document says of one kind of channel; it stands in the field of `Channel` that has the kind's name."""
+
+    destination: ClassVar[tuple[str, ...]] = ()
+    """The fields that decide who gets to see the other secrets."""
+    takes_html: ClassVar[bool] = False
+    """Whether the template may have a part in HTML."""
+    sends_document: ClassVar[bool] = False
+    """Whether the JSON document is sent, so that the template's text must come to JSON."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.__doc__ = inspect.getdoc(cls)  # so that one with its secrets in another form says the same
+
+    @classmethod
+    def secret_fields(cls) -> list[tuple[str, ...]]:
+        """Return where secrets stand in it; ``*`` for every key of a mapping, as in ``("headers", "*")``."""
+        return [(name, *rest) for name, field in cls.model_fields.items() for rest in _secrets_in(field.annotation)]
+
+
+class Smtp(ChannelSection[SecretT], Generic[SecretT]):
     """E-mail through a mail server."""
+
+    destination: ClassVar = ("host", "port", "security", "username")
+    takes_html: ClassVar = True
 
     host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:_-]{1,255}$")] = Field(description="The mail server.")
     port: Annotated[int, Field(strict=True, ge=1, le=65535)] | None = Field(
@@ -56,7 +84,7 @@ class Smtp(Part):
         "starttls", description="How the connection is encrypted; none only for a server of one's own."
     )
     username: Annotated[str, Field(min_length=1, max_length=320)] | None = Field(None, description="The user.")
-    password: Secret | None = Field(None, description="The user's password.")
+    password: SecretT | None = Field(None, description="The user's password.")
     sender: Address = Field(description="The address that it is from.")
     recipients: tuple[Address, ...] = Field(min_length=1, max_length=50, description="Who gets it.")
 
@@ -74,17 +102,20 @@ class Smtp(Part):
         return self
 
 
-class Apprise(Part):
+class Apprise(ChannelSection[SecretT], Generic[SecretT]):
     """Chat, SMS, push and the rest through the apprise library."""
 
-    url: Secret = Field(description="Apprise's URL of the service, as slack://… or ntfys://…; it carries its secrets.")
+    url: SecretT = Field(description="Apprise's URL of the service, as slack://… or ntfys://…; it carries its secrets.")
 
 
-class Webhook(Part):
+class Webhook(ChannelSection[SecretT], Generic[SecretT]):
     """A JSON document sent with POST."""
 
-    url: Secret = Field(description="Where it is sent, with http:// or https://.")
-    headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,100}$")], Secret] = Field(
+    destination: ClassVar = ("url",)
+    sends_document: ClassVar = True
+
+    url: SecretT = Field(description="Where it is sent, with http:// or https://.")
+    headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,100}$")], SecretT] = Field(
         default={}, max_length=20, description="Headers to send along, as Authorization."
     )
 
@@ -99,15 +130,15 @@ class Template(Part):
     html: Text | None = Field(None, description="E-mail only: the same in HTML; values are escaped.")
 
 
-class Channel(Part):
+class Channel(Part, Generic[SecretT]):
     """One channel: the value of ``policies`` under the key ``channel/ID``."""
 
     kind: Literal["channel"] = Field("channel", description="Tells channels from other policies.")
     id: Id = Field(description="Unique among channels.")
     title: Name | None = Field(None, description="What it is for, for a reader.")
-    smtp: Smtp | None = Field(None, description="E-mail through a mail server.")
-    apprise: Apprise | None = Field(None, description="Chat, SMS, push and the rest through apprise.")
-    webhook: Webhook | None = Field(None, description="A JSON document sent with POST.")
+    smtp: Smtp[SecretT] | None = Field(None, description="E-mail through a mail server.")
+    apprise: Apprise[SecretT] | None = Field(None, description="Chat, SMS, push and the rest through apprise.")
+    webhook: Webhook[SecretT] | None = Field(None, description="A JSON document sent with POST.")
     template: Template = Field(Template(), description="What is written.")
     timeout: Duration = Field(timedelta(seconds=10), description="How long one attempt may take.")
     attempts: int = Field(
@@ -115,19 +146,46 @@ class Channel(Part):
     )
     enabled: bool = Field(default=True, strict=True, description="Whether anything is sent.")
 
+    @classmethod
+    def sections(cls) -> dict[str, type[ChannelSection[Any]]]:
+        """Return the section of each kind of channel, by the kind's name."""
+        models = {name: _section_in(field.annotation) for name, field in cls.model_fields.items()}
+        return {name: model for name, model in models.items() if model is not None}
+
     @property
-    def type(self) -> ChannelType:
-        """Which of the three it is."""
-        if self.smtp is not None:
-            return "smtp"
-        return "apprise" if self.apprise is not None else "webhook"
+    def type(self) -> str:
+        """Which kind of channel it is."""
+        return next(name for name in self.sections() if getattr(self, name) is not None)
+
+    @property
+    def section(self) -> ChannelSection[SecretT]:
+        """What it says of its kind."""
+        found: ChannelSection[SecretT] = getattr(self, self.type)
+        return found
 
     @model_validator(mode="after")
     def _of_one_type(self) -> Self:
-        if sum(each is not None for each in (self.smtp, self.apprise, self.webhook)) != 1:
-            raise ValueError("needs exactly one of smtp, apprise, webhook")
+        sections = self.sections()
+        if sum(getattr(self, name) is not None for name in sections) != 1:
+            raise ValueError(f"needs exactly one of {', '.join(sections)}")
         if not timedelta(milliseconds=100) <= self.timeout <= timedelta(minutes=2):
             raise ValueError("timeout: must be 100ms to 2m")
-        if self.template.html is not None and self.smtp is None:
-            raise ValueError("template.html: only with smtp")
+        if self.template.html is not None and not self.section.takes_html:
+            with_html = ", ".join(name for name, section in sections.items() if section.takes_html)
+            raise ValueError(f"template.html: only with {with_html}")
         return self
+
+
+def _section_in(annotation: Any) -> type[ChannelSection[Any]] | None:
+    """Return the section of an optional field; None for another field."""
+    found = (each for each in get_args(annotation) if isinstance(each, type) and issubclass(each, ChannelSection))
+    return next(found, None)
+
+
+def _secrets_in(annotation: Any) -> list[tuple[str, ...]]:
+    """Return where secrets stand in a value: nowhere, or it is one, or it is a mapping of them."""
+    annotation = getattr(annotation, "__bound__", annotation)  # of `SecretT`, where no other secret is named
+    if isinstance(annotation, type) and issubclass(annotation, Secret):
+        return [()]
+    inner = [path for each in get_args(annotation) for path in _secrets_in(each)]
+    return [("*", *path) for path in inner] if get_origin(annotation) is dict else inner

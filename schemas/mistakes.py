@@ -78,6 +78,7 @@ def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[B
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
+    annotation = getattr(annotation, "__bound__", annotation)  # of a type variable
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((found for inner in get_args(annotation) if (found := _model_in(inner)) is not None), None)

@@ -10,11 +10,12 @@ import threading
 import warnings
 from functools import cache
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, ClassVar, Final, Self
 
-from pipeline.channels.base import ChannelMessage, NotDelivered
+from pipeline.channels.base import Channel, ChannelContext, ChannelMessage, NotDelivered
 from pipeline.channels.http_status import not_delivered
 from schemas.action import ActionReason
+from schemas.channel import Apprise
 
 __all__ = ["AppriseChannel"]
 
@@ -64,7 +65,7 @@ def _library() -> ModuleType:
     return apprise
 
 
-class AppriseChannel:
+class AppriseChannel(Channel[Apprise]):
     """Sends through one of apprise's services.
 
     Parameters
@@ -80,14 +81,22 @@ class AppriseChannel:
         When apprise knows no such service, or it is one of this machine; the text does not repeat the URL.
     """
 
+    kind: ClassVar = "apprise"
+    example: ClassVar = {"url": {"file": "slack-url"}}
+
     def __init__(self, url: str, *, timeout_s: float) -> None:
         self._url = url
         self._timeout_s = timeout_s
         if type(self._service()).__module__.rpartition(".")[2] in LOCAL_PLUGINS:
             raise ValueError("the URL names a service of the worker's own machine")
 
+    @classmethod
+    def open(cls, section: Apprise, context: ChannelContext) -> Self:
+        """Return the channel of a section (see `Channel.open`)."""
+        return cls(context.secret(section.url), timeout_s=context.timeout_s)
+
     def send(self, message: ChannelMessage) -> str:
-        """Send it (see `Channel`)."""
+        """Send it (see `Sender`)."""
         apprise = _library()
         service = self._service()
         service.socket_connect_timeout = min(self._timeout_s, LONGEST_CONNECT_S)

@@ -71,7 +71,7 @@ def compose(group: AlertGroup, channel: Channel) -> tuple[ChannelMessage, str]:
     subject = _filled("subject", template.subject, values, notes) or render(SUBJECT, values)
     text = _filled("text", template.text, values, notes)
     html = _filled("html", template.html, values, notes, is_html=True)
-    document = _document(text if channel.webhook is not None else None, values, notes)
+    document = _document(text if channel.section.sends_document else None, values, notes)
     message = ChannelMessage(
         key=group.key,
         subject=" ".join(subject.split())[:LONGEST_SUBJECT],

@@ -1,28 +1,54 @@
-"""A channel from its document, with its secrets opened."""
+"""The kinds of channels there are, and one channel from its document, with its secrets opened."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 from pipeline.channels.apprise_channel import AppriseChannel
-from pipeline.channels.base import Channel, ChannelMessage, NotDelivered
+from pipeline.channels.base import Channel, ChannelContext, ChannelMessage, NotDelivered, OpenSecret, Sender
 from pipeline.channels.smtp import SmtpChannel
 from pipeline.channels.webhook import WebhookChannel
 from schemas.action import ActionReason
 from schemas.channel import Channel as ChannelDocument
 from schemas.channel import Secret
 
-__all__ = ["OpenSecret", "open_channel"]
+__all__ = ["CHANNELS", "ChannelReference", "open_channel", "reference"]
 
-OpenSecret = Callable[[Secret], str]
-"""Gives a secret's value; raises ValueError, with nothing of the secret."""
-TALKATIVE = ("urllib3.connectionpool", "requests_oauthlib", "oauthlib")
+CHANNELS: Final[dict[str, type[Channel[Any]]]] = {
+    each.kind: each for each in (SmtpChannel, AppriseChannel, WebhookChannel)
+}
+"""Every kind of channel, by the field of a document that describes it."""
+TALKATIVE: Final = ("urllib3.connectionpool", "requests_oauthlib", "oauthlib")
 """Loggers of libraries that write addresses or tokens, with their secrets."""
-HIDDEN = "***"
-SHORTEST_HIDDEN = 4
+HIDDEN: Final = "***"
+SHORTEST_HIDDEN: Final = 4
 
 
-def open_channel(document: ChannelDocument, secret: OpenSecret, ca_file: Path | None = None) -> Channel:
+class ChannelReference(NamedTuple):
+    """What the reference says of one kind of channel."""
+
+    kind: str
+    summary: str
+    fields: dict[str, str]
+    """What each field of its section is for."""
+    secrets: tuple[str, ...]
+    """Which of them are secrets, as ``headers.*``."""
+    example: dict[str, Any]
+
+
+def reference(document: type[ChannelDocument[Any]] = ChannelDocument) -> Iterator[ChannelReference]:
+    """Yield what there is to know of each kind of channel."""
+    sections = document.sections()
+    for kind, channel in CHANNELS.items():
+        section = sections[kind]
+        fields = {name: field.description or "" for name, field in section.model_fields.items()}
+        secrets = tuple(".".join(path) for path in section.secret_fields())
+        summary = (section.__doc__ or "").partition("\n")[0]
+        yield ChannelReference(kind, summary, fields, secrets, channel.example)
+
+
+def open_channel(document: ChannelDocument, secret: OpenSecret, ca_file: Path | None = None) -> Sender:
     """Return the channel that a document describes; nothing is connected yet.
 
     Parameters
@@ -48,35 +74,13 @@ def open_channel(document: ChannelDocument, secret: OpenSecret, ca_file: Path | 
         opened.append(value)
         return value
 
+    context = ChannelContext(opening, document.timeout.total_seconds(), ca_file)
     try:
-        channel = _channel(document, opening, ca_file)
+        channel = CHANNELS[document.type].open(document.section, context)
     except ValueError as error:
         text = _redacted(f"channel {document.id}: {error}", opened)
         raise NotDelivered(ActionReason.CONFIGURATION, text, can_retry=False) from None
     return _Redacting(channel, tuple(opened))
-
-
-def _channel(document: ChannelDocument, secret: OpenSecret, ca_file: Path | None) -> Channel:
-    timeout_s = document.timeout.total_seconds()
-    if document.smtp is not None:
-        smtp = document.smtp
-        return SmtpChannel(
-            host=smtp.host,
-            port=smtp.server_port,
-            security=smtp.security,
-            username=smtp.username,
-            password=None if smtp.password is None else secret(smtp.password),
-            sender=smtp.sender,
-            recipients=smtp.recipients,
-            timeout_s=timeout_s,
-            ca_file=ca_file,
-        )
-    if document.apprise is not None:
-        return AppriseChannel(secret(document.apprise.url), timeout_s=timeout_s)
-    if document.webhook is None:
-        raise ValueError("has no type")
-    headers = {name: secret(value) for name, value in document.webhook.headers.items()}
-    return WebhookChannel(secret(document.webhook.url), headers, timeout_s=timeout_s, ca_file=ca_file)
 
 
 class _Redacting:
@@ -90,12 +94,12 @@ class _Redacting:
         Its secrets.
     """
 
-    def __init__(self, channel: Channel, secrets: tuple[str, ...]) -> None:
+    def __init__(self, channel: Sender, secrets: tuple[str, ...]) -> None:
         self._channel = channel
         self._secrets = secrets
 
     def send(self, message: ChannelMessage) -> str:
-        """Send it (see `Channel`)."""
+        """Send it (see `Sender`)."""
         try:
             return _redacted(self._channel.send(message), self._secrets)
         except NotDelivered as error:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import formatdate
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal, Self
 
-from pipeline.channels.base import ChannelMessage, NotDelivered
+from pipeline.channels.base import Channel, ChannelContext, ChannelMessage, NotDelivered
 from schemas.action import ActionReason
+from schemas.channel import Smtp
 
 __all__ = ["SmtpChannel"]
 
@@ -20,7 +21,7 @@ LONGEST_REPLY = 200
 
 
 @dataclass(frozen=True, slots=True)
-class SmtpChannel:
+class SmtpChannel(Channel[Smtp]):
     """Sends mail; its Message-ID is made of the message's key, so that one sent twice is the same for the reader.
 
     Parameters
@@ -39,6 +40,15 @@ class SmtpChannel:
         PEM file of the authorities to trust; None: the system's.
     """
 
+    kind: ClassVar = "smtp"
+    example: ClassVar = {
+        "host": "smtp.example.org",
+        "username": "cinnamon",
+        "password": {"file": "smtp-password"},
+        "sender": "cinnamon@example.org",
+        "recipients": ["ops@example.org"],
+    }
+
     host: str
     port: int
     security: Literal["starttls", "tls", "none"]
@@ -49,8 +59,23 @@ class SmtpChannel:
     timeout_s: float
     ca_file: Path | None = None
 
+    @classmethod
+    def open(cls, section: Smtp, context: ChannelContext) -> Self:
+        """Return the channel of a section (see `Channel.open`)."""
+        return cls(
+            host=section.host,
+            port=section.server_port,
+            security=section.security,
+            username=section.username,
+            password=None if section.password is None else context.secret(section.password),
+            sender=section.sender,
+            recipients=section.recipients,
+            timeout_s=context.timeout_s,
+            ca_file=context.ca_file,
+        )
+
     def send(self, message: ChannelMessage) -> str:
-        """Send it (see `Channel`); a recipient that the server refuses does not keep it from the others."""
+        """Send it (see `Sender`); a recipient that the server refuses does not keep it from the others."""
         mail = self._mail(message)
         try:
             with self._session() as server:
@@ -71,7 +96,7 @@ class SmtpChannel:
 
     @contextmanager
     def _session(self) -> Iterator[smtplib.SMTP]:
-        """Give a connection that is encrypted and logged in as it shall be; how it ends changes nothing."""
+        """Yield a connection that is encrypted and logged in as the channel says; how it ends changes nothing."""
         context = ssl.create_default_context(cafile=self.ca_file)
         with closing(self._connected(context)) as server:
             if self.security == "starttls":

@@ -3,18 +3,20 @@
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar, Self
 from urllib.parse import urlsplit
 
 import requests
 
-from pipeline.channels.base import ChannelMessage, NotDelivered
+from pipeline.channels.base import Channel, ChannelContext, ChannelMessage, NotDelivered
 from pipeline.channels.http_status import not_delivered, retry_after_s
 from schemas.action import ActionReason
+from schemas.channel import Webhook
 
 __all__ = ["WebhookChannel"]
 
 
-class WebhookChannel:
+class WebhookChannel(Channel[Webhook]):
     """Posts a message's document; the key goes along as the header Idempotency-Key.
 
     Redirects are not followed, and of the answer only its status and Retry-After are read.
@@ -36,6 +38,9 @@ class WebhookChannel:
         When the URL is none, or a header's value has line breaks; the text does not repeat it.
     """
 
+    kind: ClassVar = "webhook"
+    example: ClassVar = {"url": {"file": "hook-url"}, "headers": {"Authorization": {"file": "hook-token"}}}
+
     def __init__(self, url: str, headers: Mapping[str, str], *, timeout_s: float, ca_file: Path | None = None) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -48,8 +53,14 @@ class WebhookChannel:
         self._timeout_s = timeout_s
         self._verify = True if ca_file is None else str(ca_file)
 
+    @classmethod
+    def open(cls, section: Webhook, context: ChannelContext) -> Self:
+        """Return the channel of a section (see `Channel.open`)."""
+        headers = {name: context.secret(value) for name, value in section.headers.items()}
+        return cls(context.secret(section.url), headers, timeout_s=context.timeout_s, ca_file=context.ca_file)
+
     def send(self, message: ChannelMessage) -> str:
-        """Post it (see `Channel`)."""
+        """Post it (see `Sender`)."""
         headers = {"Content-Type": "application/json", **self._headers, "Idempotency-Key": message.key}
         try:
             with requests.post(

@@ -7,12 +7,14 @@ from typing import Annotated, Any, Final, Self
 from pydantic import ConfigDict, Field, SecretStr, model_validator
 
 from pipeline.runtime.secrets.sealing import SecretBox
-from schemas.channel import Apprise, Channel, Secret, Smtp, Webhook
+from schemas.channel import Channel, Secret
 
 __all__ = ["GivenChannel", "KeptSecretError", "files_of", "seal_secrets", "without_secrets"]
 
 KEPT: Final = {"kept": True}
 """What stands for a secret that is there, in answers; and in a new version, for the one that is there."""
+Path = tuple[str, ...]
+"""Where a secret stands, as ``("smtp", "password")``."""
 
 
 class GivenSecret(Secret):
@@ -40,33 +42,8 @@ class GivenSecret(Secret):
         return self
 
 
-class GivenSmtp(Smtp):
-    """E-mail through a mail server."""
-
-    password: GivenSecret | None = Field(None, description="The user's password.")
-
-
-class GivenApprise(Apprise):
-    """Chat, SMS, push and the rest through the apprise library."""
-
-    url: GivenSecret = Field(description="Apprise's URL of the service, as slack://… or ntfys://…")
-
-
-class GivenWebhook(Webhook):
-    """A JSON document sent with POST."""
-
-    url: GivenSecret = Field(description="Where it is sent, with http:// or https://.")
-    headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,100}$")], GivenSecret] = Field(  # type: ignore[assignment]  # read alone
-        default={}, max_length=20, description="Headers to send along, as Authorization."
-    )
-
-
-class GivenChannel(Channel):
+class GivenChannel(Channel[GivenSecret]):
     """A channel; its secrets are write-only."""
-
-    smtp: GivenSmtp | None = Field(None, description="E-mail through a mail server.")
-    apprise: GivenApprise | None = Field(None, description="Chat, SMS, push and the rest through apprise.")
-    webhook: GivenWebhook | None = Field(None, description="A JSON document sent with POST.")
 
 
 class KeptSecretError(ValueError):
@@ -86,7 +63,7 @@ class KeptSecretError(ValueError):
         self.why = why
 
 
-def seal_secrets(channel: GivenChannel, before: dict[str, Any] | None, box: SecretBox) -> dict[str, Any]:
+def seal_secrets(channel: Channel[GivenSecret], before: dict[str, Any] | None, box: SecretBox) -> dict[str, Any]:
     """Return a channel as it is stored and published: every secret sealed.
 
     Parameters
@@ -103,16 +80,17 @@ def seal_secrets(channel: GivenChannel, before: dict[str, Any] | None, box: Secr
     KeptSecretError
         If a secret is to be kept that is not there, or that would be sent somewhere else than before.
     """
+    model = type(channel)
     document = channel.model_dump(mode="json", exclude_unset=True)
     # whoever may edit a channel does not know its secrets, and must not have them sent to a server of their own
-    is_moved = before is None or _destination(document) != _destination(before)
-    for path, given in _secrets_in(document):
-        field = ".".join(path)
+    is_moved = before is None or _destination(document, model) != _destination(before, model)
+    stored = dict(_secrets_in(before or {}, model))
+    for path, given in _secrets_in(document, model):
         secret = _secret_at(channel, path)
         if secret.value is not None:
             sealed: dict[str, Any] = {"sealed": box.seal(secret.value.get_secret_value())}
         elif secret.kept:
-            sealed = _kept(before, path, field, is_moved=is_moved)
+            sealed = _kept(stored.get(path), ".".join(path), is_moved=is_moved)
         else:
             continue
         given.clear()
@@ -120,33 +98,41 @@ def seal_secrets(channel: GivenChannel, before: dict[str, Any] | None, box: Secr
     return document
 
 
-def without_secrets(document: dict[str, Any]) -> dict[str, Any]:
+def without_secrets(document: dict[str, Any], model: type[Channel[Any]] = Channel) -> dict[str, Any]:
     """Return a stored channel as it may be shown."""
     shown = copy.deepcopy(document)
-    for _, secret in _secrets_in(shown):
+    for _, secret in _secrets_in(shown, model):
         if "file" not in secret:
             secret.clear()
             secret.update(KEPT)
     return shown
 
 
-def files_of(channel: GivenChannel) -> list[str]:
+def files_of(channel: Channel[GivenSecret]) -> list[str]:
     """Return which secrets of a channel are files of the worker's, as ``smtp.password``."""
     document = channel.model_dump(mode="json", exclude_unset=True)
-    return [".".join(path) for path, secret in _secrets_in(document) if secret.get("file") is not None]
+    return [".".join(path) for path, secret in _secrets_in(document, type(channel)) if secret.get("file") is not None]
 
 
-def _secrets_in(document: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+def _secrets_in(document: dict[str, Any], model: type[Channel[Any]]) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield where a channel's secrets stand, and what stands there."""
-    for path in (("smtp", "password"), ("apprise", "url"), ("webhook", "url")):
-        found = (document.get(path[0]) or {}).get(path[1])
-        if found is not None:
-            yield path, found
-    for name, found in ((document.get("webhook") or {}).get("headers") or {}).items():
-        yield ("webhook", "headers", name), found
+    for kind, section in model.sections().items():
+        for path in section.secret_fields():
+            yield from _at(document.get(kind), path, (kind,))
 
 
-def _secret_at(channel: GivenChannel, path: tuple[str, ...]) -> GivenSecret:
+def _at(found: dict[str, Any] | None, path: Path, before: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield what stands at a path below another, where ``*`` is every key."""
+    if found is None:
+        return
+    if not path:
+        yield before, found
+        return
+    for name in found if path[0] == "*" else path[:1]:
+        yield from _at(found.get(name), path[1:], (*before, name))
+
+
+def _secret_at(channel: Channel[GivenSecret], path: Path) -> GivenSecret:
     found: Any = channel
     for part in path:
         found = found[part] if isinstance(found, dict) else getattr(found, part)
@@ -155,8 +141,7 @@ def _secret_at(channel: GivenChannel, path: tuple[str, ...]) -> GivenSecret:
     return found
 
 
-def _kept(before: dict[str, Any] | None, path: tuple[str, ...], field: str, *, is_moved: bool) -> dict[str, Any]:
-    stored = next((secret for place, secret in _secrets_in(before or {}) if place == path), None)
+def _kept(stored: dict[str, Any] | None, field: str, *, is_moved: bool) -> dict[str, Any]:
     if stored is None:
         raise KeptSecretError(field, "there is none that could be kept: give its value")
     if is_moved:
@@ -164,9 +149,17 @@ def _kept(before: dict[str, Any] | None, path: tuple[str, ...], field: str, *, i
     return dict(stored)
 
 
-def _destination(document: dict[str, Any]) -> tuple[Any, ...]:
+def _destination(document: dict[str, Any], model: type[Channel[Any]]) -> list[Any]:
     """Return what decides who gets to see the secrets, of a channel as it was given or as it is stored."""
-    smtp = document.get("smtp") or {}
-    url = (document.get("webhook") or {}).get("url") or {}
-    place = url.get("file") or ("new" if "value" in url else "as it was")
-    return (*(smtp.get(name) for name in ("host", "port", "security", "username")), place)
+    return [
+        _place((document.get(kind) or {}).get(name))
+        for kind, section in model.sections().items()
+        for name in section.destination
+    ]
+
+
+def _place(found: Any) -> Any:
+    """Return a field's value; of a secret which file it is, or whether it is given anew."""
+    if not isinstance(found, dict):
+        return found
+    return found.get("file") or ("new" if "value" in found else "as it was")

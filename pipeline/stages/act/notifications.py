@@ -8,9 +8,9 @@ from typing import Final
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
-from pipeline.channels.base import NotDelivered
+from pipeline.channels.base import NotDelivered, OpenSecret
 from pipeline.channels.compose import AlertGroup, compose
-from pipeline.channels.factory import OpenSecret, open_channel
+from pipeline.channels.factory import open_channel
 from pipeline.core.actions.decisions import Notification
 from pipeline.settings.act import ActSettings
 from pipeline.stages.act.records import Attempt, now_ms
