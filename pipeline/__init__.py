@@ -171,7 +171,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
 
     pipeline/channels/  notify: one message or one run of a script at a time
         base.py             what every channel can do
-        factory.py          one channel from its document, its secrets hidden
+        factory.py          the kinds there are, and one channel from its document
         smtp.py             e-mail
         apprise_channel.py  chat, SMS, push through apprise
         webhook.py          a JSON document with POST
@@ -183,13 +183,13 @@ The map of the house. Imports go down this page and never up (an import-linter c
 
     pipeline/stores/  keep windows, history and events, and give them back
         base.py            what every store can do
-        factory.py         one store from its settings
-        integrated.py      the store of history and events from its settings
-        setup.py           whether databases are there, and making them
+        kind.py            what is known of a kind of store
+        factory.py         the kinds there are, and one store from its settings
         reading.py         a series over a range: recent windows, history before them
         thinning.py        a curve of as many points as a chart has pixels
 
     pipeline/stores/influxdb/  InfluxDB 2
+        kind.py             what is known of it: options, opened, checked, made
         windows.py          windows in InfluxDB 2
         history.py          chunks in it: a newer revision replaces all points
         history_reading.py  chunks back from it
@@ -200,6 +200,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         flux.py             its queries
 
     pipeline/stores/embedded/  a SQLite file
+        kind.py             what is known of it: options, opened, checked, made
         windows.py          windows in a SQLite file
         windows_schema.py   its tables and statements
         history.py          chunks and events in a SQLite file

@@ -20,7 +20,7 @@ from pipeline.runtime.kafka.topic_reader import committed_offsets
 from pipeline.settings.model import Settings, StoreSettings
 from pipeline.stages.sink.region_route import Destination, RegionRoute
 from pipeline.stores import Store, StoredValue
-from pipeline.stores.factory import embedded_retention_ms, open_store
+from pipeline.stores.factory import kind_of, open_store
 
 SINK: Final = "sink"
 _GATHERED_VALUES: Final = 50_000
@@ -123,9 +123,8 @@ class StoreAudit:
         is_whole: bool,
     ) -> tuple[int, dict[Fault, Array]]:
         places = np.array(rejected, np.int64).reshape(-1, 2)
-        oldest_ms = 0
-        if options.kind == "embedded":
-            oldest_ms = time.time_ns() // 1_000_000 - embedded_retention_ms(options) + _DAY_MS
+        kept_ms = kind_of(options).windows_deleted_after_ms(options)
+        oldest_ms = 0 if kept_ms is None else time.time_ns() // 1_000_000 - kept_ms + _DAY_MS
         waiting = 0
         worst: dict[Fault, Array] = {}
         for records, kept in joined(self._windows, spill):

@@ -89,13 +89,13 @@ def _findings(settings: "Settings", recent: int, timeout_s: float) -> Iterator[F
 def _stores(settings: "Settings") -> Iterator[Finding]:
     from pipeline.settings.model import SettingsError
     from pipeline.stores import StoreUnavailable
-    from pipeline.stores.setup import ping
+    from pipeline.stores.factory import kind_of
 
     if not settings.stores:
         yield Finding("stores", WARN, "none in the settings: stage sink has nowhere to write to")
     for store in settings.stores:
         try:
-            ping(store)
+            kind_of(store).ping(store)
         except (StoreUnavailable, SettingsError, ValueError) as error:
             yield Finding(f"store {store.name}", FAIL, str(error))
         else:

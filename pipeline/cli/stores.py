@@ -12,7 +12,7 @@ from pipeline.cli.loading import ConfigOption, settings_or_exit
 
 if TYPE_CHECKING:
     from pipeline.settings.model import StoreSettings
-    from pipeline.stores.setup import StoreDifference
+    from pipeline.stores.kind import StoreDifference
 
 app = typer.Typer(no_args_is_help=True, help="Make and check the databases. Nothing is ever deleted.")
 
@@ -22,13 +22,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON in place of
 @app.command()
 def check(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Compare buckets and files with the settings; exit status 1 when they differ or one does not answer."""
-    from pipeline.stores.setup import check as differences_of
+    from pipeline.stores.factory import kind_of
 
     differences: list[StoreDifference] = []
     failures: dict[str, str] = {}
     for store in _stores(config):
         with _noted(failures, store.name):
-            differences += differences_of(store)
+            differences += kind_of(store).check(store)
     if as_json:
         _print_json({"differences": [asdict(each) for each in differences], "failures": failures})
     elif differences:
@@ -44,14 +44,14 @@ def apply(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
     A bucket that keeps its points for longer than the settings say is reported and left alone.
     """
-    from pipeline.stores.setup import apply as made_of
+    from pipeline.stores.factory import kind_of
 
     done: list[str] = []
     left: list[StoreDifference] = []
     failures: dict[str, str] = {}
     for store in _stores(config):
         with _noted(failures, store.name):
-            setup = made_of(store)
+            setup = kind_of(store).apply(store)
             done += [f"{store.name}: {each}" for each in setup.done]
             left += setup.left
     if as_json:

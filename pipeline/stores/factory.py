@@ -1,80 +1,59 @@
-"""One store from its settings."""
+"""The kinds of stores there are, and one store from its settings."""
 
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pipeline.stores.base import Store
-from pipeline.stores.embedded.windows import EmbeddedStore
+import topics
+from pipeline.core.influx.events import ENCODERS
+from pipeline.stores.base import HistoryStore, RecordStore, Store
+from pipeline.stores.embedded.kind import Embedded
+from pipeline.stores.influxdb.kind import InfluxDB
+from pipeline.stores.kind import StoreKind
 
-EMBEDDED_RETENTION_MS = 7 * 86_400_000
-"""How long an embedded store keeps windows unless told otherwise: as long as ``metrics.agg`` keeps its records."""
+if TYPE_CHECKING:
+    from pipeline.settings.stores import StoreSettings
 
-
-class StoreOptions(Protocol):
-    """What a store needs to know; the section of the settings for a store has this shape."""
-
-    @property
-    def kind(self) -> str:
-        """``influxdb`` or ``embedded``."""
-        ...
-
-    @property
-    def url(self) -> str | None:
-        """Where InfluxDB listens."""
-        ...
-
-    @property
-    def org(self) -> str | None:
-        """InfluxDB's organisation."""
-        ...
-
-    @property
-    def bucket(self) -> str | None:
-        """InfluxDB's bucket."""
-        ...
-
-    @property
-    def gzip(self) -> bool:
-        """Whether requests are compressed."""
-        ...
-
-    @property
-    def batch_lines(self) -> int:
-        """Lines a request."""
-        ...
-
-    @property
-    def timeout_s(self) -> float:
-        """Seconds a request may take."""
-        ...
-
-    @property
-    def requests_in_flight(self) -> int:
-        """Requests that may wait for an answer at a time."""
-        ...
-
-    @property
-    def path(self) -> Path | None:
-        """The file of an embedded store."""
-        ...
-
-    @property
-    def retention_ms(self) -> int | None:
-        """How long it keeps what it is given, as far as the settings say."""
-        ...
-
-    def read_token(self) -> str | None:
-        """Return InfluxDB's token."""
-        ...
+KINDS: Final[dict[str, StoreKind]] = {each.name: each for each in (InfluxDB(), Embedded())}
+"""Every kind of store, by the option ``kind`` of the settings."""
 
 
-def open_store(options: StoreOptions, *, read_only: bool = False) -> Store:
-    """Return the store of windows that the options describe, open.
+class StoreReference(NamedTuple):
+    """What the reference says of one kind of store."""
+
+    kind: str
+    summary: str
+    needs: tuple[str, ...]
+    """Options that it must have; of two with a bar between them either."""
+    takes: tuple[str, ...]
+
+
+def reference() -> Iterator[StoreReference]:
+    """Yield what there is to know of each kind of store."""
+    for kind in KINDS.values():
+        either = (" | ".join(kind.needs_one_of),) if kind.needs_one_of else ()
+        yield StoreReference(kind.name, kind.summary, (*kind.needs, *either), kind.takes)
+
+
+def kind_of(store: "StoreSettings") -> StoreKind:
+    """Return the kind of a store; ValueError if there is no such kind."""
+    return named_kind(store.kind)
+
+
+def named_kind(name: str) -> StoreKind:
+    """Return the kind of a name; ValueError if there is no such kind."""
+    found = KINDS.get(name)
+    if found is None:
+        raise ValueError(f"unknown kind of store {name!r}: use {' or '.join(KINDS)}")
+    return found
+
+
+def open_store(store: "StoreSettings", *, read_only: bool = False) -> Store:
+    """Return a store of windows, open.
 
     Parameters
     ----------
-    options
-        A store's section of the settings.
+    store
+        Its section of the settings.
     read_only
         Whether an embedded store's file is only read; it must be there then.
 
@@ -85,45 +64,39 @@ def open_store(options: StoreOptions, *, read_only: bool = False) -> Store:
     StoreUnavailable
         If the file of an embedded store cannot be opened. InfluxDB is first asked when it is used.
     """
-    if options.kind == "embedded":
-        return EmbeddedStore(path_of(options), retention_ms=embedded_retention_ms(options), read_only=read_only)
-    from pipeline.stores.influxdb.windows import InfluxStore  # noqa: PLC0415 - half a second that an embedded store never needs
-
-    return InfluxStore(
-        **influxdb_place(options), batch_lines=options.batch_lines, requests_in_flight=options.requests_in_flight
-    )
+    return kind_of(store).open_windows(store, read_only=read_only)
 
 
-def path_of(options: StoreOptions) -> Path:
-    """Return the file of an embedded store; ValueError if none is given."""
-    if options.path is None:
-        raise ValueError("an embedded store needs a path")
-    return options.path
+def open_integrated(store: "StoreSettings", topic: str) -> RecordStore:
+    """Return what keeps the records of one topic in the integrated store, open.
 
-
-def influxdb_place(options: StoreOptions) -> dict[str, Any]:
-    """Return what leads to a bucket of InfluxDB, as `InfluxConnection` takes it.
+    Parameters
+    ----------
+    store
+        Its section of the settings.
+    topic
+        ``metrics.downsampled``, ``anomalies`` or ``alerts``.
 
     Raises
     ------
     ValueError
-        If it is another kind of store, or something is missing.
+        For another topic, or if something that the kind needs is missing.
+    StoreUnavailable
+        As `open_store`.
     """
-    if options.kind != "influxdb":
-        raise ValueError(f"unknown kind of store {options.kind!r}: use influxdb or embedded")
-    token = options.read_token()
-    if options.url is None or options.org is None or options.bucket is None or token is None:
-        raise ValueError("an InfluxDB store needs url, org, bucket and a token")
-    return {
-        "url": options.url,
-        "org": options.org,
-        "bucket": options.bucket,
-        "token": token,
-        "compress": options.gzip,
-        "timeout_s": options.timeout_s,
-    }
+    if topic == topics.METRICS_DOWNSAMPLED:
+        return kind_of(store).open_chunks(store)
+    if topic in ENCODERS:
+        return kind_of(store).open_events(store, topic)
+    raise ValueError(f"the integrated store takes no records of {topic}")
 
 
-def embedded_retention_ms(options: StoreOptions) -> int:
-    """Return how long an embedded store of windows keeps them."""
-    return EMBEDDED_RETENTION_MS if options.retention_ms is None else options.retention_ms
+def open_history(store: "StoreSettings") -> HistoryStore:
+    """Return what gives back the chunks of the integrated store, open.
+
+    Raises
+    ------
+    ValueError, StoreUnavailable
+        As `open_store`; an embedded store's file must be there.
+    """
+    return kind_of(store).open_history(store)

@@ -101,14 +101,13 @@ def _opened(name: str | None, config: Path | None, embedded: Path | None) -> Ite
 
 
 def _open(name: str | None, config: Path | None, embedded: Path | None) -> "Store":
+    from pipeline.stores.embedded.kind import file_store
+    from pipeline.stores.factory import open_store
+
     if embedded is not None:
         if name is not None or config is not None:
             raise typer.BadParameter("--embedded needs neither --store nor --config", param_hint="--embedded")
-        from pipeline.stores.embedded.windows import EmbeddedStore
-
-        return EmbeddedStore(embedded, read_only=True)
-    from pipeline.stores.factory import open_store
-
+        return open_store(file_store(embedded), read_only=True)
     stores = {store.name: store for store in settings_or_exit(config).regional_stores}
     if name is None and len(stores) == 1:
         (name,) = stores

@@ -89,18 +89,15 @@ def query_series(
 
 
 def _reader(config: Path | None, embedded: Path | None, history: Path | None) -> "SeriesReader":
+    from pipeline.stores.embedded.kind import file_store
+    from pipeline.stores.factory import open_history, open_store
     from pipeline.stores.reading import SeriesReader
 
     if embedded is not None or history is not None:
         if config is not None:
             raise typer.BadParameter("--embedded and --history need no --config", param_hint="--config")
-        from pipeline.stores.embedded.history_reading import EmbeddedHistoryReader
-        from pipeline.stores.embedded.windows import EmbeddedStore
-
-        windows = [] if embedded is None else [EmbeddedStore(embedded, read_only=True)]
-        return SeriesReader(windows, None if history is None else EmbeddedHistoryReader(history))
-    from pipeline.stores.factory import open_store
-    from pipeline.stores.integrated import open_history
+        windows = [] if embedded is None else [open_store(file_store(embedded), read_only=True)]
+        return SeriesReader(windows, None if history is None else open_history(file_store(history, "integrated")))
 
     settings = settings_or_exit(config)
     if not settings.stores:

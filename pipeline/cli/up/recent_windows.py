@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.cli.up.pipeline_state import ClosedWindow, StoredState
-from pipeline.stores.base import SeriesPoint, StoreUnavailable
-from pipeline.stores.embedded.windows import EmbeddedStore
+from pipeline.stores.base import SeriesPoint, Store, StoreUnavailable
+from pipeline.stores.embedded.kind import file_store
+from pipeline.stores.factory import open_store
 
 SHOWN_FIELDS: Final = (
     ("cpu", "usage_active"),
@@ -42,7 +43,7 @@ class RecentWindows:
     """
 
     def __init__(self, path: Path, *, every_ms: int, close_ms: int, since_ms: int) -> None:
-        self._path = path
+        self._store = file_store(path)
         self._every_ms = every_ms
         self._close_ms = close_ms
         self._since_ms = since_ms - every_ms
@@ -56,7 +57,7 @@ class RecentWindows:
         if begun_s < self._next_s:
             return self._state
         try:
-            store = EmbeddedStore(self._path, read_only=True)
+            store = open_store(self._store, read_only=True)
             try:
                 self._state = self._ask(store, now_ms)
             finally:
@@ -67,7 +68,7 @@ class RecentWindows:
         self._next_s = ended_s + max(1.0, _SHARE * (ended_s - begun_s))
         return self._state
 
-    def _ask(self, store: EmbeddedStore, now_ms: int) -> StoredState:
+    def _ask(self, store: Store, now_ms: int) -> StoredState:
         return StoredState(
             closed=self._closed(store, now_ms),
             top_cpu=self._top(store, "cpu", "usage_active", now_ms),
@@ -75,11 +76,11 @@ class RecentWindows:
             span_ms=self._top_span_ms,
         )
 
-    def _top(self, store: EmbeddedStore, measurement: str, field: str, now_ms: int) -> list[SeriesPoint]:
+    def _top(self, store: Store, measurement: str, field: str, now_ms: int) -> list[SeriesPoint]:
         start_ms = max(now_ms - self._top_span_ms - self._close_ms, self._since_ms)
         return store.query_top(measurement, field, "avg", start_ms=start_ms, end_ms=now_ms + 1, n=_TOP, by_tag="host")
 
-    def _closed(self, store: EmbeddedStore, now_ms: int) -> list[ClosedWindow]:
+    def _closed(self, store: Store, now_ms: int) -> list[ClosedWindow]:
         """Return windows of the newest cycle, the fields in turn, other series each cycle."""
         found = [self._newest(store, measurement, field, now_ms) for measurement, field in SHOWN_FIELDS]
         newest_ms = max((window.start_ms for windows in found for window in windows), default=0)
@@ -96,7 +97,7 @@ class RecentWindows:
             if turn < len(windows)
         ]
 
-    def _newest(self, store: EmbeddedStore, measurement: str, field: str, now_ms: int) -> list[ClosedWindow]:
+    def _newest(self, store: Store, measurement: str, field: str, now_ms: int) -> list[ClosedWindow]:
         start_ms = max(now_ms - self._every_ms - self._close_ms, self._since_ms)
         answers = [
             store.query_range(

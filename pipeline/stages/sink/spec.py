@@ -27,8 +27,7 @@ def _feeds(settings: "Settings") -> "Iterator[tuple[Group, StoreSettings]]":
 def _build(settings: "Settings", metrics: "Metrics") -> "Sequence[Stage]":
     from pipeline.stages.sink.region_route import RegionRoute, everything
     from pipeline.stages.sink.stage import SinkStage
-    from pipeline.stores.factory import open_store
-    from pipeline.stores.integrated import open_integrated
+    from pipeline.stores.factory import open_integrated, open_store
 
     regional = settings.regional_stores
     return [

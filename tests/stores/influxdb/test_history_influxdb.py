@@ -8,7 +8,7 @@ import pytest
 from pipeline.stores.base import StoreUnavailable, WriteResult
 from pipeline.stores.influxdb.connection import InfluxConnection
 from pipeline.stores.influxdb.history import InfluxHistory
-from pipeline.stores.integrated import influx_events
+from pipeline.stores.influxdb.kind import influx_events
 from tests.support.servers.influxdb import InfluxDB
 from tests.support.servers.proxy import Mode, proxy_of
 from tests.support.stores.chunks import HOUR_MS, START_MS, alert, anomaly, chunk, points_in, rows_of
