@@ -17,11 +17,11 @@ from rich.table import Table
 
 import topics
 from pipeline.core.snapshots.snapshot import Snapshot
+from pipeline.factory import Settings
 from pipeline.runtime.engine.worker import keep_freed_memory
 from pipeline.runtime.kafka.producer import RecordProducer
 from pipeline.runtime.observability.metrics import Metrics
 from pipeline.runtime.state.snapshots import SnapshotStore
-from pipeline.settings.model import Settings
 from tests.support.servers.kafka import THROUGHPUT, KafkaBroker
 
 STAGE = "bench"

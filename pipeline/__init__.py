@@ -7,6 +7,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
 
     pipeline/  the program
         __main__.py  python -m pipeline, the same as the command
+        factory.py   where everything meets: all sections of the settings as one model
 
     pipeline/cli/  the cinnamon command: one file a command, and what they share
         worker.py        the stages against a real Kafka
@@ -39,6 +40,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         pipeline_state.py  what is known of a running pipeline at one moment
         recent_alerts.py   what was told lately
         recent_windows.py  what its store has lately got
+        local_pipeline.py  broker, topics, worker and control service as children
         local_source.py    what feeds it: a fleet or this machine
 
     pipeline/cli/series/  commands over files: detect, scorecard, downsample, backtest
@@ -75,6 +77,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         report.py          what was found
 
     pipeline/control/  serves: the HTTP API and the database behind it
+        settings.py         its port, its database, whom it trusts
         service.py          the service from start to a clean end
         app.py              the API put together
         loading.py          documents of files put into the database
@@ -119,29 +122,34 @@ The map of the house. Imports go down this page and never up (an import-linter c
     pipeline/stages/  move: decode, one core call, send; one file a stage, in the order of the data
         registry.py          the stages that there are, plug-ins among them
         spec.py              what is known of a stage before it runs
+        parsing_settings.py  how raw records are read
         raw_input.py         what is taken of metrics.raw by every stage that reads it
         saved_partitions.py  partitions whose state is in snapshots: taken over, saved, let go
         dead_letters.py      what every stage does with bytes it cannot use
 
     pipeline/stages/aggregate/  metrics.raw to windows on metrics.agg
-        spec.py     what is known of it
-        stage.py    metrics.raw to windows on metrics.agg, with its checkpoints
-        metrics.py  the sample balance of it
+        spec.py      what is known of it
+        settings.py  size and closing of windows
+        stage.py     metrics.raw to windows on metrics.agg, with its checkpoints
+        metrics.py   the sample balance of it
 
     pipeline/stages/downsample/  metrics.raw to chunks of kept points on metrics.downsampled
-        spec.py   what is known of it
-        stage.py  metrics.raw to chunks of kept points, with its snapshots
+        spec.py      what is known of it
+        settings.py  how much is kept, and how chunks are cut
+        stage.py     metrics.raw to chunks of kept points, with its snapshots
 
     pipeline/stages/detect/  metrics.agg to anomalies
-        spec.py     what is known of it
-        stage.py    metrics.agg to scores on anomalies, with its snapshots
-        metrics.py  what it counts
+        spec.py      what is known of it
+        settings.py  how windows are scored
+        stage.py     metrics.agg to scores on anomalies, with its snapshots
+        metrics.py   what it counts
 
     pipeline/stages/trigger/  metrics.raw, metrics.agg, anomalies to alerts
-        spec.py     what is known of it
-        stage.py    metrics.raw, metrics.agg, anomalies to alerts, with snapshots
-        feeds.py    how each of the three is read
-        metrics.py  what it counts
+        spec.py      what is known of it
+        settings.py  when a silent series is forgotten
+        stage.py     metrics.raw, metrics.agg, anomalies to alerts, with snapshots
+        feeds.py     how each of the three is read
+        metrics.py   what it counts
 
     pipeline/stages/sink/  a topic to a store, with patience while it is down
         spec.py          what is known of it: which topics go to which stores
@@ -150,6 +158,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
 
     pipeline/stages/act/  alerts to channels, scripts and the topic actions
         spec.py           what is known of it
+        settings.py       where secrets and scripts are, and how long it is patient
         stage.py          alerts and policies to channels, scripts and actions
         notifications.py  notifications: each channel on its own, with attempts
         scripts.py        runs of scripts: guards, approvals
@@ -182,11 +191,12 @@ The map of the house. Imports go down this page and never up (an import-linter c
         script_jobs.py      or as a Job of Kubernetes
 
     pipeline/stores/  keep windows, history and events, and give them back
-        base.py            what every store can do
-        kind.py            what is known of a kind of store
-        factory.py         the kinds there are, and one store from its settings
-        reading.py         a series over a range: recent windows, history before them
-        thinning.py        a curve of as many points as a chart has pixels
+        base.py      what every store can do
+        kind.py      what is known of a kind of store
+        settings.py  the databases that are written to
+        factory.py   the kinds there are, and one store from its settings
+        reading.py   a series over a range: recent windows, history before them
+        thinning.py  a curve of as many points as a chart has pixels
 
     pipeline/stores/influxdb/  InfluxDB 2
         kind.py             what is known of it: options, opened, checked, made
@@ -209,12 +219,15 @@ The map of the house. Imports go down this page and never up (an import-linter c
         file.py             a file that one process writes and others read
 
     pipeline/runtime/  carries
+        settings.py  how a worker reports and saves
 
     pipeline/runtime/engine/  the Faust engine: a fetch's records to a stage, one call at a time
         worker.py          a worker process from start to a clean end
         app.py             one Faust app for one stage
         stage.py           what a stage and the runtime are to each other
         runner.py          calls a stage: one call at a time, in order
+        health.py          alive and ready, from each partition's progress
+        web.py             /metrics, /healthz, /readyz
         transport.py       the Faust transport: one event a partition and fetch
         column_fetches.py  its fetch responses as columns
         record_fetch.py    a fetch's bytes: cut apart, checked, decompressed
@@ -222,6 +235,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         buffer_pool.py     large buffers used again
 
     pipeline/runtime/kafka/  Kafka clients: produce, read, follow a topic as a table
+        settings.py            how Kafka is reached
         producer.py            the way out, through librdkafka
         topic_reader.py        a topic read to its end, for commands
         topic_identity.py      which log its offsets are of
@@ -242,8 +256,6 @@ The map of the house. Imports go down this page and never up (an import-linter c
 
     pipeline/runtime/observability/  metrics, health, logs
         metrics.py        every Prometheus metric
-        health.py         alive and ready, from each partition's progress
-        web.py            /metrics, /healthz, /readyz
         worker_client.py  what a worker says there, as numbers
         logs.py           log lines: text or JSON
 
@@ -252,23 +264,16 @@ The map of the house. Imports go down this page and never up (an import-linter c
         sealing.py          secrets encrypted at rest
 
     pipeline/runtime/local/  processes on this machine: broker and worker as children
-        pipeline.py         broker, topics and worker as children
         embedded_broker.py  the broker in memory
         child_process.py    children that end with this process
         tied_exec.py        what ties them to it, on Linux
 
-    pipeline/settings/  one frozen model from file and environment, a section a file
-        model.py        file and environment to one frozen model
-        base.py         what its sections are made of
+    pipeline/settings/  how settings are read; the sections stand beside what they set
+        loading.py      file and environment, or every mistake in them
+        model.py        all of them as one frozen model, composed of sections
+        files.py        what a path must lead to, and whether it does
+        base.py         what a section is, and what it is made of
         strict_yaml.py  YAML with no key twice
-        kafka.py        Kafka, parsing, worker
-        windows.py      windows
-        control.py      the control service
-        act.py          notifying people, running scripts
-        downsample.py   down-sampling
-        detect.py       detection
-        trigger.py      triggers
-        stores.py       stores
 
     pipeline/core/  decides: values and now_ms in, values out
         rendezvous.py    which of several databases has a series

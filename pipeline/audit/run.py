@@ -27,11 +27,14 @@ from pipeline.core.records.identity.interning import Array, Ints
 from pipeline.core.windows.aggregator import PartitionAggregator
 from pipeline.core.windows.checkpoint import AggregateCheckpoint, CheckpointError
 from pipeline.runtime.kafka.producer import RecordProducer
+from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.kafka.topic_reader import TopicReader
 from pipeline.runtime.state.checkpoints import CheckpointStore
 from pipeline.settings.model import Settings
+from pipeline.stages.aggregate.settings import WindowsSettings
 from pipeline.stages.aggregate.stage import STAGE, window_rules
 from pipeline.stages.raw_input import parse_options
+from pipeline.stores.settings import regional_stores
 from schemas.catalogue import load_catalogue
 
 CLOSE_TIMEOUT_S: Final = 5.0
@@ -87,7 +90,10 @@ class Audit:
         StoreUnavailable
             When a store does not answer.
         """
-        with TopicReader(self._settings.kafka, self._timeout_s) as reader, TemporaryDirectory("-audit") as directory:
+        with (
+            TopicReader(self._settings[KafkaSettings], self._timeout_s) as reader,
+            TemporaryDirectory("-audit") as directory,
+        ):
             self._run(reader, Path(directory))
         return self._report
 
@@ -118,7 +124,7 @@ class Audit:
         self._find_absent(spills.needed_parts, spills.parts, Fault.PART_MISSING)
         if self._deep:
             self._judge_values(spills.again, windows, namer)
-            for number, store in enumerate(self._settings.regional_stores):
+            for number, store in enumerate(regional_stores(self._settings)):
                 rejected = letters.rejected.get(f"{SINK}-{store.name}", [])
                 if stores.compare(number, committed[store.name], rejected, self._on_read, is_whole=self._is_whole):
                     report.undecided.append(f"store {store.name} has not been given all windows of the period yet")
@@ -130,9 +136,9 @@ class Audit:
             report.undecided.append("there is nothing to judge in the period")
 
     def _checkpoints(self, partitions: list[int]) -> dict[int, AggregateCheckpoint]:
-        producer = RecordProducer(self._settings.kafka)
+        producer = RecordProducer(self._settings[KafkaSettings])
         try:
-            store = CheckpointStore(self._settings.kafka, producer)
+            store = CheckpointStore(self._settings[KafkaSettings], producer)
             saved = store.read_latest([f"{STAGE}/{partition}" for partition in partitions], self._timeout_s)
         finally:
             producer.close(CLOSE_TIMEOUT_S)
@@ -205,7 +211,7 @@ class Audit:
                 spills=spills,
                 options=self._options,
                 processed_until=processed_until,
-                dead_letter_late=self._settings.windows.dead_letter_late,
+                dead_letter_late=self._settings[WindowsSettings].dead_letter_late,
                 recomputed=self._recomputed(partition, spills.again, processed_until) if self._deep else None,
                 parts_from_ms=NEVER if set(starts.values()) <= {OFFSET_BEGINNING} else from_ms,
             )

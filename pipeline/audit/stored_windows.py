@@ -16,11 +16,13 @@ from pipeline.core.audit.hashes import cell_hash, cell_hashes, identity_text, te
 from pipeline.core.audit.values import STORE_ROW, compare_store, merged_store, place_numbers, stored_hashes
 from pipeline.core.influx.windows import STORED_FUNCTIONS
 from pipeline.core.records.identity.interning import Array, Ints
+from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.kafka.topic_reader import committed_offsets
-from pipeline.settings.model import Settings, StoreSettings
+from pipeline.settings.model import Settings
 from pipeline.stages.sink.region_route import Destination, RegionRoute
-from pipeline.stores import Store, StoredValue
+from pipeline.stores.base import Store, StoredValue
 from pipeline.stores.factory import kind_of, open_store
+from pipeline.stores.settings import StoreSettings, regional_stores
 
 SINK: Final = "sink"
 _GATHERED_VALUES: Final = 50_000
@@ -29,7 +31,7 @@ _DAY_MS: Final = 86_400_000
 
 def store_numbers(settings: Settings) -> Callable[[bytes], int]:
     """Give what tells the number of the regional store that takes a record of ``metrics.agg``, -1 for none."""
-    stores = settings.regional_stores
+    stores = regional_stores(settings)
     routes = [RegionRoute(store, stores) for store in stores]
 
     def store_of(value: bytes) -> int:
@@ -67,8 +69,8 @@ class StoreAudit:
         start_ms: int,
         end_ms: int,
     ) -> None:
-        self._kafka = settings.kafka
-        self._stores = settings.regional_stores
+        self._kafka = settings[KafkaSettings]
+        self._stores = regional_stores(settings)
         self._windows = windows
         self._directory = directory
         self._namer = namer

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from pipeline.cli.loading import BootstrapOption, ConfigOption, settings_or_exit
+from pipeline.cli.loading import BootstrapOption, ConfigOption, kafka_or_exit
 from pipeline.cli.output import reader_may_leave
 from pipeline.cli.signals import ending_by_signals
 from pipeline.cli.times import duration_ms
@@ -66,7 +66,7 @@ def alerts(
     if is_open and follow:
         raise typer.BadParameter("--open and --follow exclude each other", param_hint="--open")
     wanted = _filter(level, policy, resource, since, notified_only=not every and not is_open)
-    kafka = settings_or_exit(config, bootstrap).kafka
+    kafka = kafka_or_exit(config, bootstrap)
 
     from pipeline.runtime.kafka.alert_table import AlertTable, AlertTableError
     from pipeline.settings.base import SettingsError

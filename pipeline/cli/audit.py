@@ -50,7 +50,7 @@ def audit(
     from pipeline.runtime.kafka.topic_reader import TopicReadError
     from pipeline.runtime.state.checkpoints import CheckpointReadError
     from pipeline.settings.base import SettingsError
-    from pipeline.stores import StoreUnavailable
+    from pipeline.stores.base import StoreUnavailable
 
     now_ms = time.time_ns() // 1_000_000
     start_ms, end_ms = _moment(from_, now_ms, "--from"), _moment(to, now_ms, "--to")

@@ -37,15 +37,18 @@ def try_out(
     from pipeline.channels.compose import compose, trial_group
     from pipeline.channels.factory import open_channel
     from pipeline.runtime.secrets.channel_secrets import Secrets
-    from pipeline.settings.model import SettingsError
+    from pipeline.settings.base import SettingsError
+    from pipeline.stages.act.settings import ActSettings
 
     settings = settings_or_exit(config, bootstrap)
+    act = settings[ActSettings]
     channel = _described(channel_id, files) if files else _in_force(channel_id, settings, timeout_s)
     message, note = compose(trial_group(), channel)
     if note:
         typer.echo(note, err=True)
     try:
-        said = open_channel(channel, Secrets(settings.act).value, settings.act.ssl_ca_file).send(message)
+        secrets = Secrets(secrets_dir=act.secrets_dir, secrets_key_file=act.secrets_key_file)
+        said = open_channel(channel, secrets.value, act.ssl_ca_file).send(message)
     except SettingsError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
@@ -60,9 +63,10 @@ def try_out(
 def seal(config: ConfigOption = None) -> None:
     """Read a secret from standard input, and print it sealed with the keys of act.secrets_key_file."""
     from pipeline.runtime.secrets.sealing import read_key_file
-    from pipeline.settings.model import SettingsError
+    from pipeline.settings.base import SettingsError
+    from pipeline.stages.act.settings import ActSettings
 
-    key_file = settings_or_exit(config, None).act.secrets_key_file
+    key_file = settings_or_exit(config)[ActSettings].secrets_key_file
     if key_file is None:
         typer.echo("act.secrets_key_file is not set", err=True)
         raise typer.Exit(1)
@@ -95,10 +99,11 @@ def _described(channel_id: str, files: list[Path]) -> "Channel":
 
 def _in_force(channel_id: str, settings: "Settings", timeout_s: float) -> "Channel":
     from pipeline.cli.policy import stored_policies
+    from pipeline.runtime.kafka.settings import KafkaSettings
     from pipeline.runtime.kafka.topic_reader import TopicReadError
 
     try:
-        stored = stored_policies(settings.kafka, timeout_s)
+        stored = stored_policies(settings[KafkaSettings], timeout_s)
     except TopicReadError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error

@@ -9,24 +9,16 @@ app = typer.Typer(no_args_is_help=True, help="Look at the settings and check the
 
 @app.command()
 def check(config: ConfigOption = None) -> None:
-    """Print the settings in force, secrets hidden; or every mistake, with exit status 1."""
+    """Print the settings in force, secrets hidden; or every mistake, with exit status 1.
+
+    Every file and folder that the settings name is opened; nothing is made.
+    """
     import yaml
 
-    from pipeline.settings.model import SettingsError
+    from pipeline.settings.files import file_mistakes
 
     settings = settings_or_exit(config)
-    mistakes = []
-    for read in (
-        settings.kafka.librdkafka,
-        settings.kafka.ssl_context,
-        *(store.read_token for store in settings.stores),
-        settings.control.read_database_url,
-        settings.control.read_keys,
-    ):
-        try:
-            read()
-        except SettingsError as error:
-            mistakes += error.mistakes
+    mistakes = file_mistakes(settings)
     if mistakes:
         typer.echo("\n".join(mistakes), err=True)
         raise typer.Exit(1)

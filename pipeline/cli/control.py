@@ -44,6 +44,9 @@ def control(
 
     The tables are brought up to date first. Exit status: 0 after a clean end, 1 after a failure or with wrong settings.
     """
+    from pipeline.control.settings import ControlSettings
+    from pipeline.runtime.settings import WorkerSettings
+
     if context.invoked_subcommand is not None:
         return
     settings = settings_or_exit(config, bootstrap)
@@ -54,14 +57,15 @@ def control(
     if load:
         _load(settings, load)
     if web_port is not None:
-        settings = settings.model_copy(update={"control": settings.control.model_copy(update={"web_port": web_port})})
+        settings = settings.having(settings[ControlSettings].model_copy(update={"web_port": web_port}))
     from pipeline.control.database import DatabaseError
     from pipeline.control.service import ControlService
     from pipeline.runtime.observability.logs import configure_logging
     from pipeline.runtime.observability.metrics import Metrics
-    from pipeline.settings.model import SettingsError
+    from pipeline.settings.base import SettingsError
 
-    configure_logging(settings.worker.log_level, settings.worker.log_format)
+    worker = settings[WorkerSettings]
+    configure_logging(worker.log_level, worker.log_format)
     with ending_by_signals() as ending:
         try:
             service = ControlService(settings, Metrics())
@@ -69,7 +73,7 @@ def control(
             typer.echo(str(error), err=True)
             raise typer.Exit(1) from error
         except OSError as error:
-            where = f"{settings.control.web_host}:{settings.control.web_port}"
+            where = f"{settings[ControlSettings].web_host}:{settings[ControlSettings].web_port}"
             typer.echo(f"the API cannot listen on {where}: {error.strerror}", err=True)
             raise typer.Exit(1) from error
         status = service.run(ending.stop)
@@ -192,10 +196,11 @@ def register(root: typer.Typer) -> None:
 def _with_database(settings: "Settings", do: "Callable[[Database], None]") -> None:
     """Do something with the database, its tables up to date; end the program where it cannot be used."""
     from pipeline.control.database import Database, DatabaseError
-    from pipeline.settings.model import SettingsError
+    from pipeline.control.settings import ControlSettings
+    from pipeline.settings.base import SettingsError
 
     try:
-        database = Database(settings.control)
+        database = Database(settings[ControlSettings])
         database.migrate()
     except (DatabaseError, SettingsError) as error:
         typer.echo(str(error), err=True)

@@ -67,18 +67,20 @@ def register(root: typer.Typer) -> None:
 
 
 def _findings(settings: "Settings", recent: int, timeout_s: float) -> Iterator[Finding]:
+    from pipeline.runtime.kafka.settings import KafkaSettings
     from pipeline.runtime.kafka.topic_reader import TopicReader, TopicReadError
-    from pipeline.settings.model import SettingsError
+    from pipeline.settings.base import SettingsError
     from pipeline.stages.registry import known_topics
     from topics.admin import BrokerError, TopicAdmin
     from topics.plan import wanted_topics
 
     yield from _stores(settings)
     try:
-        with TopicReader(settings.kafka, timeout_s) as reader:
+        kafka = settings[KafkaSettings]
+        with TopicReader(kafka, timeout_s) as reader:
             wanted = wanted_topics(known_topics(), partitions=None, replication=None)
-            found = TopicAdmin(settings.kafka.librdkafka(), timeout_s=timeout_s).read([topic.name for topic in wanted])
-            yield Finding("kafka", OK, f"{settings.kafka.bootstrap_servers} answers")
+            found = TopicAdmin(kafka.librdkafka(), timeout_s=timeout_s).read([topic.name for topic in wanted])
+            yield Finding("kafka", OK, f"{kafka.bootstrap_servers} answers")
             yield from _topics(wanted, found)
             yield from _lag(settings, found, reader, timeout_s)
             yield from _careless_agents(reader, recent)
@@ -87,13 +89,15 @@ def _findings(settings: "Settings", recent: int, timeout_s: float) -> Iterator[F
 
 
 def _stores(settings: "Settings") -> Iterator[Finding]:
-    from pipeline.settings.model import SettingsError
-    from pipeline.stores import StoreUnavailable
+    from pipeline.settings.base import SettingsError
+    from pipeline.stores.base import StoreUnavailable
     from pipeline.stores.factory import kind_of
+    from pipeline.stores.settings import StoreSettings
 
-    if not settings.stores:
+    stores = settings.listed(StoreSettings)
+    if not stores:
         yield Finding("stores", WARN, "none in the settings: stage sink has nowhere to write to")
-    for store in settings.stores:
+    for store in stores:
         try:
             kind_of(store).ping(store)
         except (StoreUnavailable, SettingsError, ValueError) as error:
@@ -119,16 +123,18 @@ def _lag(
     settings: "Settings", found: "Mapping[str, TopicState]", reader: "TopicReader", timeout_s: float
 ) -> Iterator[Finding]:
     """Yield how far each group of each stage is; ``found``: the topics that there are."""
+    from pipeline.runtime.kafka.settings import KafkaSettings
     from pipeline.runtime.kafka.topic_reader import committed_offsets
     from pipeline.stages.registry import stage_specs
 
+    kafka = settings[KafkaSettings]
     for name, topic in (group for spec in stage_specs() for group in spec.groups_in(settings)):
-        group = settings.kafka.group(name)
+        group = kafka.group(name)
         if topic not in found:
             yield Finding(f"group {group}", WARN, f"has nothing to read: topic {topic} is missing")
             continue
         partitions = reader.partitions(topic)
-        committed = committed_offsets(settings.kafka, group, topic, partitions, timeout_s)
+        committed = committed_offsets(kafka, group, topic, partitions, timeout_s)
         if not committed:
             yield Finding(f"group {group}", WARN, "has committed nothing yet: no worker has run this stage")
             continue

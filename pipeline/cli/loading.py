@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from pipeline.runtime.kafka.settings import KafkaSettings
     from pipeline.settings.model import Settings
 
 ConfigOption = Annotated[
@@ -37,11 +38,15 @@ def settings_or_exit(config: Path | None, bootstrap: str | None = None) -> "Sett
     """
     from pydantic import ValidationError
 
-    from pipeline.settings.model import KafkaSettings, SettingsError, load_settings
+    from pipeline.runtime.kafka.settings import KafkaSettings
+    from pipeline.settings.base import SettingsError
+    from pipeline.stages.registry import StagePluginError
 
     try:
+        from pipeline.factory import load_settings
+
         settings = load_settings(config)
-    except SettingsError as error:
+    except (SettingsError, StagePluginError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
     if bootstrap is None:
@@ -50,5 +55,12 @@ def settings_or_exit(config: Path | None, bootstrap: str | None = None) -> "Sett
         KafkaSettings(bootstrap_servers=bootstrap)
     except ValidationError as error:
         raise typer.BadParameter(f"{bootstrap!r} must be HOST:PORT", param_hint="--bootstrap") from error
-    kafka = settings.kafka.model_copy(update={"bootstrap_servers": bootstrap})
-    return settings.model_copy(update={"kafka": kafka})
+    kafka = settings[KafkaSettings].model_copy(update={"bootstrap_servers": bootstrap})
+    return settings.having(kafka)
+
+
+def kafka_or_exit(config: Path | None, bootstrap: str | None = None) -> "KafkaSettings":
+    """Return how Kafka is reached; parameters and errors as of `settings_or_exit`."""
+    from pipeline.runtime.kafka.settings import KafkaSettings
+
+    return settings_or_exit(config, bootstrap)[KafkaSettings]

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.loading import BootstrapOption, ConfigOption, settings_or_exit
+from pipeline.cli.loading import BootstrapOption, ConfigOption, kafka_or_exit
 from pipeline.cli.output import reader_may_leave
 
 if TYPE_CHECKING:
     from pipeline.cli.policy_files import FoundPolicy
-    from pipeline.settings.model import KafkaSettings
+    from pipeline.runtime.kafka.settings import KafkaSettings
 
 app = typer.Typer(no_args_is_help=True, help="Apply, list and delete policies; workers follow them within a second.")
 
@@ -40,7 +40,7 @@ def apply(
     """
     policies = _read(files)
     if not dry_run:
-        kafka = settings_or_exit(config, bootstrap).kafka
+        kafka = kafka_or_exit(config, bootstrap)
         with _failing_with_1():
             _write(kafka, {policy.key: policy.value for policy in policies}, timeout_s)
     for policy in policies:
@@ -56,7 +56,7 @@ def list_policies(
     timeout_s: TimeoutOption = 10.0,
 ) -> None:
     """List the policies in force, with what workers cannot use of them."""
-    kafka = settings_or_exit(config, bootstrap).kafka
+    kafka = kafka_or_exit(config, bootstrap)
     with _failing_with_1():
         stored = stored_policies(kafka, timeout_s)
     rows = [_row(key, value) for key, value in sorted(stored.items())]
@@ -80,7 +80,7 @@ def delete(
     if not ids and not files:
         raise typer.BadParameter("give ids or --file", param_hint="ID")
     wanted = [*(ids or []), *(policy.key for policy in (_read(files) if files else []))]
-    kafka = settings_or_exit(config, bootstrap).kafka
+    kafka = kafka_or_exit(config, bootstrap)
     with _failing_with_1():
         keys = _keys(wanted, list(stored_policies(kafka, timeout_s)))
         _write(kafka, dict.fromkeys(keys), timeout_s)

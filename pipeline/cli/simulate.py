@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pipeline.cli.loading import BootstrapOption, ConfigOption, settings_or_exit
+from pipeline.cli.loading import BootstrapOption, ConfigOption, kafka_or_exit
 from pipeline.cli.times import duration_ms, moment_ms
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def simulate(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     try:
-        connection = settings_or_exit(config, bootstrap).kafka.librdkafka()
+        connection = kafka_or_exit(config, bootstrap).librdkafka()
     except SettingsError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error

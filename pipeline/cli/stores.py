@@ -11,8 +11,8 @@ import typer
 from pipeline.cli.loading import ConfigOption, settings_or_exit
 
 if TYPE_CHECKING:
-    from pipeline.settings.model import StoreSettings
     from pipeline.stores.kind import StoreDifference
+    from pipeline.stores.settings import StoreSettings
 
 app = typer.Typer(no_args_is_help=True, help="Make and check the databases. Nothing is ever deleted.")
 
@@ -74,7 +74,9 @@ def register(root: typer.Typer) -> None:
 
 
 def _stores(config: "ConfigOption") -> "tuple[StoreSettings, ...]":
-    stores = settings_or_exit(config).stores
+    from pipeline.stores.settings import StoreSettings
+
+    stores = settings_or_exit(config).listed(StoreSettings)
     if not stores:
         typer.echo("no store is configured: give --config", err=True)
         raise typer.Exit(1)
@@ -84,8 +86,8 @@ def _stores(config: "ConfigOption") -> "tuple[StoreSettings, ...]":
 @contextmanager
 def _noted(failures: dict[str, str], name: str) -> Iterator[None]:
     """Go on with the other stores where one cannot be asked."""
-    from pipeline.settings.model import SettingsError
-    from pipeline.stores import StoreUnavailable
+    from pipeline.settings.base import SettingsError
+    from pipeline.stores.base import StoreUnavailable
 
     try:
         yield

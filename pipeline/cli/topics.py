@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.loading import BootstrapOption, ConfigOption, settings_or_exit
+from pipeline.cli.loading import BootstrapOption, ConfigOption, kafka_or_exit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,10 +149,10 @@ def _plan(admin: "TopicAdmin", wanted: "tuple[TopicState, ...]") -> "Plan":
 @contextmanager
 def _broker(config: Path | None, bootstrap: str | None, timeout_s: float) -> "Iterator[TopicAdmin]":
     """Give the topics of the broker; what it or the settings refuse ends the program with exit status 1."""
-    from pipeline.settings.model import SettingsError
+    from pipeline.settings.base import SettingsError
     from topics.admin import BrokerError, TopicAdmin
 
-    kafka = settings_or_exit(config, bootstrap).kafka
+    kafka = kafka_or_exit(config, bootstrap)
     try:
         yield TopicAdmin(kafka.librdkafka(), timeout_s=timeout_s)
     except (BrokerError, SettingsError) as error:

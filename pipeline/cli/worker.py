@@ -38,17 +38,17 @@ def worker(
 
     Exit status: 0 after a clean end, 1 after a failure or with wrong settings, 2 for bad use.
     """
-    settings = settings_or_exit(config, bootstrap)
-    settings = _with_options(settings, stages, web_port)
+    settings = _with_options(settings_or_exit(config, bootstrap), stages, web_port)
     ensure_kernels()
 
     from pipeline.runtime.engine.worker import run_worker
     from pipeline.runtime.observability.metrics import Metrics
-    from pipeline.settings.model import SettingsError
+    from pipeline.runtime.settings import WorkerSettings
+    from pipeline.settings.base import SettingsError
     from pipeline.stages.registry import chosen_stages
-    from pipeline.stores import StoreUnavailable
+    from pipeline.stores.base import StoreUnavailable
 
-    chosen = chosen_stages(settings.worker.stages)
+    chosen = chosen_stages(settings[WorkerSettings].stages)
     _require_groups(chosen, settings)
     _require_topics(chosen, settings)
     metrics = Metrics()
@@ -72,11 +72,13 @@ def _require_groups(chosen: "Sequence[StageSpec]", settings: "Settings") -> None
 
 def _require_topics(chosen: "Sequence[StageSpec]", settings: "Settings") -> None:
     """End the program with what to do if a topic that the stages need is missing, or Kafka does not answer."""
+    from pipeline.runtime.kafka.settings import KafkaSettings
     from topics.admin import BrokerError, TopicAdmin
 
     needed = frozenset().union(*(spec.required_topics(settings) for spec in chosen))
     try:
-        missing = needed - set(TopicAdmin(settings.kafka.librdkafka(), timeout_s=_ADMIN_TIMEOUT_S).read(needed))
+        admin = TopicAdmin(settings[KafkaSettings].librdkafka(), timeout_s=_ADMIN_TIMEOUT_S)
+        missing = needed - set(admin.read(needed))
     except BrokerError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
@@ -88,15 +90,15 @@ def _require_topics(chosen: "Sequence[StageSpec]", settings: "Settings") -> None
 def _with_options(settings: "Settings", stages: str | None, web_port: int | None) -> "Settings":
     from pydantic import ValidationError
 
-    from pipeline.settings.kafka import WorkerSettings
+    from pipeline.runtime.settings import WorkerSettings
 
-    chosen = settings.worker.model_dump()
+    worker = settings[WorkerSettings]
+    chosen = worker.model_dump()
     if stages is not None:
         chosen["stages"] = tuple(name.strip() for name in stages.split(",") if name.strip())
     if web_port is not None:
         chosen["web_port"] = web_port
     try:
-        worker_settings = WorkerSettings.model_validate(chosen)
+        return settings.having(type(worker).model_validate(chosen))
     except ValidationError as error:
         raise typer.BadParameter(error.errors()[0]["msg"], param_hint="--stages") from error
-    return settings.model_copy(update={"worker": worker_settings})

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from pipeline.control.settings import ControlSettings
 from pipeline.settings.base import SettingsError
-from pipeline.settings.control import ControlSettings
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 BUSY_TIMEOUT_MS: Final = 10_000

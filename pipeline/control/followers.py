@@ -14,9 +14,9 @@ from pipeline.control.alerts import apply_event, forget_alerts
 from pipeline.control.database import Database
 from pipeline.control.leadership import Leadership
 from pipeline.control.tables import PLACES
+from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.kafka.topic_reader import TopicReader
 from pipeline.runtime.observability.metrics import Metrics
-from pipeline.settings.kafka import KafkaSettings
 from schemas.action import Action
 from schemas.alert import AlertEvent
 from topics import ACTIONS, ALERTS

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from pipeline.control.database import WRITERS_LOCK, Database
-from pipeline.settings.control import ControlSettings
+from pipeline.control.settings import ControlSettings
 
 LEADERS_LOCK = WRITERS_LOCK + 2
 

@@ -24,10 +24,11 @@ from pipeline.control.followers import Followers
 from pipeline.control.leadership import Leadership
 from pipeline.control.outbox import Publisher
 from pipeline.control.routes.health import health_router
+from pipeline.control.settings import ControlSettings
 from pipeline.runtime.kafka.producer import RecordProducer
+from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.observability.metrics import Metrics
 from pipeline.runtime.secrets.sealing import SecretBox, make_key_file, read_key_file
-from pipeline.settings.control import ControlSettings
 from pipeline.settings.model import Settings
 
 logger = logging.getLogger(__name__)
@@ -78,15 +79,15 @@ class ControlService:
     """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        control = settings.control
+        control = settings[ControlSettings]
         box = secret_box(control)
         self._database = Database(control)
         self._database.migrate()
         self._leadership = Leadership(self._database, control)
         self._has_failed = threading.Event()
-        publisher = Publisher(self._database, RecordProducer(settings.kafka), self._leadership, metrics)
+        publisher = Publisher(self._database, RecordProducer(settings[KafkaSettings]), self._leadership, metrics)
         followers = Followers(
-            settings.kafka,
+            settings[KafkaSettings],
             self._database,
             self._leadership,
             metrics,

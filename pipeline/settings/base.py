@@ -1,10 +1,11 @@
 """What the sections of the settings are made of: their base, durations, secrets, and the error for mistakes."""
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 LONGEST_SECRET_FILE_BYTES = 64 * 1024
 
@@ -63,6 +64,41 @@ class Section(BaseModel):
     """A part of the settings: frozen, unknown keys refused, defaults checked, values kept out of error messages."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
+
+    key: ClassVar[str] = ""
+    """What the file has it under; a section that stands within another has none."""
+    title: ClassVar[str] = ""
+    """Its name for people; the first line of its docstring describes it."""
+    listed_as: ClassVar[str] = ""
+    """Where the file has a list of such sections, each with a field ``name``: what one of them is called."""
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Former names of its settings, which are still read, and those of today."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_former_names(cls, values: Any) -> Any:
+        return cls.with_names_of_today(values)
+
+    @classmethod
+    def with_names_of_today(cls, values: Any) -> Any:
+        """Return what a file or the environment holds under the names of today; a name of today wins."""
+        if not isinstance(values, Mapping) or values.keys().isdisjoint(cls.renamed):
+            return values
+        formerly = {cls.renamed[name]: value for name, value in values.items() if name in cls.renamed}
+        return formerly | {name: value for name, value in values.items() if name not in cls.renamed}
+
+    @classmethod
+    def check_together(cls, sections: Sequence[Self]) -> None:
+        """Raise ValueError if listed sections cannot stand beside each other."""
+
+    def check_files(self) -> None:
+        """Read what its files hold, where more can be wrong than that a file cannot be opened.
+
+        Raises
+        ------
+        SettingsError
+            If something of it cannot be used.
+        """
 
 
 def is_secret(name: str) -> bool:

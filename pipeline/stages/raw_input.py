@@ -7,11 +7,12 @@ from pipeline.core.records.telegraf.parsed import TimestampUnit
 from pipeline.core.records.telegraf.parser import ParseOptions, RecordBatch
 from pipeline.core.records.telegraf.record import InputFormat
 from pipeline.settings.model import Settings
+from pipeline.stages.parsing_settings import ParsingSettings
 
 
 def parse_options(settings: Settings) -> ParseOptions:
     """Give what the settings accept as input."""
-    parsing = settings.parsing
+    parsing = settings[ParsingSettings]
     return ParseOptions(
         input_format=InputFormat(parsing.format),
         influx_unit=TimestampUnit(parsing.influx_timestamp_unit),

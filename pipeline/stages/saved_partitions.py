@@ -9,6 +9,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from pipeline.runtime.engine.stage import StageContext
 from pipeline.runtime.kafka.producer import RecordProducer
+from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.kafka.topic_identity import topic_id
 from pipeline.runtime.observability.metrics import Metrics
 from pipeline.runtime.state.snapshots import Snapshot, SnapshotStore
@@ -71,7 +72,7 @@ class SavedPartitions(Generic[P]):
     ) -> None:
         self._stage = stage
         self._topic = topic
-        self._kafka = settings.kafka
+        self._kafka = settings[KafkaSettings]
         self._make = make
         self._store = SnapshotStore(stage, version, settings, metrics, results=results, interval_s=interval_s)
         self._unusable = metrics.unusable_snapshots.labels(stage, "content")

@@ -11,7 +11,7 @@ from pipeline.stores.influxdb.kind import InfluxDB
 from pipeline.stores.kind import StoreKind
 
 if TYPE_CHECKING:
-    from pipeline.settings.stores import StoreSettings
+    from pipeline.stores.settings import StoreSettings
 
 KINDS: Final[dict[str, StoreKind]] = {each.name: each for each in (InfluxDB(), Embedded())}
 """Every kind of store, by the option ``kind`` of the settings."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from pipeline.settings.stores import StoreSettings
     from pipeline.stores.base import HistoryStore, RecordStore, Store
+    from pipeline.stores.settings import StoreSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import yaml
 from pipeline.channels import script_jobs
 from pipeline.channels.script_jobs import JobTemplate, KubernetesApi, ScriptJobs
 from pipeline.channels.scripts import ScriptCancelled, ScriptRefused, environment_of
-from pipeline.settings.act import ActSettings
+from pipeline.stages.act.settings import ActSettings
 from tests.support.channels.alerts import alert_event
 
 KEY = "0123456789abcdef0123456789abcdef"

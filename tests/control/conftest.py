@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import delete
 
 from pipeline.control.database import Database
+from pipeline.control.settings import ControlSettings
 from pipeline.control.tables import METADATA
-from pipeline.settings.control import ControlSettings
 from tests.support.control.api import Api
 from tests.support.servers.postgresql import PostgreSQL
 from tests.support.servers.process import made_or_skipped

@@ -13,9 +13,9 @@ from pipeline.control.auth.api_keys import ApiKeys
 from pipeline.control.auth.principal import Role
 from pipeline.control.database import Database, DatabaseError
 from pipeline.control.leadership import Leadership
+from pipeline.control.settings import ControlSettings
 from pipeline.control.tables import METADATA, OUTBOX
 from pipeline.settings.base import SettingsError
-from pipeline.settings.control import ControlSettings
 from tests.support.control.api import Api, policy
 from tests.support.servers.postgresql import PASSWORD, PostgreSQL
 from tests.support.servers.process import free_ports, made_or_skipped

@@ -9,7 +9,7 @@ import pytest
 from pipeline.control.database import Database
 from pipeline.control.documents import Documents, DraftDocument
 from pipeline.control.loading import GivenDocument, LoadError, load_new
-from pipeline.settings.control import ControlSettings
+from pipeline.control.settings import ControlSettings
 
 POLICY = {"id": "cpu", "levels": {"warn": {"fire": 70}}, "scenario": "ops"}
 SCENARIO: dict[str, Any] = {"id": "ops", "levels": {"warn": [{"after": "0s", "run": "restart"}]}}

@@ -11,11 +11,11 @@ from pipeline.control.database import Database
 from pipeline.control.documents import Documents, DraftDocument
 from pipeline.control.leadership import Leadership
 from pipeline.control.outbox import Publisher
+from pipeline.control.settings import ControlSettings
 from pipeline.control.tables import OUTBOX
 from pipeline.runtime.kafka.producer import FlushTimeoutError, RecordProducer
+from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.observability.metrics import Metrics
-from pipeline.settings.control import ControlSettings
-from pipeline.settings.kafka import KafkaSettings
 from tests.support.servers.embedded_broker import EmbeddedBroker
 from tests.support.stages.brokers import read_topic
 from tests.support.waiting import wait_until

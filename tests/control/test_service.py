@@ -13,7 +13,7 @@ import topics
 from pipeline.control.auth.api_keys import ApiKeys
 from pipeline.control.auth.principal import Role
 from pipeline.control.database import Database
-from pipeline.settings.control import ControlSettings
+from pipeline.control.settings import ControlSettings
 from tests.support.control.api import policy
 from tests.support.control.history import FIRING, OK, action, event
 from tests.support.servers.embedded_broker import EmbeddedBroker

@@ -8,9 +8,9 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from pipeline.factory import Settings
 from pipeline.runtime.observability.metrics import Metrics
 from pipeline.settings.base import Section
-from pipeline.settings.model import Settings
 from tools.reference import pages
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"

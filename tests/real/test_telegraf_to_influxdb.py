@@ -68,7 +68,7 @@ def test_the_windows_in_the_database_are_those_of_the_agents_own_file(
 ) -> None:
     bucket = influxdb.create_bucket("telegraf-to-influxdb")
     store = {"name": "region", "kind": "influxdb", "url": influxdb.url, "org": influxdb.org, "bucket": bucket}
-    windows = {"every_s": EVERY_S, "grace_s": 1, "correction_s": 60, "idle_close_s": 3}
+    windows = {"every_s": EVERY_S, "grace_s": 1, "allowed_lateness_s": 60, "idle_close_s": 3}
     settings = settings_of(kafka, rules=False, windows=windows, stores=[{**store, "token": influxdb.token}])
     file = tmp_path / "telegraf.lp"
     brokers = kafka.bootstrap_servers

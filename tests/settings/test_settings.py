@@ -6,16 +6,12 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from pipeline.settings.base import Section
-from pipeline.settings.model import (
-    KafkaSettings,
-    Settings,
-    SettingsError,
-    StoreSettings,
-    WindowRuleSettings,
-    WindowsSettings,
-    load_settings,
-)
+from pipeline.factory import Settings, load_settings
+from pipeline.runtime.kafka.settings import KafkaSettings
+from pipeline.settings.base import Section, SettingsError
+from pipeline.settings.model import compose
+from pipeline.stages.aggregate.settings import WindowRuleSettings, WindowsSettings
+from pipeline.stores.settings import StoreSettings, integrated_store, regional_stores
 
 SECRET = "hunter2-SECRET"  # noqa: S105  what must not show anywhere
 
@@ -70,9 +66,9 @@ def test_a_list_in_the_environment_is_json_or_comma_separated(text: str, monkeyp
 
 
 def test_an_empty_variable_is_as_if_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CINNAMON_WINDOWS__CORRECTION_S", "")
+    monkeypatch.setenv("CINNAMON_WINDOWS__ALLOWED_LATENESS_S", "")
 
-    assert load_settings().windows.correction_s is None
+    assert load_settings().windows.allowed_lateness_s is None
 
 
 def test_a_constructed_model_does_not_read_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +178,7 @@ def test_variables_that_are_no_settings_are_left_alone(name: str, monkeypatch: p
         ("kafka: {}\nkafka: {}", "line 1, column 1: not valid YAML: a key is there twice"),
         ("kafka: *hunter2-SECRET", "line 1, column 8: not valid YAML: wrong alias, tag or key"),
         ("kafka: !hunter2-SECRET x", "line 1, column 8: not valid YAML: wrong alias, tag or key"),
-        ("- kafka", "must be a mapping with the keys kafka, parsing, windows, downsample, stores"),
+        ("- kafka", "must be a mapping with the keys kafka, parsing, windows, downsample, detect"),
         ("1: 2", "must be a mapping with the keys"),
         ("[" * 5000, "nested too deeply"),
         ("kafka: \x00", "not valid YAML: wrong encoding"),
@@ -285,9 +281,9 @@ def test_stores_are_told_apart_by_their_roles(tmp_path: Path) -> None:
     )
     settings = load_settings(written(tmp_path, f"stores: [{text}]"))
 
-    assert [(store.name, store.retention_ms) for store in settings.regional_stores] == [("a", 43_200_000)]
-    assert settings.integrated_store is not None
-    assert (settings.integrated_store.name, settings.integrated_store.retention_ms) == ("b", None)
+    assert [(store.name, store.retention_ms) for store in regional_stores(settings)] == [("a", 43_200_000)]
+    assert integrated_store(settings) is not None
+    assert (integrated_store(settings).name, integrated_store(settings).retention_ms) == ("b", None)
 
 
 def test_two_stores_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -299,14 +295,19 @@ def test_two_stores_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_correction_and_idle_close_follow_cycle_and_grace() -> None:
     windows = WindowsSettings(every_s=0.5, grace_s=0.25)
 
-    assert (windows.every_ms, windows.grace_ms, windows.correction_ms, windows.idle_close_ms) == (500, 250, 500, 250)
+    assert (windows.every_ms, windows.grace_ms, windows.allowed_lateness_ms, windows.idle_close_ms) == (
+        500,
+        250,
+        500,
+        250,
+    )
 
 
 def test_a_rule_takes_the_default_grace_and_one_window_of_its_own_for_corrections() -> None:
     windows = WindowsSettings(grace_s=7)
 
     assert windows.timing_of(WindowRuleSettings(every_s=300)) == (300_000, 7_000, 300_000)
-    assert windows.timing_of(WindowRuleSettings(every_s=120, grace_s=0, correction_s=0)) == (120_000, 0, 0)
+    assert windows.timing_of(WindowRuleSettings(every_s=120, grace_s=0, allowed_lateness_s=0)) == (120_000, 0, 0)
 
 
 @pytest.mark.parametrize(("session_s", "heartbeat_ms"), [(45.0, 3000), (2.0, 200), (10.0, 1000)])
@@ -369,3 +370,41 @@ def test_plaintext_has_no_tls_context_and_a_missing_authority_is_a_mistake(tmp_p
 def test_incomplete_sasl_is_refused() -> None:
     with pytest.raises(ValidationError, match="SASL_SSL needs sasl_mechanism, sasl_username and sasl_password"):
         KafkaSettings(security_protocol="SASL_SSL", sasl_username="me")
+
+
+def test_former_names_are_still_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CINNAMON_DOWNSAMPLE__CORRECTION_S", "7")
+    settings = load_settings(
+        written(
+            tmp_path,
+            "windows: {correction_s: 5, rules: [{every_s: 1, correction_s: 4}]}\nact: {tell_within_s: 6}",
+        )
+    )
+
+    assert settings.windows.allowed_lateness_s == 5
+    assert settings.windows.rules[0].allowed_lateness_s == 4
+    assert settings.act.notify_within_s == 6
+    assert settings.downsample.allowed_lateness_s == 7
+
+
+def test_the_environment_beats_a_former_name_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CINNAMON_WINDOWS__ALLOWED_LATENESS_S", "7")
+
+    assert load_settings(written(tmp_path, "windows: {correction_s: 5}")).windows.allowed_lateness_s == 7
+
+
+def test_a_section_is_found_by_its_class() -> None:
+    settings = Settings(kafka=KafkaSettings(client_id="mine"))
+
+    assert settings[KafkaSettings].client_id == "mine"
+    assert settings.having(KafkaSettings(client_id="other"))[KafkaSettings].client_id == "other"
+
+
+def test_two_sections_of_one_key_are_refused() -> None:
+    class Other(Section):
+        """Another."""
+
+        key = "kafka"
+
+    with pytest.raises(ValueError, match="two sections of the settings have the key 'kafka'"):
+        compose([KafkaSettings, Other])

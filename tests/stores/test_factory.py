@@ -5,12 +5,12 @@ from typing import ClassVar
 
 import pytest
 
-from pipeline.settings.stores import StoreSettings
 from pipeline.stores.embedded.kind import Embedded, file_store
 from pipeline.stores.embedded.windows import EmbeddedStore
 from pipeline.stores.factory import KINDS, kind_of, open_history, open_integrated, open_store, reference
 from pipeline.stores.influxdb.windows import InfluxStore
 from pipeline.stores.kind import StoreDifference
+from pipeline.stores.settings import StoreSettings
 
 INFLUXDB = StoreSettings(name="i", kind="influxdb", url="http://127.0.0.1:1", org="o", bucket="b", token="t")  # noqa: S106
 

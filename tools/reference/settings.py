@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from pipeline.settings.model import NESTED, PREFIX, Settings
+from pipeline.factory import Settings
+from pipeline.settings.model import NESTED, PREFIX
 from tools.reference.fields import Schema, referred, rows
 from tools.reference.markdown import code, table
 

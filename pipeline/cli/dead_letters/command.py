@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.loading import BootstrapOption, ConfigOption, settings_or_exit
+from pipeline.cli.loading import BootstrapOption, ConfigOption, kafka_or_exit, settings_or_exit
 from pipeline.cli.output import reader_may_leave
 from pipeline.cli.times import duration_ms, moment_ms
 from schemas.reasons import DeadLetterReason
@@ -63,7 +63,7 @@ def list_letters(
     from pipeline.cli.dead_letters.rows import LetterRows
 
     wanted = _filter(reason, stage, since, from_, to)
-    kafka = settings_or_exit(config, bootstrap).kafka
+    kafka = kafka_or_exit(config, bootstrap)
     rows = LetterRows(limit)
     with _failing_with_1(), _progress() as on_read:
         from pipeline.runtime.kafka.dead_letter_log import read_log
@@ -95,7 +95,7 @@ def show(
         raise typer.BadParameter(f"{place!r} must be TOPIC/PARTITION/OFFSET, as in metrics.raw/3/17")
     from pipeline.cli.dead_letters.output import print_letter
 
-    kafka = settings_or_exit(config, bootstrap).kafka
+    kafka = kafka_or_exit(config, bootstrap)
     shown: set[str] = set()
     with _failing_with_1(), reader_may_leave():
         from pipeline.runtime.kafka.dead_letter_log import StoredLetter, read_log
@@ -175,12 +175,13 @@ def _replay(
     config: Path | None, bootstrap: str | None, timeout_s: float, on_read: Callable[[str, int], None]
 ) -> "Replay":
     from pipeline.runtime.kafka.dead_letter_replay import Replay
+    from pipeline.runtime.kafka.settings import KafkaSettings
     from pipeline.stages.dead_letters import MAX_VALUE_BYTES
     from pipeline.stages.raw_input import parse_options
 
     settings = settings_or_exit(config, bootstrap)
     return Replay(
-        settings.kafka,
+        settings[KafkaSettings],
         parse_options(settings),
         max_value_bytes=MAX_VALUE_BYTES,
         timeout_s=timeout_s,

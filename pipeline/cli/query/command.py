@@ -103,12 +103,13 @@ def _opened(name: str | None, config: Path | None, embedded: Path | None) -> Ite
 def _open(name: str | None, config: Path | None, embedded: Path | None) -> "Store":
     from pipeline.stores.embedded.kind import file_store
     from pipeline.stores.factory import open_store
+    from pipeline.stores.settings import regional_stores
 
     if embedded is not None:
         if name is not None or config is not None:
             raise typer.BadParameter("--embedded needs neither --store nor --config", param_hint="--embedded")
         return open_store(file_store(embedded), read_only=True)
-    stores = {store.name: store for store in settings_or_exit(config).regional_stores}
+    stores = {store.name: store for store in regional_stores(settings_or_exit(config))}
     if name is None and len(stores) == 1:
         (name,) = stores
     if name not in stores:

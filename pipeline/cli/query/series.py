@@ -92,6 +92,7 @@ def _reader(config: Path | None, embedded: Path | None, history: Path | None) ->
     from pipeline.stores.embedded.kind import file_store
     from pipeline.stores.factory import open_history, open_store
     from pipeline.stores.reading import SeriesReader
+    from pipeline.stores.settings import StoreSettings, integrated_store, regional_stores
 
     if embedded is not None or history is not None:
         if config is not None:
@@ -100,11 +101,11 @@ def _reader(config: Path | None, embedded: Path | None, history: Path | None) ->
         return SeriesReader(windows, None if history is None else open_history(file_store(history, "integrated")))
 
     settings = settings_or_exit(config)
-    if not settings.stores:
+    if not settings.listed(StoreSettings):
         raise typer.BadParameter("no store is configured: give --config, --embedded or --history")
-    integrated = settings.integrated_store
+    integrated = integrated_store(settings)
     return SeriesReader(
-        [open_store(store, read_only=True) for store in settings.regional_stores],
+        [open_store(store, read_only=True) for store in regional_stores(settings)],
         None if integrated is None else open_history(integrated),
     )
 

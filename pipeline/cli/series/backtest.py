@@ -167,12 +167,13 @@ def _read(history: "Backtest", path: Path, columns: "CsvColumns | None") -> int:
 
 def _read_kafka(history: "Backtest", from_: str, to: str, settings: "Settings") -> int:
     """Take what metrics.raw has of a period, by the time that Kafka gave the records; give the exit status."""
+    from pipeline.runtime.kafka.settings import KafkaSettings
     from pipeline.runtime.kafka.topic_reader import TopicReader, TopicReadError
 
     now_ms = clock.time_ns() // 1_000_000
     start_ms, end_ms = _moment(from_, now_ms, "--from"), _moment(to, now_ms, "--to")
     try:
-        with TopicReader(settings.kafka) as reader:
+        with TopicReader(settings[KafkaSettings]) as reader:
             starts = reader.starts_at(topics.METRICS_RAW, start_ms)
             refused = history.read_topic(_records(reader.read(topics.METRICS_RAW, starts), start_ms, end_ms))
     except TopicReadError as error:

@@ -14,8 +14,8 @@ from pipeline.cli.output import reader_may_leave
 from pipeline.cli.times import duration_ms
 
 if TYPE_CHECKING:
+    from pipeline.cli.up.local_pipeline import LocalTiming
     from pipeline.cli.up.output import Output
-    from pipeline.runtime.local.pipeline import LocalTiming
 
 _LONGEST_INTERVAL_MS = 10_000
 _DEFAULT_DIRECTORY = Path(".cinnamon")
@@ -126,8 +126,8 @@ def register(root: typer.Typer) -> None:
 def _timing(every: str, interval: str | None) -> "LocalTiming":
     from pydantic import ValidationError
 
-    from pipeline.runtime.local.pipeline import LocalTiming
-    from pipeline.settings.model import WindowsSettings
+    from pipeline.cli.up.local_pipeline import LocalTiming
+    from pipeline.stages.aggregate.settings import WindowsSettings
 
     every_ms = _duration_ms(every, "--every")
     try:

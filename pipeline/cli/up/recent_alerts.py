@@ -29,7 +29,7 @@ class RecentAlerts:
             When the broker does not answer.
         """
         from pipeline.runtime.kafka.alert_table import AlertTable
-        from pipeline.settings.kafka import KafkaSettings
+        from pipeline.runtime.kafka.settings import KafkaSettings
 
         self._log = AlertTable(KafkaSettings(bootstrap_servers=bootstrap_servers), "up")
         self._log.start({}, _START_TIMEOUT_S)

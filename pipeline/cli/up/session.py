@@ -9,12 +9,12 @@ from pathlib import Path
 from threading import Event
 from typing import Final, TextIO
 
+from pipeline.cli.up.local_pipeline import LocalPipeline, LocalTiming
 from pipeline.cli.up.local_source import LocalSource
 from pipeline.cli.up.output import Output, Summary
 from pipeline.cli.up.pipeline_state import PipelineState, RateMeter
 from pipeline.cli.up.recent_alerts import RecentAlerts
 from pipeline.cli.up.recent_windows import RecentWindows
-from pipeline.runtime.local.pipeline import LocalPipeline, LocalTiming
 from pipeline.runtime.observability.worker_client import WorkerUnreachableError
 
 SHOW_EVERY_S: Final = 0.5

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import jwt
 
-from pipeline.settings.control import trusted_url
+from pipeline.control.settings import trusted_url
 
 logger = logging.getLogger(__name__)
 

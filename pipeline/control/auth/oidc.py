@@ -6,7 +6,7 @@ import jwt
 
 from pipeline.control.auth.jwks import Jwks
 from pipeline.control.auth.principal import EVERYBODY, Principal, Tenants, role_of
-from pipeline.settings.control import ControlSettings
+from pipeline.control.settings import ControlSettings
 
 LEEWAY_S: Final = 30
 LONGEST_TOKEN: Final = 16 * 1024

@@ -14,7 +14,7 @@ from yarl import URL
 from pipeline.runtime.engine.runner import StageRunner
 from pipeline.runtime.engine.stage import Stage
 from pipeline.runtime.engine.transport import Consumer, Transport
-from pipeline.settings.kafka import KafkaSettings
+from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.settings.model import Settings
 
 UNDELIVERED_FETCHES: Final = 4
@@ -97,7 +97,7 @@ def build_app(stage: Stage, settings: Settings, on_failure: Callable[[BaseExcept
     SettingsError
         When a certificate or a password's file cannot be read.
     """
-    kafka = settings.kafka
+    kafka = settings[KafkaSettings]
     runner = StageRunner(stage, on_failure, REVOKE_SHARE * kafka.session_timeout_s)
     app = StageApp(
         runner,

@@ -11,12 +11,13 @@ from typing import Final
 from aiokafka.errors import KafkaError
 
 from pipeline.runtime.engine.app import StageApp, build_app
+from pipeline.runtime.engine.health import Health
 from pipeline.runtime.engine.record_fetch import warm_up
 from pipeline.runtime.engine.stage import Stage
-from pipeline.runtime.observability.health import Health
+from pipeline.runtime.engine.web import WebServer
 from pipeline.runtime.observability.logs import configure_logging
 from pipeline.runtime.observability.metrics import Metrics
-from pipeline.runtime.observability.web import WebServer
+from pipeline.runtime.settings import WorkerSettings
 from pipeline.settings.model import Settings
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ def run_worker(
     int
         Exit status: 0 after a signal, when all stages have finished and committed; 1 after a failure.
     """
-    configure_logging(settings.worker.log_level, settings.worker.log_format)
+    configure_logging(settings[WorkerSettings].log_level, settings[WorkerSettings].log_format)
     keep_freed_memory()
     warm_up()
     return asyncio.run(_Worker(stages, settings, metrics, on_web_port).run())
@@ -97,7 +98,7 @@ class _Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, number)
         apps = [build_app(stage, self._settings, self._on_failure) for stage in self._stages]
-        worker = self._settings.worker
+        worker = self._settings[WorkerSettings]
         health = Health([app.runner for app in apps], self._metrics, worker.stalled_after_s)
         web = WebServer(health, self._metrics, host=worker.web_host, port=worker.web_port)
         try:

@@ -8,9 +8,9 @@ from typing import Any, Final, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.kafka.topic_reader import TopicReader, TopicReadError
 from pipeline.runtime.state.checkpoints import TRANSIENT_ERRORS
-from pipeline.settings.kafka import KafkaSettings
 from topics import ALERTS
 
 __all__ = ["AlertRecord", "AlertTable", "AlertTableError"]

@@ -28,8 +28,8 @@ from pipeline.runtime.kafka.dead_letter_log import (
     read_log,
 )
 from pipeline.runtime.kafka.producer import LARGEST_RECORD_BYTES
+from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.kafka.topic_reader import TopicReader, headers_of
-from pipeline.settings.kafka import KafkaSettings
 from schemas.reasons import DeadLetterReason
 
 ANNOUNCED_FOR_MS: Final = 5 * 60_000

@@ -5,8 +5,8 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.kafka.topic_reader import TopicReader, TopicReadError
-from pipeline.settings.kafka import KafkaSettings
 from schemas.action import Action, Outcome
 from topics import ACTIONS
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.kafka.topic_reader import TopicReader, TopicReadError
 from pipeline.runtime.observability.metrics import Metrics
-from pipeline.settings.kafka import KafkaSettings
 from schemas.reasons import PolicyRefusal
 from topics import POLICIES
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, Message, Producer
 
-from pipeline.settings.kafka import KafkaSettings
+from pipeline.runtime.kafka.settings import KafkaSettings
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
+from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.state.checkpoints import TRANSIENT_ERRORS
-from pipeline.settings.kafka import KafkaSettings
 
 RETRY_WAIT_S: Final = 0.2
 _STARTING: Final = TRANSIENT_ERRORS | {KafkaError.UNKNOWN_TOPIC_OR_PART}

@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from pipeline.settings.kafka import KafkaSettings
+from pipeline.runtime.kafka.settings import KafkaSettings
 
 READ_RECORDS: Final = 500
 READ_WAIT_S: Final = 0.1

@@ -1,7 +1,8 @@
 """The secrets of channels: from files of a folder, or opened with the control service's key."""
 
+from pathlib import Path
+
 from pipeline.runtime.secrets.sealing import SecretBox, read_key_file
-from pipeline.settings.act import ActSettings
 from pipeline.settings.base import SettingsError, read_secret_file
 from schemas.channel import Secret
 
@@ -13,8 +14,10 @@ class Secrets:
 
     Parameters
     ----------
-    act
-        Where they are.
+    secrets_dir
+        The folder of those that are files; none: there are none.
+    secrets_key_file
+        The keys of those that are sealed; none: none can be opened.
 
     Raises
     ------
@@ -22,11 +25,10 @@ class Secrets:
         When the key file cannot be used.
     """
 
-    def __init__(self, act: ActSettings) -> None:
-        self._folder = act.secrets_dir
-        key_file = act.secrets_key_file
+    def __init__(self, *, secrets_dir: Path | None = None, secrets_key_file: Path | None = None) -> None:
+        self._folder = secrets_dir
         self._box: SecretBox | None = (
-            None if key_file is None else read_key_file(key_file, where="act.secrets_key_file")
+            None if secrets_key_file is None else read_key_file(secrets_key_file, where="act.secrets_key_file")
         )
 
     def value(self, secret: Secret) -> str:

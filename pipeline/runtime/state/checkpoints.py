@@ -16,7 +16,7 @@ from confluent_kafka import (
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from pipeline.runtime.kafka.producer import RecordProducer
-from pipeline.settings.kafka import KafkaSettings
+from pipeline.runtime.kafka.settings import KafkaSettings
 from topics import CHECKPOINTS
 
 logger = logging.getLogger(__name__)

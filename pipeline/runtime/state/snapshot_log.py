@@ -8,7 +8,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from pipeline.settings.kafka import KafkaSettings
+from pipeline.runtime.kafka.settings import KafkaSettings
 
 logger = logging.getLogger(__name__)
 

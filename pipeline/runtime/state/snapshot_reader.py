@@ -18,11 +18,11 @@ from pipeline.core.snapshots.codec import (
     manifests_of,
 )
 from pipeline.core.snapshots.snapshot import Snapshot
+from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.kafka.topic_reader import TopicReader, TopicReadError
 from pipeline.runtime.observability.metrics import Metrics
 from pipeline.runtime.state.checkpoints import TRANSIENT_ERRORS, CheckpointReader, CheckpointReadError
 from pipeline.runtime.state.snapshot_cache import SnapshotCache
-from pipeline.settings.kafka import KafkaSettings
 
 logger = logging.getLogger(__name__)
 

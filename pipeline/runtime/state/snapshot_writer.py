@@ -9,11 +9,11 @@ from typing import Final
 from pipeline.core.snapshots.chain import SnapshotChain
 from pipeline.core.snapshots.codec import manifest_to_bytes
 from pipeline.core.snapshots.snapshot import Piece
+from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.observability.metrics import Metrics
 from pipeline.runtime.state.snapshot_cache import SnapshotCache
 from pipeline.runtime.state.snapshot_log import SnapshotLog, SnapshotWriteError
 from pipeline.runtime.state.snapshot_reader import generations_key
-from pipeline.settings.kafka import KafkaSettings
 
 logger = logging.getLogger(__name__)
 

@@ -40,7 +40,9 @@ from uuid import uuid4
 from pipeline.core.snapshots.chain import SnapshotChain
 from pipeline.core.snapshots.snapshot import NAME, Snapshot
 from pipeline.runtime.kafka.producer import FlushTimeoutError, RecordProducer
+from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.observability.metrics import Metrics
+from pipeline.runtime.settings import WorkerSettings
 from pipeline.runtime.state.shadow_buffer import ShadowBuffer
 from pipeline.runtime.state.snapshot_cache import SnapshotCache
 from pipeline.runtime.state.snapshot_reader import SnapshotReader
@@ -114,20 +116,20 @@ class SnapshotStore:
     ) -> None:
         if NAME.fullmatch(stage) is None:
             raise ValueError(f"stage {stage!r}: its name must be of {NAME.pattern}")
-        directory = settings.worker.checkpoint_dir
+        directory = settings[WorkerSettings].checkpoint_dir
         cache = None if directory is None else SnapshotCache(directory)
         self._stage = stage
         self._version = version
-        self._interval_s = settings.worker.snapshot_interval_s if interval_s is None else interval_s
+        self._interval_s = settings[WorkerSettings].snapshot_interval_s if interval_s is None else interval_s
         self._results = results
         self._stall_seconds = metrics.snapshot_stall_seconds.labels(stage)
         self._shadow = ShadowBuffer()
         self._is_cancelled = threading.Event()
         self._writer = SnapshotWriter(
-            settings.kafka, stage, metrics, cache, self._is_cancelled, topic=topic, blocks_topic=blocks_topic
+            settings[KafkaSettings], stage, metrics, cache, self._is_cancelled, topic=topic, blocks_topic=blocks_topic
         )
         self._reader = SnapshotReader(
-            settings.kafka, stage, version, metrics, cache, topic=topic, blocks_topic=blocks_topic
+            settings[KafkaSettings], stage, version, metrics, cache, topic=topic, blocks_topic=blocks_topic
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"{stage}-snapshots")
         self._task: asyncio.Future[None] | None = None

@@ -12,8 +12,8 @@ from pipeline.channels.base import NotDelivered, OpenSecret
 from pipeline.channels.compose import AlertGroup, compose
 from pipeline.channels.factory import open_channel
 from pipeline.core.actions.decisions import Notification
-from pipeline.settings.act import ActSettings
 from pipeline.stages.act.records import Attempt, now_ms
+from pipeline.stages.act.settings import ActSettings
 from pipeline.stages.act.work_queue import WorkQueue, known
 from schemas.action import ActionReason, Outcome
 from schemas.channel import Channel

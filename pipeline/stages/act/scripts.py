@@ -16,8 +16,8 @@ from pipeline.channels.scripts import (
 )
 from pipeline.core.actions.decisions import ScriptRun
 from pipeline.core.actions.script_guards import ScriptGuards
-from pipeline.settings.act import ActSettings
 from pipeline.stages.act.records import Attempt, now_ms
+from pipeline.stages.act.settings import ActSettings
 from pipeline.stages.act.work_queue import WorkQueue, known
 from schemas.action import ActionReason, Outcome
 from schemas.script import Approval, Script

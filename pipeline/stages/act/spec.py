@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 import topics
-from pipeline.settings.act import ActSettings
+from pipeline.stages.act.settings import ActSettings
 from pipeline.stages.spec import Group, StageSpec
 
 if TYPE_CHECKING:

@@ -27,6 +27,7 @@ from pipeline.runtime.kafka.alert_table import AlertRecord, AlertTable
 from pipeline.runtime.kafka.finished_actions import finished_keys
 from pipeline.runtime.kafka.policy_table import PolicyTable
 from pipeline.runtime.kafka.producer import RecordProducer
+from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.kafka.topic_identity import topic_id
 from pipeline.runtime.observability.metrics import Metrics
 from pipeline.runtime.secrets.channel_secrets import Secrets
@@ -35,6 +36,7 @@ from pipeline.settings.model import Settings
 from pipeline.stages.act.notifications import NotificationQueues
 from pipeline.stages.act.records import Attempt, notification_record, now_ms, script_run_record, skip_record
 from pipeline.stages.act.scripts import ScriptQueues, Scripts, script_runner
+from pipeline.stages.act.settings import ActSettings
 from pipeline.stages.dead_letters import DeadLetters
 from schemas.action import Action
 from schemas.alert import AlertEvent
@@ -101,14 +103,16 @@ class ActStage:
     source_topic = topics.POLICIES
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self.group = settings.kafka.group(STAGE)
+        self.group = settings[KafkaSettings].group(STAGE)
         self._settings = settings
-        self._act = settings.act
+        self._act = settings[ActSettings]
         self._metrics = metrics
-        self._secrets = Secrets(settings.act)
-        self._producer = RecordProducer(settings.kafka)
+        self._secrets = Secrets(secrets_dir=self._act.secrets_dir, secrets_key_file=self._act.secrets_key_file)
+        self._producer = RecordProducer(settings[KafkaSettings])
         self._snapshots = SnapshotStore(STAGE, STATE_VERSION, settings, metrics, results=self._producer, interval_s=0.0)
-        self._policies = PolicyTable(settings.kafka, metrics, STAGE, {kind: partial(policy_of, kind) for kind in KINDS})
+        self._policies = PolicyTable(
+            settings[KafkaSettings], metrics, STAGE, {kind: partial(policy_of, kind) for kind in KINDS}
+        )
         self._dead_letters = DeadLetters(STAGE, topics.ALERTS, self._producer, metrics)
         self._lease: _Lease | None = None
         self._lagging: set[int] = set()
@@ -126,16 +130,16 @@ class ActStage:
         await self._release()
         if LEASE not in partitions:
             return {}
-        log_id = await asyncio.to_thread(topic_id, self._settings.kafka, topics.ALERTS, READ_TIMEOUT_S)
+        log_id = await asyncio.to_thread(topic_id, self._settings[KafkaSettings], topics.ALERTS, READ_TIMEOUT_S)
         snapshot = (await self._snapshots.read({LEASE}))[LEASE]
         state = _restored(snapshot, log_id)
         finished: set[str] = set()
         if state.saved_ms:
             since_ms = state.saved_ms - CLOCKS_DIFFER_MS
-            finished = await asyncio.to_thread(finished_keys, self._settings.kafka, since_ms, READ_TIMEOUT_S)
+            finished = await asyncio.to_thread(finished_keys, self._settings[KafkaSettings], since_ms, READ_TIMEOUT_S)
         for key in finished:
             state.pending.finish(key)
-        alerts = AlertTable(self._settings.kafka, STAGE)
+        alerts = AlertTable(self._settings[KafkaSettings], STAGE)
         await asyncio.to_thread(alerts.start, state.next_offsets, READ_TIMEOUT_S)
         change = 0 if snapshot is None else snapshot.offset
         notifications, scripts = self._notification_queues(), self._script_queues(state)

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 import topics
-from pipeline.settings.kafka import ParsingSettings
-from pipeline.settings.windows import WindowsSettings
+from pipeline.stages.aggregate.settings import WindowsSettings
+from pipeline.stages.parsing_settings import ParsingSettings
 from pipeline.stages.spec import Group, StageSpec
 
 if TYPE_CHECKING:

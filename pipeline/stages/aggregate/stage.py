@@ -25,11 +25,14 @@ from pipeline.core.windows.checkpoint import AggregateCheckpoint, CheckpointErro
 from pipeline.core.windows.rules import MatchingRule, WindowRules
 from pipeline.runtime.engine.stage import StageContext
 from pipeline.runtime.kafka.producer import FlushTimeoutError, RecordProducer
+from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.kafka.topic_identity import topic_id
 from pipeline.runtime.observability.metrics import Metrics
+from pipeline.runtime.settings import WorkerSettings
 from pipeline.runtime.state.checkpoints import CheckpointStore
 from pipeline.settings.model import Settings
 from pipeline.stages.aggregate.metrics import AggregateMetrics
+from pipeline.stages.aggregate.settings import WindowsSettings
 from pipeline.stages.dead_letters import DeadLetters
 from pipeline.stages.raw_input import parse_options
 from schemas.catalogue import load_catalogue
@@ -44,9 +47,9 @@ CLOSE_TIMEOUT_S = 5.0
 
 def window_rules(settings: Settings) -> WindowRules:
     """Give the window rules that the settings describe."""
-    windows = settings.windows
+    windows = settings[WindowsSettings]
     return WindowRules(
-        default=WindowRule(windows.every_ms, windows.grace_ms, windows.correction_ms),
+        default=WindowRule(windows.every_ms, windows.grace_ms, windows.allowed_lateness_ms),
         idle_close_ms=windows.idle_close_ms,
         rules=tuple(
             MatchingRule(WindowRule(*windows.timing_of(rule)), rule.measurement, rule.tags) for rule in windows.rules
@@ -80,14 +83,14 @@ class AggregateStage:
     source_topic = topics.METRICS_RAW
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self.group = settings.kafka.group(STAGE)
+        self.group = settings[KafkaSettings].group(STAGE)
         self._settings = settings
         self._metrics = metrics
         self._rules = window_rules(settings)
         self._options = parse_options(settings)
         self._counters = load_catalogue().counters
-        self._producer = RecordProducer(settings.kafka)
-        self._checkpoints = CheckpointStore(settings.kafka, self._producer)
+        self._producer = RecordProducer(settings[KafkaSettings])
+        self._checkpoints = CheckpointStore(settings[KafkaSettings], self._producer)
         self._dead_letters = DeadLetters(STAGE, self.source_topic, self._producer, metrics)
         self._partitions: dict[int, _Partition] = {}
         self._home: dict[str, int] = {}
@@ -102,7 +105,7 @@ class AggregateStage:
         """Take partitions over where their checkpoints say; without one, from the earliest record that Kafka has."""
         saved, self._log_id = await asyncio.gather(
             asyncio.to_thread(self._checkpoints.read_latest, [*map(_key, partitions)], CHECKPOINT_READ_TIMEOUT_S),
-            asyncio.to_thread(topic_id, self._settings.kafka, self.source_topic, CHECKPOINT_READ_TIMEOUT_S),
+            asyncio.to_thread(topic_id, self._settings[KafkaSettings], self.source_topic, CHECKPOINT_READ_TIMEOUT_S),
         )
         self._partitions = {}
         self._home = {}
@@ -150,7 +153,7 @@ class AggregateStage:
                 self._send(number, partition.aggregator.rest(now_ms))
                 partition.metrics.update(partition.aggregator, 0, None, now_ms)
         now_s = time.monotonic()
-        interval_s = self._settings.worker.checkpoint_interval_s
+        interval_s = self._settings[WorkerSettings].checkpoint_interval_s
         due = [
             number
             for number, partition in self._partitions.items()
@@ -173,7 +176,7 @@ class AggregateStage:
             lambda measurement, name: (measurement, name) in self._counters,
             self._options,
             checkpoint=checkpoint,
-            dead_letter_late=self._settings.windows.dead_letter_late,
+            dead_letter_late=self._settings[WindowsSettings].dead_letter_late,
         )
         metrics = AggregateMetrics(self._metrics, number, aggregator.balance)
         if checkpoint is None:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 import topics
-from pipeline.settings.detect import DetectSettings
+from pipeline.stages.detect.settings import DetectSettings
 from pipeline.stages.spec import Group, StageSpec
 
 if TYPE_CHECKING:

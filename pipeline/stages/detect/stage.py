@@ -17,11 +17,13 @@ from pipeline.core.records.kafka.columns import RecordColumns
 from pipeline.runtime.engine.stage import StageContext
 from pipeline.runtime.kafka.policy_table import PolicyTable
 from pipeline.runtime.kafka.producer import RecordProducer
+from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.observability.metrics import Metrics
 from pipeline.runtime.state.snapshots import Snapshot
 from pipeline.settings.model import Settings
 from pipeline.stages.dead_letters import DeadLetters
 from pipeline.stages.detect.metrics import DetectMetrics
+from pipeline.stages.detect.settings import DetectSettings
 from pipeline.stages.saved_partitions import READ_TIMEOUT_S, SavedPartitions
 from schemas.catalogue import load_catalogue
 
@@ -33,7 +35,7 @@ CLOSE_TIMEOUT_S = 5.0
 
 def detection_settings(settings: Settings) -> DetectionSettings:
     """Give what the settings say of scoring."""
-    detect = settings.detect
+    detect = settings[DetectSettings]
     return DetectionSettings(
         sample_interval_ms=detect.sample_interval_ms,
         expire_after_ms=detect.expire_after_ms,
@@ -69,12 +71,12 @@ class DetectStage:
     source_topic = topics.METRICS_AGG
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self.group = settings.kafka.group(STAGE)
+        self.group = settings[KafkaSettings].group(STAGE)
         self._metrics = metrics
         self._detection = detection_settings(settings)
-        self._zones = Zones(settings.detect.zone, settings.detect.zones)
-        self._policies = PolicyTable(settings.kafka, metrics, STAGE, {RULES: partial(policy_of, RULES)})
-        self._producer = RecordProducer(settings.kafka)
+        self._zones = Zones(settings[DetectSettings].zone, settings[DetectSettings].zones)
+        self._policies = PolicyTable(settings[KafkaSettings], metrics, STAGE, {RULES: partial(policy_of, RULES)})
+        self._producer = RecordProducer(settings[KafkaSettings])
         self._dead_letters = DeadLetters(STAGE, self.source_topic, self._producer, metrics)
         self._partitions = SavedPartitions(
             STAGE, self.source_topic, state.STATE_VERSION, settings, metrics, self._take_over, results=self._producer

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 import topics
-from pipeline.settings.downsample import DownsampleSettings
-from pipeline.settings.kafka import ParsingSettings
+from pipeline.stages.downsample.settings import DownsampleSettings
+from pipeline.stages.parsing_settings import ParsingSettings
 from pipeline.stages.spec import Group, StageSpec
 
 if TYPE_CHECKING:

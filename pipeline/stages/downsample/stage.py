@@ -11,10 +11,12 @@ from pipeline.core.downsampling.series_downsampler import DownsamplingRules, Met
 from pipeline.core.records.kafka.columns import RecordColumns
 from pipeline.runtime.engine.stage import StageContext
 from pipeline.runtime.kafka.producer import RecordProducer
+from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.observability.metrics import Metrics
 from pipeline.runtime.state.snapshots import Snapshot
 from pipeline.settings.base import to_ms
 from pipeline.settings.model import Settings
+from pipeline.stages.downsample.settings import DownsampleSettings
 from pipeline.stages.raw_input import keyed_records, parse_options
 from pipeline.stages.saved_partitions import SavedPartitions
 from schemas.catalogue import Catalogue, load_catalogue
@@ -28,14 +30,14 @@ REST_EVERY_S = 5.0
 
 def downsampling_rules(settings: Settings) -> DownsamplingRules:
     """Give the rules that the settings describe."""
-    chosen = settings.downsample
+    chosen = settings[DownsampleSettings]
     return DownsamplingRules(
         ratio=chosen.ratio,
         chunk_ms=to_ms(chosen.chunk_s),
         longest_chunk_ms=max(to_ms(chosen.chunk_s), DownsamplingRules().longest_chunk_ms),
         chunk_points=chosen.chunk_points,
         grace_ms=to_ms(chosen.grace_s),
-        allowed_lateness_ms=to_ms(chosen.correction_s),
+        allowed_lateness_ms=to_ms(chosen.allowed_lateness_s),
     )
 
 
@@ -72,13 +74,15 @@ class DownsampleStage:
     source_topic = topics.METRICS_RAW
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self.group = settings.kafka.group(STAGE)
+        self.group = settings[KafkaSettings].group(STAGE)
         self._metrics = metrics
         self._rules = downsampling_rules(settings)
-        self._times = SilenceLimits(to_ms(settings.downsample.idle_close_s), to_ms(settings.downsample.expire_after_s))
+        self._times = SilenceLimits(
+            to_ms(settings[DownsampleSettings].idle_close_s), to_ms(settings[DownsampleSettings].expire_after_s)
+        )
         self._options = parse_options(settings)
         self._catalogue = load_catalogue()
-        self._producer = RecordProducer(settings.kafka)
+        self._producer = RecordProducer(settings[KafkaSettings])
         self._partitions = SavedPartitions(
             STAGE,
             self.source_topic,
@@ -87,7 +91,7 @@ class DownsampleStage:
             metrics,
             self._take_over,
             results=self._producer,
-            interval_s=settings.downsample.snapshot_interval_s,
+            interval_s=settings[DownsampleSettings].snapshot_interval_s,
         )
         self._rested_s = 0.0
         self._context: StageContext | None = None

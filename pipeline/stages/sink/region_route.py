@@ -9,7 +9,7 @@ from typing import Final
 import orjson
 
 from pipeline.core.rendezvous import chosen
-from pipeline.settings.model import StoreSettings
+from pipeline.stores.settings import StoreSettings
 
 logger = logging.getLogger(__name__)
 

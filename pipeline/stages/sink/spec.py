@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 import topics
-from pipeline.settings.stores import INTEGRATED_TOPICS, StoreSettings
 from pipeline.stages.spec import Group, StageSpec
+from pipeline.stores.settings import INTEGRATED_TOPICS, StoreSettings, integrated_store, regional_stores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 def _feeds(settings: "Settings") -> "Iterator[tuple[Group, StoreSettings]]":
     """Yield each group with the store that it fills: windows for regions, all else for the integrated store."""
-    for store in settings.regional_stores:
+    for store in regional_stores(settings):
         yield Group(f"sink-{store.name}", topics.METRICS_AGG), store
-    integrated = settings.integrated_store
+    integrated = integrated_store(settings)
     if integrated is not None:
         for feed, topic in INTEGRATED_TOPICS.items():
             yield Group(f"sink-{integrated.name}-{feed}", topic), integrated
@@ -29,7 +29,7 @@ def _build(settings: "Settings", metrics: "Metrics") -> "Sequence[Stage]":
     from pipeline.stages.sink.stage import SinkStage
     from pipeline.stores.factory import open_integrated, open_store
 
-    regional = settings.regional_stores
+    regional = regional_stores(settings)
     return [
         SinkStage(settings, metrics, group, store, everything, open_integrated(store, group.topic))
         if store.role == "integrated"

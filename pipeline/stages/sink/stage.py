@@ -21,13 +21,15 @@ from tenacity import (
 from pipeline.core.records.kafka.columns import RecordColumns
 from pipeline.runtime.engine.stage import StageContext
 from pipeline.runtime.kafka.producer import FlushTimeoutError, RecordProducer
+from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.kafka.topic_reader import TopicReader, TopicReadError, committed_offsets
 from pipeline.runtime.observability.metrics import Metrics
-from pipeline.settings.model import Settings, StoreSettings
+from pipeline.settings.model import Settings
 from pipeline.stages.dead_letters import DeadLetters
 from pipeline.stages.sink.region_route import Destination
 from pipeline.stages.spec import Group
-from pipeline.stores import RecordStore, StoreUnavailable, WriteResult
+from pipeline.stores.base import RecordStore, StoreUnavailable, WriteResult
+from pipeline.stores.settings import StoreSettings
 from schemas.reasons import DeadLetterReason
 
 logger = logging.getLogger(__name__)
@@ -75,8 +77,8 @@ class SinkStage:
     ) -> None:
         self.name = group.name
         self.source_topic = group.topic
-        self.group = settings.kafka.group(self.name)
-        self._kafka = settings.kafka
+        self.group = settings[KafkaSettings].group(self.name)
+        self._kafka = settings[KafkaSettings]
         self._metrics = metrics
         self._store = store
         self._store_name = options.name
@@ -84,7 +86,7 @@ class SinkStage:
         # a batch keeps all requests of the store busy
         self._batch_records = options.batch_lines * options.requests_in_flight
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=self.name)
-        self._producer = RecordProducer(settings.kafka)
+        self._producer = RecordProducer(settings[KafkaSettings])
         self._dead_letters = DeadLetters(self.name, self.source_topic, self._producer, metrics)
         self._context: StageContext | None = None
         self._values: list[bytes] = []

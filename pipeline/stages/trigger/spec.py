@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 import topics
-from pipeline.settings.kafka import ParsingSettings
-from pipeline.settings.trigger import TriggerSettings
+from pipeline.stages.parsing_settings import ParsingSettings
 from pipeline.stages.spec import Group, StageSpec
+from pipeline.stages.trigger.settings import TriggerSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,6 +15,7 @@ from pipeline.core.triggers.evaluator import PolicyEvaluator, TriggerState
 from pipeline.runtime.engine.stage import StageContext
 from pipeline.runtime.kafka.policy_table import PolicyTable
 from pipeline.runtime.kafka.producer import RecordProducer
+from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.observability.metrics import Metrics
 from pipeline.runtime.state.snapshots import Snapshot
 from pipeline.settings.model import Settings
@@ -23,6 +24,7 @@ from pipeline.stages.saved_partitions import READ_TIMEOUT_S, SavedPartitions
 from pipeline.stages.spec import Group
 from pipeline.stages.trigger.feeds import Feed, FeedInput
 from pipeline.stages.trigger.metrics import TriggerMetrics
+from pipeline.stages.trigger.settings import TriggerSettings
 from schemas.alert import AlertEvent
 from schemas.reasons import DeadLetterReason
 
@@ -72,12 +74,12 @@ class TriggerStage:
     def __init__(self, settings: Settings, metrics: Metrics, group: Group, feed: Feed) -> None:
         self.name = group.name
         self.source_topic = group.topic
-        self.group = settings.kafka.group(group.name)
+        self.group = settings[KafkaSettings].group(group.name)
         self._settings = settings
         self._metrics = metrics
         self._feed = feed
-        self._log = PolicyTable(settings.kafka, metrics, self.name, {KIND: partial(policy_of, KIND)})
-        self._producer = RecordProducer(settings.kafka)
+        self._log = PolicyTable(settings[KafkaSettings], metrics, self.name, {KIND: partial(policy_of, KIND)})
+        self._producer = RecordProducer(settings[KafkaSettings])
         self._dead_letters = DeadLetters(self.name, self.source_topic, self._producer, metrics)
         self._partitions = SavedPartitions(
             self.name, self.source_topic, STATE_VERSION, settings, metrics, self._take_over, results=self._producer
@@ -151,7 +153,7 @@ class TriggerStage:
         if time.monotonic() - partition.forgotten_s >= FORGET_EVERY_S:
             partition.forgotten_s = time.monotonic()
             partition.input.forget(
-                partition.evaluator.forget(partition.record_ms - self._settings.trigger.expire_after_ms)
+                partition.evaluator.forget(partition.record_ms - self._settings[TriggerSettings].expire_after_ms)
             )
 
     def _follow(self, number: int, partition: _Partition, now_ms: int) -> None:

@@ -9,7 +9,7 @@ from pipeline.stores.embedded.windows import EmbeddedStore
 from pipeline.stores.kind import StoreDifference, StoreKind, StoreSetup
 
 if TYPE_CHECKING:
-    from pipeline.settings.stores import StoreSettings
+    from pipeline.stores.settings import StoreSettings
 
 WINDOWS_RETENTION_MS = 7 * 86_400_000
 """How long windows are kept unless the settings say otherwise: as long as ``metrics.agg`` keeps its records."""
@@ -73,7 +73,7 @@ class Embedded(StoreKind):
 
 def file_store(path: Path, role: Literal["regional", "integrated"] = "regional") -> "StoreSettings":
     """Return the settings of a store that is a file and nothing more."""
-    from pipeline.settings.stores import StoreSettings  # noqa: PLC0415  they are checked with the kinds
+    from pipeline.stores.settings import StoreSettings  # noqa: PLC0415  they are checked with the kinds
 
     return StoreSettings(name="file", kind=Embedded.name, role=role, path=path)
 

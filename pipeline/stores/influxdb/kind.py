@@ -7,12 +7,12 @@ from pipeline.core.influx.events import ENCODERS
 from pipeline.stores.kind import StoreDifference, StoreKind, StoreSetup
 
 if TYPE_CHECKING:
-    from pipeline.settings.stores import StoreSettings
     from pipeline.stores.influxdb.connection import InfluxConnection
     from pipeline.stores.influxdb.history import InfluxHistory
     from pipeline.stores.influxdb.history_reading import InfluxHistoryReader
     from pipeline.stores.influxdb.lines import RevisedLine, RevisedLines
     from pipeline.stores.influxdb.windows import InfluxStore
+    from pipeline.stores.settings import StoreSettings
 
 _DAY_MS = 86_400_000
 

@@ -19,8 +19,8 @@ from pipeline.control.auth.jwks import LEAST_PAUSE_S, Jwks, JwksError
 from pipeline.control.auth.oidc import OidcTokens, TokenError
 from pipeline.control.auth.principal import Principal, Role
 from pipeline.control.database import Database
+from pipeline.control.settings import ControlSettings
 from pipeline.control.tables import API_KEYS
-from pipeline.settings.control import ControlSettings
 from tests.support.control.api import Api, policy
 from tests.support.control.issuer import AUDIENCE, Issuer
 

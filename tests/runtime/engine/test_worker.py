@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.runtime.engine.health import Health
 from pipeline.runtime.engine.runner import PartitionProgress, RunningCall
-from pipeline.runtime.observability.health import Health
 from pipeline.runtime.observability.metrics import Metrics
 from tests.support.runtime.stages import produce
 from tests.support.runtime.worker_process import worker

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import topics
+from pipeline.factory import Settings
 from pipeline.runtime.kafka.alert_table import AlertTable
-from pipeline.settings.model import Settings
 from tests.support.servers.embedded_broker import EmbeddedBroker
 from tests.support.stages.brokers import Raw, pipeline_topics, produce
 from tests.support.stages.streams import settings_of

@@ -9,9 +9,9 @@ import pytest
 from confluent_kafka import Producer
 
 import topics
+from pipeline.factory import Settings
 from pipeline.runtime.kafka.policy_table import LARGEST_POLICY_BYTES, PolicyTable, PolicyTableError
 from pipeline.runtime.observability.metrics import Metrics
-from pipeline.settings.model import Settings
 from tests.support.servers.process import free_ports
 from tests.support.stages.brokers import Broker, pipeline_topics
 from tests.support.waiting import wait_until

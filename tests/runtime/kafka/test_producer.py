@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from pipeline.runtime.kafka.producer import DeliveryError, FlushTimeoutError, RecordProducer
-from pipeline.settings.kafka import KafkaSettings
+from pipeline.runtime.kafka.settings import KafkaSettings
 from tests.support.servers.embedded_broker import EmbeddedBroker
 from tests.support.servers.kafka import KafkaBroker
 from tests.support.servers.process import free_ports

@@ -4,12 +4,11 @@ import pytest
 
 from pipeline.runtime.secrets.channel_secrets import Secrets
 from pipeline.runtime.secrets.sealing import make_key_file, read_key_file
-from pipeline.settings.act import ActSettings
 from schemas.channel import Secret
 
 
 def test_a_secret_comes_from_a_file_that_is_read_each_time(tmp_path: Path) -> None:
-    secrets = Secrets(ActSettings(secrets_dir=tmp_path))
+    secrets = Secrets(secrets_dir=tmp_path)
     (tmp_path / "hook").write_text("one\n")
     assert secrets.value(Secret(file="hook")) == "one"
     (tmp_path / "hook").write_text("two\n")
@@ -21,7 +20,7 @@ def test_a_sealed_secret_is_opened_with_the_control_services_keys(tmp_path: Path
     make_key_file(key_file, where="test")
     sealed = read_key_file(key_file, where="test").seal("hunter2")
     assert "hunter2" not in sealed
-    assert Secrets(ActSettings(secrets_key_file=key_file)).value(Secret(sealed=sealed)) == "hunter2"
+    assert Secrets(secrets_key_file=key_file).value(Secret(sealed=sealed)) == "hunter2"
 
 
 def test_a_secret_that_cannot_be_had_says_which_and_nothing_of_it(tmp_path: Path) -> None:
@@ -30,10 +29,10 @@ def test_a_secret_that_cannot_be_had_says_which_and_nothing_of_it(tmp_path: Path
         make_key_file(file, where="test")
     sealed = read_key_file(others, where="test").seal("hunter2")
     with pytest.raises(ValueError, match="sealed with another key"):
-        Secrets(ActSettings(secrets_key_file=keys)).value(Secret(sealed=sealed))
+        Secrets(secrets_key_file=keys).value(Secret(sealed=sealed))
     with pytest.raises(ValueError, match=r"act\.secrets_key_file is not set"):
-        Secrets(ActSettings()).value(Secret(sealed=sealed))
+        Secrets().value(Secret(sealed=sealed))
     with pytest.raises(ValueError, match=r"secret hook: act\.secrets_dir is not set"):
-        Secrets(ActSettings()).value(Secret(file="hook"))
+        Secrets().value(Secret(file="hook"))
     with pytest.raises(ValueError, match="secret hook: cannot read"):
-        Secrets(ActSettings(secrets_dir=tmp_path)).value(Secret(file="hook"))
+        Secrets(secrets_dir=tmp_path).value(Secret(file="hook"))

@@ -9,8 +9,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from pipeline.runtime.kafka.producer import RecordProducer
+from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.state.checkpoints import CheckpointReadError, CheckpointStore
-from pipeline.settings.kafka import KafkaSettings
 from tests.support.servers.embedded_broker import EmbeddedBroker
 from tests.support.servers.kafka import KafkaBroker
 from tests.support.servers.process import free_ports

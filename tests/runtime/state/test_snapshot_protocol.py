@@ -14,10 +14,10 @@ import pytest
 from pipeline.core.snapshots.chain import SnapshotChain
 from pipeline.core.snapshots.codec import Assembly, manifests_of
 from pipeline.core.snapshots.snapshot import Snapshot, pieces_of
+from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.observability.metrics import Metrics
 from pipeline.runtime.state.snapshot_reader import Restored, SnapshotReader, generations_key
 from pipeline.runtime.state.snapshot_writer import SnapshotWriter
-from pipeline.settings.kafka import KafkaSettings
 
 OWNER = "sums/0"
 MANIFESTS, BLOCKS = "manifests", "blocks"

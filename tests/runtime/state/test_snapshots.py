@@ -18,11 +18,11 @@ from confluent_kafka import Producer
 import topics
 from pipeline.core.snapshots.codec import Manifest, manifest_to_bytes, manifests_of
 from pipeline.core.snapshots.snapshot import Snapshot
+from pipeline.factory import Settings
 from pipeline.runtime.kafka.producer import RecordProducer
 from pipeline.runtime.observability.metrics import Metrics
 from pipeline.runtime.state.checkpoints import CheckpointReader
 from pipeline.runtime.state.snapshots import SnapshotStore
-from pipeline.settings.model import Settings
 from tests.support.runtime.stages import produce
 from tests.support.runtime.summing_program import SERIES
 from tests.support.runtime.worker_process import worker

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 import topics
 from pipeline.cli import app
+from pipeline.factory import Settings
 from pipeline.runtime.kafka.topic_reader import committed_offsets
-from pipeline.settings.model import Settings
 from tests.support.core.detecting import anomalies, detector_of, stream, window
 from tests.support.servers.embedded_broker import EmbeddedBroker
 from tests.support.servers.kafka import KafkaBroker

@@ -259,7 +259,7 @@ def test_incidents_go_their_way_from_the_agents_messages_to_the_topic_of_anomali
     settings = settings_of(
         embedded,
         rules=False,
-        windows={"every_s": 60, "grace_s": 10, "correction_s": 60},
+        windows={"every_s": 60, "grace_s": 10, "allowed_lateness_s": 60},
         detect={"sample_interval_s": 0},
     )
     with running(Worker(tmp_path / "worker", settings, stages="aggregate,detect")) as worker:

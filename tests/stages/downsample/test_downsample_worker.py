@@ -11,8 +11,8 @@ import pytest
 import topics
 from pipeline.core.downsampling.downsampler import PartitionDownsampler
 from pipeline.core.records.telegraf.parser import batch_of
+from pipeline.factory import Settings
 from pipeline.runtime.kafka.topic_reader import committed_offsets
-from pipeline.settings.model import Settings
 from pipeline.stages.downsample.stage import downsampling_rules, kind_of
 from schemas.catalogue import load_catalogue
 from schemas.downsampled import DownsampledChunk
@@ -24,7 +24,7 @@ from tests.support.stages.worker import Scrape, Worker, running
 from tests.support.waiting import wait_until
 
 PARTITIONS = 4
-CHUNKS = {"chunk_s": 120, "chunk_points": 16, "grace_s": 5, "correction_s": 20, "snapshot_interval_s": 0.3}
+CHUNKS = {"chunk_s": 120, "chunk_points": 16, "grace_s": 5, "allowed_lateness_s": 20, "snapshot_interval_s": 0.3}
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 import orjson
 import pytest
 
-from pipeline.settings.model import StoreSettings
 from pipeline.stages.sink.region_route import Destination, RegionRoute
+from pipeline.stores.settings import StoreSettings
 
 
 def store(name: str, *regions: str) -> StoreSettings:

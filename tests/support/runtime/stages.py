@@ -10,9 +10,9 @@ from typing import Any
 from confluent_kafka import Producer
 
 from pipeline.core.records.kafka.columns import RecordColumns
+from pipeline.factory import Settings
 from pipeline.runtime.engine.app import StageApp, build_app
 from pipeline.runtime.engine.stage import StageContext
-from pipeline.settings.model import Settings
 
 SESSION_TIMEOUT_S = 6.0  # the shortest that a real broker allows
 

@@ -12,12 +12,12 @@ import numpy as np
 import orjson
 
 from pipeline.core.records.kafka.columns import RecordColumns
+from pipeline.factory import Settings
 from pipeline.runtime.engine.stage import StageContext
 from pipeline.runtime.engine.worker import run_worker
 from pipeline.runtime.kafka.producer import RecordProducer
 from pipeline.runtime.observability.metrics import Metrics
 from pipeline.runtime.state.snapshots import Snapshot, SnapshotStore
-from pipeline.settings.model import Settings
 
 SERIES = 500
 NUMBERS_A_SERIES = 400

@@ -9,10 +9,10 @@ import time
 from collections.abc import Mapping
 
 from pipeline.core.records.kafka.columns import RecordColumns
+from pipeline.factory import Settings
 from pipeline.runtime.engine.stage import StageContext
 from pipeline.runtime.engine.worker import run_worker
 from pipeline.runtime.observability.metrics import Metrics
-from pipeline.settings.model import Settings
 
 
 def say(*words: object) -> None:

@@ -24,11 +24,11 @@ END_MS = BASE_MS + 10 * 86_400_000
 END = "end"
 """Measurement of the last line of each resource: it closes all that the resource had before."""
 
-WINDOWS = {"every_s": 10, "grace_s": 2, "correction_s": 15, "idle_close_s": 60}
+WINDOWS = {"every_s": 10, "grace_s": 2, "allowed_lateness_s": 15, "idle_close_s": 60}
 """Of most workers under test. By the clock nothing closes in the time that a test takes."""
 RULES = [
-    {"measurement": "net", "every_s": 30, "grace_s": 0, "correction_s": 30},
-    {"measurement": "diskio", "every_s": 5, "grace_s": 7, "correction_s": 0},
+    {"measurement": "net", "every_s": 30, "grace_s": 0, "allowed_lateness_s": 30},
+    {"measurement": "diskio", "every_s": 5, "grace_s": 7, "allowed_lateness_s": 0},
 ]
 
 
@@ -205,7 +205,7 @@ def reference_of(partition: int, settings: Mapping[str, Any]) -> ReferenceAggreg
 
 def _cycle(rule: Mapping[str, Any], windows: Mapping[str, Any]) -> Cycle:
     grace_s, every_s = rule.get("grace_s", windows["grace_s"]), rule["every_s"]
-    times_s = (every_s, grace_s, rule.get("correction_s", every_s))
+    times_s = (every_s, grace_s, rule.get("allowed_lateness_s", every_s))
     return Cycle(*(round(time_s * 1000) for time_s in times_s))
 
 

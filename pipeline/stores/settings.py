@@ -1,6 +1,6 @@
 """The settings of the databases that windows are written to."""
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
@@ -8,6 +8,8 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 import topics
 from pipeline.settings.base import PositiveDuration, Section, read_secret_file
+from pipeline.settings.files import MadeFile, SecretFile
+from pipeline.settings.model import Settings
 
 _DAY_MS = 86_400_000
 INTEGRATED_TOPICS: Final = {
@@ -28,7 +30,11 @@ def _http_url(url: str) -> str:
 
 
 class StoreSettings(Section):
-    """One database that windows are written to."""
+    """A database that windows, or history and events, are written to."""
+
+    key = "stores"
+    title = "Stores"
+    listed_as = "store"
 
     name: str = Field(
         pattern=r"^[a-z0-9-]{1,63}$", title="Name", description="Unique name; its consumer group ends with it."
@@ -46,7 +52,7 @@ class StoreSettings(Section):
     org: str | None = Field(None, min_length=1, title="Organisation", description="InfluxDB's organisation.")
     bucket: str | None = Field(None, min_length=1, title="Bucket", description="InfluxDB's bucket.")
     token: SecretStr | None = Field(None, title="Token", description="InfluxDB's token.")
-    token_file: Path | None = Field(
+    token_file: SecretFile | None = Field(
         None, title="Token file", description="A file that holds the token, instead of token."
     )
     gzip: bool = Field(
@@ -59,7 +65,7 @@ class StoreSettings(Section):
     requests_in_flight: int = Field(
         2, ge=1, le=64, title="Requests in flight", description="Requests that may wait for an answer at a time."
     )
-    path: Path | None = Field(None, title="Path", description="The SQLite file of an embedded store.")
+    path: MadeFile | None = Field(None, title="Path", description="The SQLite file of an embedded store.")
     retention_days: float | None = Field(
         None,
         gt=0,
@@ -113,19 +119,29 @@ class StoreSettings(Section):
             return read_secret_file(self.token_file, where=f"stores.{self.name}.token_file")
         return None if self.token is None else self.token.get_secret_value()
 
+    @classmethod
+    def check_together(cls, stores: Sequence[Self]) -> None:
+        """Raise ValueError for stores of equal names, groups or files, and for two integrated ones."""
+        names = [store.name for store in stores]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"stores must have different names, but {', '.join(twice)} is there twice")
+        integrated = [store.name for store in stores if store.role == "integrated"]
+        if len(integrated) > 1:
+            raise ValueError(f"at most one store has role integrated, but {', '.join(integrated)} have it")
+        alike = {f"{name}-{feed}" for name in integrated for feed in INTEGRATED_TOPICS}.intersection(names)
+        if alike:
+            raise ValueError(f"a store named {alike.pop()} would share a consumer group of the store {integrated[0]}")
+        paths = [store.path for store in stores if store.path is not None]
+        if len(set(paths)) < len(paths):
+            raise ValueError("each embedded store needs a path of its own")
 
-def checked_together(stores: tuple[StoreSettings, ...]) -> None:
-    """Raise ValueError if stores cannot stand beside each other: equal names, groups or files, two integrated ones."""
-    names = [store.name for store in stores]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"stores must have different names, but {', '.join(twice)} is there twice")
-    integrated = [store.name for store in stores if store.role == "integrated"]
-    if len(integrated) > 1:
-        raise ValueError(f"at most one store has role integrated, but {', '.join(integrated)} have it")
-    alike = {f"{name}-{feed}" for name in integrated for feed in INTEGRATED_TOPICS}.intersection(names)
-    if alike:
-        raise ValueError(f"a store named {alike.pop()} would share a consumer group of the store {integrated[0]}")
-    paths = [store.path for store in stores if store.path is not None]
-    if len(set(paths)) < len(paths):
-        raise ValueError("each embedded store needs a path of its own")
+
+def regional_stores(settings: Settings) -> tuple[StoreSettings, ...]:
+    """Return the stores that windows are written to."""
+    return tuple(store for store in settings.listed(StoreSettings) if store.role == "regional")
+
+
+def integrated_store(settings: Settings) -> StoreSettings | None:
+    """Return the store of the compressed history, anomalies and alerts; none where there is none."""
+    return next((store for store in settings.listed(StoreSettings) if store.role == "integrated"), None)

@@ -6,7 +6,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from pipeline.runtime.secrets.sealing import read_key_file
 from pipeline.settings.base import Section, SettingsError, read_secret_file
+from pipeline.settings.files import MadeFile, SecretFile
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 """Signatures with a public key alone: with a shared secret, whoever can check a token could make one."""
@@ -35,18 +37,21 @@ TrustedUrl = Annotated[str, Field(max_length=2000), AfterValidator(trusted_url)]
 class ControlSettings(Section):
     """The control service: ``cinnamon control``."""
 
+    key = "control"
+    title = "Control"
+
     web_host: str = Field("127.0.0.1", min_length=1, title="Web host", description="Address of the API.")
     web_port: int = Field(6067, ge=0, le=65535, title="Web port", description="Port of the API; 0: a free one.")
-    database_file: Path = Field(
+    database_file: MadeFile = Field(
         Path(".cinnamon/control.db"), title="Database file", description="SQLite file, unless PostgreSQL is set."
     )
     database_secret: SecretStr | None = Field(
         None, title="PostgreSQL", description="PostgreSQL's address, as postgresql://USER:PASSWORD@HOST/DATABASE."
     )
-    database_secret_file: Path | None = Field(
+    database_secret_file: SecretFile | None = Field(
         None, title="PostgreSQL file", description="A file that holds the address, instead of database_secret."
     )
-    secrets_key_file: Path | None = Field(
+    secrets_key_file: SecretFile | None = Field(
         None,
         title="Key file of secrets",
         description="Fernet keys that seal channels' secrets, newest first; none: beside the SQLite file, made once.",
@@ -100,16 +105,11 @@ class ControlSettings(Section):
         """Whether it is PostgreSQL, and not SQLite."""
         return self.database_secret is not None or self.database_secret_file is not None
 
-    def read_keys(self) -> None:
-        """Read the key file, if one is set: to know that it can be.
-
-        Raises
-        ------
-        SettingsError
-            If it cannot.
-        """
+    def check_files(self) -> None:
+        """Read the database's address and the keys; errors as of `read_database_url` and `read_key_file`."""
+        self.read_database_url()
         if self.secrets_key_file is not None:
-            read_secret_file(self.secrets_key_file, where="control.secrets_key_file")
+            read_key_file(self.secrets_key_file, where="control.secrets_key_file")
 
     def read_database_url(self) -> str | None:
         """Return PostgreSQL's address, which holds a secret; none for SQLite.

@@ -8,6 +8,9 @@ from pipeline.settings.base import PositiveDuration, Section, to_ms
 class TriggerSettings(Section):
     """How triggers are evaluated; what fires is for trigger policies to say."""
 
+    key = "trigger"
+    title = "Triggers"
+
     expire_after_s: PositiveDuration = Field(
         604_800.0,
         ge=60,

@@ -1,16 +1,13 @@
-"""The settings of Kafka, of parsing and of the worker; a title, a description and a range on every field."""
+"""The settings of Kafka: how it is reached, and how consumers of it behave."""
 
 import ipaddress
 import ssl
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from pipeline.settings.base import PositiveDuration, Section, SettingsError, read_secret_file, to_ms
-
-STAGES = ("aggregate", "downsample", "detect", "trigger", "act", "sink")
-"""The stages that a worker can run, in the order of the data."""
+from pipeline.settings.files import ReadFile, SecretFile
 
 
 def _host_and_port_list(servers: str) -> str:
@@ -23,18 +20,11 @@ def _host_and_port_list(servers: str) -> str:
     return servers
 
 
-def _known_stages(stages: tuple[str, ...]) -> tuple[str, ...]:
-    unknown = [stage for stage in stages if stage not in STAGES]
-    if unknown or not stages or len(set(stages)) != len(stages):
-        raise ValueError(f"must be one or more of {', '.join(STAGES)}, each once")
-    return stages
-
-
-TimestampUnit = Literal["auto", "ns", "us", "ms", "s"]
-
-
 class KafkaSettings(Section):
     """How to reach Kafka, and how consumers of it behave."""
+
+    key = "kafka"
+    title = "Kafka"
 
     bootstrap_servers: Annotated[str, AfterValidator(_host_and_port_list)] = Field(
         "127.0.0.1:9092", title="Bootstrap servers", description="HOST:PORT of brokers, several separated by commas."
@@ -50,16 +40,16 @@ class KafkaSettings(Section):
     )
     sasl_username: str | None = Field(None, title="SASL user", description="The user to authenticate as.")
     sasl_password: SecretStr | None = Field(None, title="SASL password", description="The user's password.")
-    sasl_password_file: Path | None = Field(
+    sasl_password_file: SecretFile | None = Field(
         None, title="SASL password file", description="A file that holds the password, instead of sasl_password."
     )
-    ssl_ca_file: Path | None = Field(
+    ssl_ca_file: ReadFile | None = Field(
         None, title="CA file", description="PEM file of the authorities to trust; none: the system's."
     )
-    ssl_certificate_file: Path | None = Field(
+    ssl_certificate_file: ReadFile | None = Field(
         None, title="Client certificate file", description="PEM file of the client's certificate, for mutual TLS."
     )
-    ssl_key_file: Path | None = Field(None, title="Client key file", description="PEM file of the client's key.")
+    ssl_key_file: ReadFile | None = Field(None, title="Client key file", description="PEM file of the client's key.")
     ssl_key_password: SecretStr | None = Field(
         None, title="Client key password", description="What decrypts ssl_key_file."
     )
@@ -178,66 +168,7 @@ class KafkaSettings(Section):
             raise SettingsError([f"kafka.ssl_*: cannot use the certificates: {error.strerror or error}"]) from error
         return context
 
-
-class ParsingSettings(Section):
-    """How the records of metrics.raw are read."""
-
-    format: Literal["auto", "influx", "json"] = Field(
-        "auto", title="Format", description="Line protocol, Telegraf JSON, or told apart by the first byte."
-    )
-    influx_timestamp_unit: TimestampUnit = Field(
-        "auto", title="Line protocol time unit", description="Unit of timestamps; auto decides by magnitude."
-    )
-    json_timestamp_unit: TimestampUnit = Field(
-        "auto", title="JSON time unit", description="Unit of timestamps; auto decides by magnitude."
-    )
-    max_record_bytes: int = Field(
-        4 * 1024 * 1024,
-        ge=1024,
-        le=64 * 1024 * 1024,
-        title="Largest record",
-        description="Bytes of a record's value; a larger one is dead-lettered.",
-    )
-    future_limit_s: PositiveDuration = Field(
-        600.0, title="Future limit", description="Seconds a timestamp may be ahead of the clock; beyond: dead-lettered."
-    )
-
-    @property
-    def future_limit_ms(self) -> int:
-        """The future limit in milliseconds."""
-        return to_ms(self.future_limit_s)
-
-
-class WorkerSettings(Section):
-    """What a worker process runs, and how it reports."""
-
-    stages: Annotated[tuple[str, ...], AfterValidator(_known_stages)] = Field(
-        STAGES, title="Stages", description=f"Stages to run: {', '.join(STAGES)}."
-    )
-    web_host: str = Field(
-        "127.0.0.1", min_length=1, title="Web host", description="Address for /metrics, /healthz and /readyz."
-    )
-    web_port: int = Field(6066, ge=0, le=65535, title="Web port", description="Port of the web server; 0: a free one.")
-    checkpoint_interval_s: PositiveDuration = Field(
-        2.0, le=600, title="Checkpoint interval", description="Seconds between checkpoints of a partition."
-    )
-    checkpoint_dir: Path | None = Field(
-        None,
-        title="Checkpoint directory",
-        description="Where snapshots of state are kept beside Kafka, to be read faster.",
-    )
-    snapshot_interval_s: PositiveDuration = Field(
-        60.0, le=3600, title="Snapshot interval", description="Seconds between snapshots of a partition's state."
-    )
-    stalled_after_s: PositiveDuration = Field(
-        25.0,
-        le=600,
-        title="Stalled after",
-        description="Seconds without progress, while input waits, until /healthz answers 503.",
-    )
-    log_level: Literal["debug", "info", "warn", "error"] = Field(
-        "info", title="Log level", description="The least severe message that is logged."
-    )
-    log_format: Literal["text", "json"] = Field(
-        "text", title="Log format", description="Readable lines for a terminal, or JSON for a collector."
-    )
+    def check_files(self) -> None:
+        """Read the password and load the certificates; errors as of `ssl_context` and `read_sasl_password`."""
+        self.read_sasl_password()
+        self.ssl_context()

@@ -10,12 +10,15 @@ SHORTEST_CYCLE_MS = 100
 LONGEST_CYCLE_MS = 600_000
 
 
+_RENAMED = {"correction_s": "allowed_lateness_s"}
+
+
 class WindowTiming(NamedTuple):
     """The integer times that one group's windows follow."""
 
     every_ms: int
     grace_ms: int
-    correction_ms: int
+    allowed_lateness_ms: int
 
 
 def _cycle(seconds: float) -> float:
@@ -33,6 +36,8 @@ Cycle = Annotated[PositiveDuration, AfterValidator(_cycle)]
 class WindowRuleSettings(Section):
     """Other times for the groups that a rule matches."""
 
+    renamed = _RENAMED
+
     measurement: str = Field(
         "*", min_length=1, max_length=500, title="Measurement", description="Glob that the measurement must match."
     )
@@ -43,20 +48,30 @@ class WindowRuleSettings(Section):
     grace_s: Duration | None = Field(
         None, le=3600, title="Grace", description="Seconds to wait for late samples; none: as windows.grace_s."
     )
-    correction_s: Duration | None = Field(
-        None, le=86_400, title="Correction", description="Seconds a closed window takes corrections; none: one window."
+    allowed_lateness_s: Duration | None = Field(
+        None,
+        le=86_400,
+        title="Allowed lateness",
+        description="Seconds a closed window takes late samples; none: one window.",
     )
 
 
 class WindowsSettings(Section):
-    """Size, grace and corrections of windows."""
+    """Size and closing of windows."""
+
+    key = "windows"
+    title = "Windows"
+    renamed = _RENAMED
 
     every_s: Cycle = Field(60.0, title="Cycle", description="Size of a window in seconds.")
     grace_s: Duration = Field(
         10.0, le=3600, title="Grace", description="Seconds of event time a window waits for late samples."
     )
-    correction_s: Duration | None = Field(
-        None, le=86_400, title="Correction", description="Seconds a closed window takes corrections; none: one window."
+    allowed_lateness_s: Duration | None = Field(
+        None,
+        le=86_400,
+        title="Allowed lateness",
+        description="Seconds a closed window takes late samples; none: one window.",
     )
     idle_close_s: PositiveDuration | None = Field(
         None, le=86_400, title="Idle close", description="Seconds of silence until the clock may close; none: grace."
@@ -65,7 +80,9 @@ class WindowsSettings(Section):
         (), max_length=1000, title="Rules", description="Other times for some groups; the first that matches is taken."
     )
     dead_letter_late: bool = Field(
-        default=False, title="Dead-letter late", description="Whether samples too late for a correction are kept there."
+        default=False,
+        title="Dead-letter late",
+        description="Whether samples behind the allowed lateness are kept there.",
     )
 
     @property
@@ -79,9 +96,9 @@ class WindowsSettings(Section):
         return to_ms(self.grace_s)
 
     @property
-    def correction_ms(self) -> int:
-        """The correction time in milliseconds: one window, unless it is set."""
-        return self.every_ms if self.correction_s is None else to_ms(self.correction_s)
+    def allowed_lateness_ms(self) -> int:
+        """The allowed lateness in milliseconds: one window, unless it is set."""
+        return self.every_ms if self.allowed_lateness_s is None else to_ms(self.allowed_lateness_s)
 
     @property
     def idle_close_ms(self) -> int:
@@ -94,5 +111,5 @@ class WindowsSettings(Section):
         return WindowTiming(
             every_ms=every_ms,
             grace_ms=self.grace_ms if rule.grace_s is None else to_ms(rule.grace_s),
-            correction_ms=every_ms if rule.correction_s is None else to_ms(rule.correction_s),
+            allowed_lateness_ms=every_ms if rule.allowed_lateness_s is None else to_ms(rule.allowed_lateness_s),
         )

@@ -5,19 +5,25 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from pipeline.runtime.secrets.sealing import read_key_file
 from pipeline.settings.base import PositiveDuration, Section, to_ms
+from pipeline.settings.files import PathElsewhere, ReadFile, ReadFolder, SecretFile
 
 
 class ActSettings(Section):
     """How people are notified, and scripts run."""
 
-    secrets_dir: Path | None = Field(
+    key = "act"
+    title = "Actions"
+    renamed = {"tell_within_s": "notify_within_s"}  # noqa: RUF012  a ClassVar of the base
+
+    secrets_dir: ReadFolder | None = Field(
         None, title="Secrets", description="The folder that holds channels' secrets, one a file."
     )
-    secrets_key_file: Path | None = Field(
+    secrets_key_file: SecretFile | None = Field(
         None, title="Key file", description="The control service's keys, which open the secrets that it has sealed."
     )
-    scripts_dir: Path | None = Field(
+    scripts_dir: ReadFolder | None = Field(
         None, title="Scripts", description="The folder of scripts that may be run; none: no script is run."
     )
     scripts_user: str = Field(
@@ -32,7 +38,7 @@ class ActSettings(Section):
     job_image: str | None = Field(
         None, min_length=1, max_length=500, title="Jobs' image", description="The image that holds the scripts."
     )
-    job_folder: Path = Field(Path("/scripts"), title="Jobs' folder", description="Where the image has them.")
+    job_folder: PathElsewhere = Field(Path("/scripts"), title="Jobs' folder", description="Where the image has them.")
     job_service_account: str = Field(
         "default",
         pattern=r"^[a-z0-9.-]{1,253}$",
@@ -46,7 +52,7 @@ class ActSettings(Section):
     job_keep_s: PositiveDuration = Field(
         3600.0, le=86_400, title="Keep Jobs", description="Seconds that a Job stays after its end."
     )
-    ssl_ca_file: Path | None = Field(
+    ssl_ca_file: ReadFile | None = Field(
         None,
         title="CA file",
         description="PEM file of whom mail servers and webhooks are trusted by; none: the system.",
@@ -82,3 +88,8 @@ class ActSettings(Section):
         if self.scripts_in == "kubernetes" and self.job_image is None:
             raise ValueError("job_image is required with scripts_in: kubernetes")
         return self
+
+    def check_files(self) -> None:
+        """Read the keys; errors as of `read_key_file`."""
+        if self.secrets_key_file is not None:
+            read_key_file(self.secrets_key_file, where="act.secrets_key_file")

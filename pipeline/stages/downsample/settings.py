@@ -10,6 +10,10 @@ from pipeline.settings.base import Duration, PositiveDuration, Section
 class DownsampleSettings(Section):
     """The compressed history of all series."""
 
+    key = "downsample"
+    title = "Down-sampling"
+    renamed = {"correction_s": "allowed_lateness_s"}  # noqa: RUF012  a ClassVar of the base
+
     ratio: float = Field(
         0.1, gt=0, le=1, title="Ratio", description="Points kept for each sample, in the long run and over the fleet."
     )
@@ -26,8 +30,8 @@ class DownsampleSettings(Section):
     grace_s: Duration = Field(
         10.0, le=3600, title="Grace", description="Seconds of event time a series waits for samples out of order."
     )
-    correction_s: Duration = Field(
-        60.0, le=86_400, title="Correction", description="Seconds after its end that a chunk takes late samples."
+    allowed_lateness_s: Duration = Field(
+        60.0, le=86_400, title="Allowed lateness", description="Seconds after its end that a chunk takes late samples."
     )
     idle_close_s: PositiveDuration = Field(
         7200.0, title="Idle close", description="Seconds without a sample after which an open chunk ends by the clock."

@@ -6,7 +6,7 @@ from aiohttp import web
 from mode import Service
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from pipeline.runtime.observability.health import Health
+from pipeline.runtime.engine.health import Health
 from pipeline.runtime.observability.metrics import Metrics
 
 

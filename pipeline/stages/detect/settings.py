@@ -9,6 +9,9 @@ from schemas.detection_rule import ZoneName
 class DetectSettings(Section):
     """How windows are judged; which ones is for the metric catalogue and detection rules to say."""
 
+    key = "detect"
+    title = "Detection"
+
     sample_interval_s: Duration = Field(
         3600.0,
         le=7 * 86_400,
