@@ -1,4 +1,4 @@
-"""Detection rules: which series are judged, by which detector, and from which score on it is told."""
+"""Detection rules: which series are scored, by which detector, and from which score on they are anomalous."""
 
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
@@ -28,7 +28,7 @@ ZoneName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_k
 
 
 class Levels(Part):
-    """From which scores on a value is told at a level."""
+    """From which scores on a value is reported at a level."""
 
     info: float = Field(1.5, ge=LEAST_INFO, le=100, description="From here info.")
     warn: float = Field(2.0, ge=LEAST_WARN, le=100, description="From here warn.")
@@ -45,7 +45,7 @@ class DetectionRule(Part):
     """One rule: the value of ``policies`` under the key ``detection/ID``.
 
     Of several rules that match a series the first in the order of their ids counts; a rule that is not enabled does not
-    match. Series that no rule matches are judged as the metric catalogue has it.
+    match. Series that no rule matches are scored as the metric catalogue has it.
     """
 
     kind: Literal["detection"] = Field("detection", description="Tells detection rules from other policies.")
@@ -54,12 +54,12 @@ class DetectionRule(Part):
     where: Where = Field(Where(), description="Which series.")
     targets: tuple[Target, ...] = Field((), max_length=1000, description="Whose: one must match; none: everybody's.")
     function: Function | None = Field(
-        None, description="Which of a window's values is judged; none: the rate of counters, else the average."
+        None, description="Which of a window's values is scored; none: the rate of counters, else the average."
     )
     detector: str = Field(
-        "bank", min_length=1, max_length=100, description="bank, none (not judged), or one of river's by its name."
+        "bank", min_length=1, max_length=100, description="bank, none (not scored), or one of river's by its name."
     )
     parameters: dict[str, Parameter] = Field(default={}, max_length=20, description="Of a detector of river's.")
-    levels: Levels = Field(Levels(), description="From which scores on it is told.")
+    levels: Levels = Field(Levels(), description="From which scores on it is reported.")
     zone: ZoneName | None = Field(None, description="Time zone of the series; none: as the settings have it.")
     enabled: bool = Field(default=True, description="Whether it counts.")

@@ -34,7 +34,7 @@ class Scored(NamedTuple):
     window: Window
     score: float
     level: Level
-    reason: str | None
+    reason: Reason | None
     """None where it is not anomalous."""
     low: float
     """The expected band, NaN where it is not known."""
@@ -96,8 +96,8 @@ class Batch:
         score, reported, reason, low, high = (column[i].item() for column in scores)
         series = self._series[i]
         level = level_of(score, reported, series.watch.levels)
-        text = None if level is Level.NORMAL else Reason(reason).text
-        return Scored(i, series, self._values[i], window, score, level, text, low, high)
+        why = None if level is Level.NORMAL else Reason(reason)
+        return Scored(i, series, self._values[i], window, score, level, why, low, high)
 
 
 def level_of(score: float, reported: int, levels: tuple[float, float, float]) -> Level:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from pipeline.core.anomalies.scorer import Level
+from pipeline.core.anomalies.scorer import Level, Reason
 
 S = TypeVar("S")
 
@@ -48,7 +48,7 @@ class Reported(NamedTuple):
     """End of the window."""
     score: float
     level: Level
-    reason: str
+    reason: Reason
 
 
 class IncidentUpdate(NamedTuple, Generic[S]):
@@ -87,7 +87,7 @@ class HostAnomalies(Generic[S]):
     Examples
     --------
     >>> host = HostAnomalies()
-    >>> spikes = {name: Reported(60_000, 3.0, Level.WARN, "spike") for name in ("cpu", "load", "net")}
+    >>> spikes = {name: Reported(60_000, 3.0, Level.WARN, Reason.SPIKE) for name in ("cpu", "load", "net")}
     >>> update = host.settle(0, 60_000, spikes, 12, HostLimits(), str)
     >>> update.change.value, update.share, [name for name, _ in update.most]
     ('began', 0.25, ['cpu', 'load', 'net'])

@@ -4,10 +4,11 @@ import math
 
 import orjson
 
-from pipeline.core.anomalies.scorer import Level
+from pipeline.core.anomalies.scorer import Level, Reason
 from pipeline.core.detection.batch import Scored
 from pipeline.core.detection.host import IncidentChange, IncidentUpdate
 from pipeline.core.detection.series import Host, WatchedSeries
+from schemas.anomaly import AnomalyReason
 
 
 def series_record(scored: Scored, partition: int) -> bytes:
@@ -25,7 +26,8 @@ def series_record(scored: Scored, partition: int) -> bytes:
             "value": scored.value,
             "score": scored.score,
             "level": _name(scored.level),
-            "reason": scored.reason,
+            "reason": None if scored.reason is None else reason_of(scored.reason),
+            "text": None if scored.reason is None else scored.reason.text,
             "expected_low": _known(scored.low),
             "expected_high": _known(scored.high),
             "partition": partition,
@@ -48,6 +50,7 @@ def host_record(
     partition, offset
         Of the last of their records.
     """
+    is_over = update.change is IncidentChange.ENDED
     return orjson.dumps(
         {
             "kind": "host",
@@ -60,7 +63,8 @@ def host_record(
             "value": None,
             "score": update.score,
             "level": _name(update.level),
-            "reason": _reason(update, host.series_count, end_ms),
+            "reason": AnomalyReason.INCIDENT_OVER if is_over else AnomalyReason.MANY_SERIES,
+            "text": _text(update, host.series_count, end_ms),
             "expected_low": None,
             "expected_high": None,
             "partition": partition,
@@ -76,12 +80,24 @@ def host_record(
                     "tags": series.group.tags,
                     "score": reported.score,
                     "level": _name(reported.level),
-                    "reason": reported.reason,
+                    "reason": reason_of(reported.reason),
+                    "text": reported.reason.text,
                 }
                 for series, reported in update.most
             ],
         }
     )
+
+
+def reason_of(reason: Reason) -> AnomalyReason:
+    """Return a scorer's reason as records have it.
+
+    Examples
+    --------
+    >>> reason_of(Reason.LEVEL_SHIFT).value
+    'LEVEL_SHIFT'
+    """
+    return AnomalyReason[reason.name]
 
 
 def _known(edge: float) -> float | None:
@@ -92,11 +108,11 @@ def _name(level: Level) -> str | None:
     return None if level is Level.NORMAL else level.name.lower()
 
 
-def _reason(update: IncidentUpdate[WatchedSeries], series_count: int, end_ms: int) -> str:
+def _text(update: IncidentUpdate[WatchedSeries], series_count: int, end_ms: int) -> str:
     """Return an incident in a sentence that names its most anomalous series."""
     if update.change is IncidentChange.ENDED:
         return f"over after {(end_ms - update.begun_ms) // 1000} s"
     named = "; ".join(
-        f"{series.group.measurement} {series.field}: {reported.reason}" for series, reported in update.most[:3]
+        f"{series.group.measurement} {series.field}: {reported.reason.text}" for series, reported in update.most[:3]
     )
     return f"{update.anomalous} of {series_count} series are anomalous together: {named}"

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from pipeline.core.anomalies.scorer import DEFAULT_DETECTOR, Level
+from pipeline.core.anomalies.scorer import DEFAULT_DETECTOR, Level, Reason
 from pipeline.core.anomalies.state import ScorerState
 from pipeline.core.detection.detector import DetectionSettings, HostWindows, PartitionDetector
 from pipeline.core.detection.host import HostAnomalies, Reported
@@ -20,6 +20,8 @@ from pipeline.core.snapshots.snapshot import Snapshot
 STATE_VERSION: Final = 2
 _SCORER: Final = "bank."
 """What the scorer's arrays are called in a snapshot begins with it."""
+_REASONS: Final = {reason.text: reason for reason in Reason}
+"""By the text that stands in a snapshot."""
 
 
 class DetectionStateError(ValueError):
@@ -132,7 +134,10 @@ def _host_document(host: Host) -> list[Any]:
 
 
 def _reported_document(reported: Mapping[WatchedSeries, Reported]) -> list[Any]:
-    return [[series.group.head.decode(), series.field, *each] for series, each in reported.items()]
+    return [
+        [series.group.head.decode(), series.field, each.end_ms, each.score, each.level, each.reason.text]
+        for series, each in reported.items()
+    ]
 
 
 def _reported(table: SeriesTable, document: list[Any]) -> dict[WatchedSeries, Reported]:
@@ -141,7 +146,7 @@ def _reported(table: SeriesTable, document: list[Any]) -> dict[WatchedSeries, Re
         series = table.groups[head.encode()].fields[name]
         if series is None:
             raise ValueError(f"{name} of {head} is not scored")
-        reported[series] = Reported(end_ms, score, Level(level), reason)
+        reported[series] = Reported(end_ms, score, Level(level), _REASONS[reason])
     return reported
 
 

@@ -46,8 +46,9 @@ def encode_anomaly(record: bytes) -> EventLine:
     -------
     EventLine
         Tags: those of the series, and ``measurement``, ``metric`` (its field), ``function`` and ``kind``; of a host
-        also ``state``. Fields: ``score``, and ``level``, ``reason``, ``value``, ``expected_low`` and ``expected_high``
-        where there are any; of a host ``rate``, ``series_count``, ``incident_start_ms`` and ``series`` as JSON.
+        also ``state``. Fields: ``score``, and ``level``, ``reason``, ``text``, ``value``, ``expected_low`` and
+        ``expected_high`` where there are any; of a host ``rate``, ``series_count``, ``incident_start_ms`` and
+        ``series`` as JSON.
 
     Raises
     ------
@@ -67,6 +68,7 @@ def encode_anomaly(record: bytes) -> EventLine:
             "score",
             "level",
             "reason",
+            "text",
             "value",
             "expected_low",
             "expected_high",

@@ -144,18 +144,18 @@ def _anomaly_values(document: Any, _sources: Sequence[str]) -> Iterator[_Value]:
     """Yield the score of a record of ``anomalies`` (`schemas.anomaly.Anomaly`), of a series or a host's incident."""
     tags = canonical_tags(document["tags"])
     start_ms, end_ms, score = int(document["start_ms"]), int(document["end_ms"]), float(document["score"])
-    reason = document.get("reason") or ""
+    text = document.get("text") or ""
     if document["kind"] == HOST:
         is_over = document.get("state") == "ended"
-        yield _Value(SeriesName(ANOMALY, HOST, INCIDENT, tags), start_ms, end_ms, 0.0 if is_over else score, reason)
+        yield _Value(SeriesName(ANOMALY, HOST, INCIDENT, tags), start_ms, end_ms, 0.0 if is_over else score, text)
         return
     name = SeriesName(ANOMALY, str(document["measurement"]), str(document["field"]), tags)
     low, high = document.get("expected_low"), document.get("expected_high")
-    if reason:
-        reason = f"{reason}: {float(document['value']):.6g}"
+    if text:
+        text = f"{text}: {float(document['value']):.6g}"
         if low is not None and high is not None:
-            reason += f", expected {float(low):.6g} to {float(high):.6g}"
-    yield _Value(name, start_ms, end_ms, score, reason)
+            text += f", expected {float(low):.6g} to {float(high):.6g}"
+    yield _Value(name, start_ms, end_ms, score, text)
 
 
 def _with_note(event: AlertEvent, notes: Mapping[int, str]) -> AlertEvent:

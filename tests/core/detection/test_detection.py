@@ -35,7 +35,7 @@ def test_a_spike_is_told_with_what_was_expected() -> None:
     (told,) = [record for record in records if record.kind == "anomaly" and record.level != "info"]
     assert (told.measurement, told.field, told.function, told.tags) == ("cpu", "usage_active", "avg", {"host": "a"})
     assert (told.start_ms, told.end_ms) == (START_MS + 900 * MINUTE_MS, START_MS + 901 * MINUTE_MS)
-    assert (told.value, told.reason, told.partition, told.offset) == (95.0, "spike", 0, 900)
+    assert (told.value, told.reason, told.text, told.partition, told.offset) == (95.0, "SPIKE", "spike", 0, 900)
     assert told.expected_low is not None
     assert told.expected_high is not None
     assert 30 < told.expected_low < told.expected_high < 60
@@ -288,5 +288,6 @@ def test_a_resource_s_series_that_are_told_together_are_one_incident() -> None:
     scores = [series.score for series in began.series]
     assert scores == sorted(scores, reverse=True)
     assert began.level in {"warn", "critical"}
-    assert began.reason is not None
-    assert began.reason.startswith("4 of 4 series are anomalous together: ")
+    assert began.reason == "MANY_SERIES"
+    assert began.text is not None
+    assert began.text.startswith("4 of 4 series are anomalous together: ")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.core.anomalies.scorer import Level
+from pipeline.core.anomalies.scorer import Level, Reason
 from pipeline.core.detection.host import MOST_NAMED, HostAnomalies, HostLimits, IncidentChange, IncidentUpdate, Reported
 
 LIMITS = HostLimits(least_share=0.25, least_series=2, together_ms=120_000)
@@ -19,7 +19,7 @@ class Host:
     def at(self, minute: int, /, *, watched: int = WATCHED, **scores: float) -> IncidentUpdate[str] | None:
         """Settle a minute, in which series were told with these scores."""
         end_ms = (minute + 1) * 60_000
-        told = {name: Reported(end_ms, score, level_of(score), "spike") for name, score in scores.items()}
+        told = {name: Reported(end_ms, score, level_of(score), Reason.SPIKE) for name, score in scores.items()}
         return self.anomalies.settle(minute * 60_000, end_ms, told, watched, self._limits, str)
 
 
@@ -77,7 +77,7 @@ def test_a_series_keeps_its_greatest_score_while_it_is_told_again() -> None:
     began = host.at(2, a=1.6, b=1.6)
     assert began is not None
     assert began.level is Level.CRITICAL
-    assert dict(began.most)["a"] == Reported(180_000, 3.0, Level.CRITICAL, "spike")
+    assert dict(began.most)["a"] == Reported(180_000, 3.0, Level.CRITICAL, Reason.SPIKE)
 
 
 def test_of_equal_scores_the_name_decides_and_so_many_are_named() -> None:

@@ -51,7 +51,8 @@ def test_an_anomaly_is_a_line_that_a_newer_one_overwrites() -> None:
     head = "cinnamon_anomalies,function=avg,host=a,kind=anomaly,measurement=cpu,metric=usage,tag_kind=vm"
     assert line.identity == f"{head} {START_MS}".encode()
     assert (line.revision, line.time_ms) == (7, START_MS)
-    assert rb'reason="usage is 98.5, \"usually\" 10"' in line.text
+    assert b'reason="SPIKE"' in line.text
+    assert rb'text="usage is 98.5, \"usually\" 10"' in line.text
     assert b"score=5" in line.text
     assert encode_anomaly(anomaly(offset=9)).identity == line.identity
     assert encode_anomaly(anomaly(host="b")).identity != line.identity

@@ -23,7 +23,8 @@ def anomaly(minute: int, **changes: Any) -> bytes:
         "value": 97.25,
         "score": 3.5,
         "level": "critical",
-        "reason": "spike",
+        "reason": "SPIKE",
+        "text": "spike",
         "expected_low": 10.0,
         "expected_high": 42.5,
         "partition": 0,
@@ -33,7 +34,9 @@ def anomaly(minute: int, **changes: Any) -> bytes:
 
 
 def of_host(minute: int, state: str, score: float) -> bytes:
-    named = AnomalousSeries(measurement="cpu", field="usage_active", tags=TAGS, score=3.5, level="warn", reason="spike")
+    named = AnomalousSeries(
+        measurement="cpu", field="usage_active", tags=TAGS, score=3.5, level="warn", reason="SPIKE", text="spike"
+    )
     return anomaly(
         minute,
         kind="host",
@@ -46,7 +49,8 @@ def of_host(minute: int, state: str, score: float) -> bytes:
         state=state,
         level=None if state == "ended" else "warn",
         score=score,
-        reason="3 of 16 series are anomalous together: cpu usage_active: spike",
+        reason="INCIDENT_OVER" if state == "ended" else "MANY_SERIES",
+        text="3 of 16 series are anomalous together: cpu usage_active: spike",
         incident_start_ms=0,
         rate=0.2,
         series_count=16,
@@ -64,7 +68,7 @@ def evaluator(**where: str) -> PolicyEvaluator:
 
 def test_the_text_of_an_alert_says_why_the_value_is_anomalous() -> None:
     reader = RecordInput(evaluator(measurement="cpu"), ANOMALY)
-    calm = anomaly(1, kind="sample", score=0.0, level=None, reason=None)
+    calm = anomaly(1, kind="sample", score=0.0, level=None, reason=None, text=None)
     events = reader.evaluate(enumerate([anomaly(0), calm]))
     what = "Odd: cpu usage_active of web-1 is anomaly"
     assert [(event.level, event.text) for event in events] == [

@@ -187,7 +187,8 @@ def test_anomalies_and_alerts_are_lines_with_the_tags_of_their_series(influxdb: 
         ("a", "6", "vm", "anomaly"),
         ("b", "5", "vm", "anomaly"),
     ]
-    assert anomalies[0]["reason"] == 'usage is 98.5, "usually" 10'
+    assert anomalies[0]["reason"] == "SPIKE"
+    assert anomalies[0]["text"] == 'usage is 98.5, "usually" 10'
     alerts = [row for row in found if row["_measurement"] == "cinnamon_alerts"]
     assert [(row["policy"], row["level"], row["state"], row["sequence"]) for row in alerts] == [
         ("cpu-high", "critical", "FIRING", "1"),
