@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo test faults check docs bench real-parts lock clean
+.PHONY: help install demo test faults check docs coverage bench real-parts lock release-check clean
 
 # The first Python that is new enough; `make PYTHON=…` names another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -39,6 +39,12 @@ test: install ## All tests (TEST_ARGS='-k …'); those on real parts are skipped
 faults: install ## Kills, rebalances, outages and bad input at full size, on a real Kafka and InfluxDB (CINNAMON_FAULT_SEED=…)
 	CINNAMON_FAULTS=full CINNAMON_REQUIRE_REAL=1 $(BIN)/pytest tests/faults $(TEST_ARGS)
 
+coverage: install ## Lines and branches that the tests without servers reach, by package
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q -m 'not real and not wheel' $(TEST_ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/python -m tools.coverage_by_package
+
 bench: install ## Measure the worker against plain Faust and a plain loop, on a real Kafka broker
 	tests/real/parts/build.sh kafka
 	$(BIN)/python -m bench.end_to_end $(BENCH_ARGS)
@@ -56,8 +62,17 @@ lock: .venv/bin/python ## Remake deploy/requirements.lock, the versions that an 
 		--no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml; } > deploy/requirements.lock.new; \
 	mv deploy/requirements.lock.new deploy/requirements.lock
 
+# The files of the last commit, so that nothing else that lies about comes in; the wheel is built from the source distribution.
+release-check: install ## Build, check, install and try what a release would publish (docs/how-to/release.md)
+	rm -rf dist
+	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	git archive HEAD | tar -x -C "$$folder"; \
+	$(BIN)/python -m build --outdir dist "$$folder"
+	$(BIN)/twine check --strict dist/*
+	CINNAMON_DIST=dist $(BIN)/pytest -q tests/deploy
+
 clean: ## Remove .venv and all that was made, but not .tools
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cinnamon
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cinnamon .coverage*
 	find bench pipeline schemas tests topics -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -53,12 +54,16 @@ def test_it_says_its_version(installed: Path, environment: dict[str, str], tmp_p
     assert (done.returncode, done.stdout, done.stderr) == (0, f"cinnamon {__version__}\n", "")
 
 
-def test_it_writes_the_schemas(installed: Path, environment: dict[str, str], tmp_path: Path) -> None:
+def test_it_writes_the_schemas_that_it_carries(
+    installed: Path, wheel: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
     done = run(installed / "cinnamon", "schemas", "export", "--out", "json", cwd=tmp_path, environment=environment)
 
     assert (done.returncode, done.stderr) == (0, "")
-    written = {path.name: path.read_text() for path in (tmp_path / "json").iterdir()}
-    assert written == {path.name: path.read_text() for path in (ROOT / "schemas" / "json").iterdir()}
+    written = {f"schemas/json/{path.name}": path.read_bytes() for path in (tmp_path / "json").iterdir()}
+    with zipfile.ZipFile(wheel) as archive:
+        carried = {name: archive.read(name) for name in archive.namelist() if name.startswith("schemas/json/")}
+    assert written == carried
 
 
 def test_it_makes_the_tables_of_the_control_service(
