@@ -41,7 +41,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         recent_alerts.py   what was told lately
         recent_windows.py  what its store has lately got
         local_pipeline.py  broker, topics, worker and control service as children
-        local_source.py    what feeds it: a fleet or this machine
+        local_source.py    what feeds it: a source in a thread
 
     pipeline/cli/series/  commands over files: detect, scorecard, downsample, backtest
         detect.py             the anomalies of series in CSV files
@@ -166,8 +166,9 @@ The map of the house. Imports go down this page and never up (an import-linter c
         records.py        its records
 
     pipeline/sources/  make metrics as Telegraf would send them
+        base.py          what every source makes and says of itself
+        factory.py       the sources there are
         host.py          this machine's own
-        base.py          one record for metrics.raw
         kafka_output.py  from a source to Kafka, at a pace
 
     pipeline/sources/fleet/  a simulated fleet of many machines

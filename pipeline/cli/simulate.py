@@ -71,7 +71,9 @@ def simulate(
     Progress goes to standard error, a summary to standard output. Ctrl-C delivers what was sent and ends with status 0.
     """
     from pipeline.settings.base import SettingsError
-    from pipeline.sources.fleet.fleet import MESSAGES_PER_HOST, Fleet
+    from pipeline.sources.base import SourceOptions
+    from pipeline.sources.factory import SOURCES
+    from pipeline.sources.fleet.fleet import MESSAGES_PER_HOST
     from pipeline.sources.kafka_output import KafkaOutput, Pace
     from topics import METRICS_RAW
 
@@ -90,12 +92,21 @@ def simulate(
     with ExitStack() as stack:
         on_incident = stack.enter_context(_truth(truth))
         try:
-            fleet = Fleet(hosts, seed, start_ms, interval_ms, message_format=message_format, on_incident=on_incident)
+            fleet = SOURCES["fleet"].open(
+                SourceOptions(
+                    interval_ms=interval_ms,
+                    start_ms=start_ms,
+                    hosts=hosts,
+                    seed=seed,
+                    message_format=message_format,
+                    on_incident=on_incident,
+                )
+            )
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
         stop = stack.enter_context(_stopped_by_signals())
         output = KafkaOutput(METRICS_RAW, connection, stop=stop, delivery_timeout_s=timeout_s)
-        delivery = output.send(islice(fleet, ticks), Pace(rate), on_progress=_Progress())
+        delivery = output.send(islice(fleet.batches(stop), ticks), Pace(rate), on_progress=_Progress())
     typer.echo(_summary(delivery))
     if delivery.failed or delivery.undelivered:
         typer.echo(f"not delivered: {delivery.first_failure or 'the broker did not answer in time'}", err=True)

@@ -3,15 +3,17 @@
 import os
 import platform
 import socket
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from threading import Event
+from typing import ClassVar, NamedTuple, Self
 
 import psutil
 
 from pipeline.core.influx.escaping import escaped_field_key, escaped_measurement, escaped_tag
-from pipeline.sources.base import RawRecord
+from pipeline.sources.base import RawRecord, Source, SourceOptions
 
 _PSEUDO_FILE_SYSTEMS = frozenset({"tmpfs", "devtmpfs", "devfs", "iso9660", "overlay", "aufs", "squashfs"})
 _TCP_STATES = {
@@ -51,6 +53,43 @@ class Metric(NamedTuple):
     measurement: str
     tags: Mapping[str, str]
     fields: Fields
+
+
+class ThisHost(Source):
+    """The metrics of this machine, measured on the clock's grid of the interval.
+
+    Parameters
+    ----------
+    interval_ms
+        Time between two measurements.
+    """
+
+    name: ClassVar = "host"
+    summary: ClassVar = "The machine that runs this, in the names that Telegraf gives its metrics."
+    options: ClassVar = ("interval_ms",)
+
+    def __init__(self, interval_ms: int) -> None:
+        self._interval_ms = interval_ms
+
+    @classmethod
+    def open(cls, options: SourceOptions) -> Self:
+        """Return this machine, measured once an interval."""
+        return cls(options.interval_ms)
+
+    @classmethod
+    def title(cls, options: SourceOptions) -> str:  # noqa: ARG003
+        """Return what this machine is called."""
+        return "this machine"
+
+    def batches(self, stop: Event) -> Iterator[list[RawRecord]]:
+        """Yield measurement after measurement until ``stop`` is set."""
+        identity, times = local_identity(), None
+        while not stop.is_set():
+            now_ms = time.time_ns() // 1_000_000
+            records, times = collect(now_ms, times, identity)
+            yield records
+            next_ms = now_ms - now_ms % self._interval_ms + self._interval_ms
+            stop.wait(max(next_ms / 1000 - time.time(), 0.0))
 
 
 def local_identity() -> dict[str, str]:

@@ -84,6 +84,7 @@ def up(
     from pipeline.runtime.local.child_process import ChildFailedError
     from pipeline.runtime.local.embedded_broker import free_port
     from pipeline.runtime.observability.logs import configure_logging
+    from pipeline.sources.base import SourceOptions
 
     timing = _timing(every, interval)
     duration_or_none_ms = None if duration is None else _duration_ms(duration, "--duration")
@@ -97,8 +98,8 @@ def up(
         except OSError as error:
             raise typer.BadParameter(f"cannot write {error.filename}: {error.strerror}") from error
         options = SessionOptions(
-            hosts=simulate,
-            seed=seed,
+            source="host" if simulate is None else "fleet",
+            source_options=SourceOptions(interval_ms=timing.interval_ms, hosts=simulate or 1, seed=seed),
             timing=timing,
             duration_ms=duration_or_none_ms,
             directory=folder,

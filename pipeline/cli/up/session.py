@@ -16,6 +16,7 @@ from pipeline.cli.up.pipeline_state import PipelineState, RateMeter
 from pipeline.cli.up.recent_alerts import RecentAlerts
 from pipeline.cli.up.recent_windows import RecentWindows
 from pipeline.runtime.observability.worker_client import WorkerUnreachableError
+from pipeline.sources.base import SourceOptions
 
 SHOW_EVERY_S: Final = 0.5
 EXAMPLE_POLICIES: Final = Path(__file__).with_name("example_policies.yaml")
@@ -28,9 +29,9 @@ _LONGEST_CLOSE_S: Final = 30.0  # how long the last windows are waited for
 class SessionOptions:
     """What a run is about."""
 
-    hosts: int | None
-    """Size of the simulated fleet; none: this machine."""
-    seed: int
+    source: str
+    """Which source, of `SOURCES`."""
+    source_options: SourceOptions
     timing: LocalTiming
     duration_ms: int | None
     """How long it goes on once the worker is ready; none: until the end is asked for."""
@@ -69,7 +70,7 @@ class Session:
             control_port=options.control_port,
             policies=EXAMPLE_POLICIES,
         )
-        self._source = LocalSource(hosts=options.hosts, interval_ms=timing.interval_ms, seed=options.seed, truth=truth)
+        self._source = LocalSource(options.source, options.source_options, truth)
         self._meter = RateMeter(max(_SHORTEST_RATE_SPAN_S, 2 * timing.every_ms / 1000))
         self._alerts = RecentAlerts()
         self._windows = RecentWindows(
@@ -80,7 +81,7 @@ class Session:
         )
         self._state = PipelineState(
             phase="starting",
-            source="this machine" if options.hosts is None else f"simulated fleet of {options.hosts:,}",
+            source=self._source.title,
             every_ms=timing.every_ms,
             interval_ms=timing.interval_ms,
             uptime_s=0.0,

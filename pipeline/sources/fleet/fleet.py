@@ -1,10 +1,12 @@
 """A simulated fleet of virtual machines: what their Telegraf agents would send."""
 
 from collections.abc import Callable, Iterator
+from threading import Event
+from typing import ClassVar, Self
 
 import numpy as np
 
-from pipeline.sources.base import RawRecord
+from pipeline.sources.base import RawRecord, Source, SourceOptions
 from pipeline.sources.fleet.format import FORMATS, ending, template
 from pipeline.sources.fleet.hosts import Host, hosts_of
 from pipeline.sources.fleet.incidents import Incident, IncidentKind, IncidentPlan
@@ -16,7 +18,7 @@ MESSAGES_PER_HOST = len(FIELDS)
 MAX_HOSTS = 200_000
 
 
-class Fleet:
+class Fleet(Source):
     """Makes the messages of a fleet, tick by tick; the same arguments make the same bytes.
 
     Parameters
@@ -34,13 +36,17 @@ class Fleet:
     calm_ms
         How long nothing goes wrong: a history to learn from.
     on_incident
-        Told of each incident as it begins: the ground truth.
+        Called with each incident as it begins: the ground truth.
 
     Raises
     ------
     ValueError
         If a number is out of bounds, the format is unknown, or JSON is asked for on a grid finer than seconds.
     """
+
+    name: ClassVar = "fleet"
+    summary: ClassVar = "A simulated fleet of virtual machines, with incidents that are known."
+    options: ClassVar = ("interval_ms", "start_ms", "hosts", "seed", "message_format", "on_incident")
 
     def __init__(
         self,
@@ -77,6 +83,27 @@ class Fleet:
             ]
             for measurement, fields in FIELDS.items()
         }
+
+    @classmethod
+    def open(cls, options: SourceOptions) -> Self:
+        """Return the fleet of the options."""
+        return cls(
+            options.hosts,
+            options.seed,
+            options.start_ms,
+            options.interval_ms,
+            message_format=options.message_format,
+            on_incident=options.on_incident,
+        )
+
+    @classmethod
+    def title(cls, options: SourceOptions) -> str:
+        """Return what a fleet is called: by its size."""
+        return f"simulated fleet of {options.hosts:,}"
+
+    def batches(self, stop: Event) -> Iterator[list[RawRecord]]:  # noqa: ARG002  nothing is waited for
+        """Yield tick by tick, without an end."""
+        return iter(self)
 
     @property
     def hosts(self) -> list[Host]:
