@@ -1,6 +1,6 @@
 """Series that nothing is wrong with, and eight kinds of faults to put into them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,23 +84,21 @@ def _made(kind: str, rng: np.random.Generator) -> Array:
     weekday = i // DAY % 7
     day = np.exp(3 * (np.cos(2 * np.pi * (i / DAY - rng.uniform())) - 1))
     load = day * np.where(weekday >= 5, rng.uniform(0.3, 0.9), 1)
-    match kind:
-        case "cpu":
-            return 20 + 50 * load + rng.normal(0, 3, _COUNT)
-        case "requests":
-            return rng.poisson(np.maximum(3, 200 * load)) * rng.gamma(8, 1 / 8, _COUNT)
-        case "bytes":
-            return 1000 * np.exp(rng.normal(0, 0.6, _COUNT) + load)
-        case "memory":
-            return 40 + np.cumsum(rng.normal(0, 0.05, _COUNT)) + 5 * (i % 700) / 700
-        case "pressure":
-            return 50 + 3 * np.array(list(_persistent(rng.normal(0, 1, _COUNT))))
-        case "job":
-            return rng.exponential(1, _COUNT) + np.where((i + rng.integers(12)) % 36 == 0, rng.normal(20, 2, _COUNT), 0)
-        case "count":
-            return rng.poisson(2 + 4 * day).astype(float)
-        case _:
-            return 0.1 * rng.integers(0, 4, _COUNT) + (rng.uniform(size=_COUNT) < 0.02) * rng.exponential(3, _COUNT)
+    made: dict[str, Callable[[], Array]] = {
+        "cpu": lambda: 20 + 50 * load + rng.normal(0, 3, _COUNT),
+        "requests": lambda: rng.poisson(np.maximum(3, 200 * load)) * rng.gamma(8, 1 / 8, _COUNT),
+        "bytes": lambda: 1000 * np.exp(rng.normal(0, 0.6, _COUNT) + load),
+        "memory": lambda: 40 + np.cumsum(rng.normal(0, 0.05, _COUNT)) + 5 * (i % 700) / 700,
+        "pressure": lambda: 50 + 3 * np.array(list(_persistent(rng.normal(0, 1, _COUNT)))),
+        "job": lambda: (
+            rng.exponential(1, _COUNT) + np.where((i + rng.integers(12)) % 36 == 0, rng.normal(20, 2, _COUNT), 0)
+        ),
+        "count": lambda: rng.poisson(2 + 4 * day).astype(float),
+        "idle": lambda: (
+            0.1 * rng.integers(0, 4, _COUNT) + (rng.uniform(size=_COUNT) < 0.02) * rng.exponential(3, _COUNT)
+        ),
+    }
+    return made[kind]()
 
 
 def _persistent(noise: Array) -> Iterator[float]:

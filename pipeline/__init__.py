@@ -281,7 +281,8 @@ The map of the house. Imports go down this page and never up (an import-linter c
         policies.py      the kinds of policies there are
         decimals.py      decimal text to doubles and back, exactly
         words.py         bytes eight at a time
-        compiled.py      how the kernels are compiled
+        instructions.py  machine instructions that Python has no word for
+        compiled.py      how the kernels are compiled, and their types
         warm.py          compiles them all, once
         kernel_stamp.py  the file that says that they are compiled
 

@@ -11,7 +11,7 @@ import topics
 from pipeline.audit.spill import Spill
 from pipeline.core.audit.hashes import text_hash
 from pipeline.core.audit.samples import ALWAYS, NEVER
-from pipeline.core.records.identity.interning import Array, Ints
+from pipeline.core.compiled import Array, Ints
 from pipeline.core.records.telegraf.parsed import Metric
 from pipeline.core.records.telegraf.parser import ParseOptions
 from pipeline.core.records.telegraf.record import parse_record

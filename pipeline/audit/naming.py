@@ -10,7 +10,7 @@ from pipeline.audit.dead_letters import REASONS
 from pipeline.audit.report import Fault, Finding
 from pipeline.audit.window_log import finding_of
 from pipeline.core.audit.hashes import cell_hash, find_cell
-from pipeline.core.records.identity.interning import Array
+from pipeline.core.compiled import Array
 from pipeline.core.records.telegraf.parsed import Metric
 from pipeline.core.records.telegraf.parser import ParseOptions
 from pipeline.core.records.telegraf.record import parse_record

@@ -9,7 +9,7 @@ from pipeline.audit.window_rows import WindowRows
 from pipeline.core.audit.samples import ALWAYS, NEVER
 from pipeline.core.audit.values import CLOSED, DOUBTFUL, OPEN
 from pipeline.core.audit.verdict import WINDOW_ROW
-from pipeline.core.records.identity.interning import Array, Ints
+from pipeline.core.compiled import Array, Ints
 from pipeline.core.records.telegraf.parser import ParseOptions, RecordBatch
 from pipeline.core.windows.aggregator import Output, PartitionAggregator
 

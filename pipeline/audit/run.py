@@ -23,7 +23,7 @@ from pipeline.audit.window_rows import WindowRows
 from pipeline.core.audit.samples import ALWAYS, NEVER, SAMPLE_ROW, PartitionSamples, merged
 from pipeline.core.audit.values import compare_values
 from pipeline.core.audit.verdict import IN_WINDOWS, OPEN, TOO_LATE, UNKNOWN, WAITING, WINDOW_ROW, judge
-from pipeline.core.records.identity.interning import Array, Ints
+from pipeline.core.compiled import Array, Ints
 from pipeline.core.windows.aggregator import PartitionAggregator
 from pipeline.core.windows.checkpoint import AggregateCheckpoint, CheckpointError
 from pipeline.runtime.kafka.producer import RecordProducer

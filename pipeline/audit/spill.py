@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.core.records.identity.interning import Array
+from pipeline.core.compiled import Array
 
 BUCKETS: Final = 64
 GATHERED_ROWS: Final = 250_000

@@ -14,8 +14,8 @@ from pipeline.audit.report import Fault, Finding, Findings
 from pipeline.audit.spill import Spill, joined
 from pipeline.core.audit.hashes import cell_hash, cell_hashes, identity_text, text_hash, window_hashes
 from pipeline.core.audit.values import STORE_ROW, compare_store, merged_store, place_numbers, stored_hashes
+from pipeline.core.compiled import Array, Ints
 from pipeline.core.influx.windows import STORED_FUNCTIONS
-from pipeline.core.records.identity.interning import Array, Ints
 from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.kafka.topic_reader import committed_offsets
 from pipeline.settings.model import Settings

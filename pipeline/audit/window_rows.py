@@ -11,7 +11,7 @@ from pipeline.audit.spill import Spill
 from pipeline.core.audit.hashes import cell_hashes, identity_text, text_hash, window_hashes
 from pipeline.core.audit.values import numbers_of, value_hashes
 from pipeline.core.audit.verdict import WINDOW_ROW
-from pipeline.core.records.identity.interning import Array
+from pipeline.core.compiled import Array
 
 _GATHERED_FIELDS: Final = 50_000
 _field_hash = lru_cache(maxsize=100_000)(text_hash)

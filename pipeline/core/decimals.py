@@ -6,15 +6,18 @@ significand of at most 19 digits times a power of ten gives the nearest double, 
 A. Bolz' Drachennest: the shortest digits that read back as the same double, laid out as Python's ``repr`` does.
 """
 
-from typing import Any
-
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
-from pipeline.core.compiled import compiled
-from pipeline.core.words import ascii_of_eight, load_word, store_word
+from pipeline.core.compiled import Array, Bytes, Int, compiled
+from pipeline.core.instructions import (
+    bits_of_double,
+    double_of_bits,
+    leading_zeros,
+    load_word,
+    multiply_high,
+    store_word,
+)
+from pipeline.core.words import ascii_of_eight
 
 _POWER_MIN, _POWER_MAX = -342, 308
 _TEN_MIN, _TEN_MAX = -292, 324
@@ -32,7 +35,7 @@ MAX_TEXT_BYTES = 48
 def _power_of_five(exponent: int) -> int:
     """128 bits of ``5 ** exponent``, the top bit set: truncated, or rounded up for a negative exponent."""
     if exponent >= 0:
-        value = 5**exponent
+        value: int = 5**exponent
         shift = value.bit_length() - 128
         return value >> shift if shift >= 0 else value << -shift
     value = 5**-exponent
@@ -46,7 +49,7 @@ def _power_of_five(exponent: int) -> int:
 def _power_of_ten(exponent: int) -> int:
     """128 bits of ``10 ** exponent``, the top bit set, rounded up."""
     if exponent >= 0:
-        value = 10**exponent
+        value: int = 10**exponent
         shift = value.bit_length() - 128
         return -(-value >> shift) if shift > 0 else value << -shift
     value = 10**-exponent
@@ -54,7 +57,7 @@ def _power_of_ten(exponent: int) -> int:
     return reciprocal if reciprocal.bit_length() <= 128 else -(-reciprocal >> 1)
 
 
-def _table(values: list[int]) -> np.ndarray[Any, np.dtype[np.uint64]]:
+def _table(values: list[int]) -> Array:
     return np.array([[v >> 64, v & ((1 << 64) - 1)] for v in values], np.uint64)
 
 
@@ -64,54 +67,8 @@ _INTEGER_TENS = np.array([10**i for i in range(20)], np.uint64)
 _EXACT_TENS = np.array([10.0**i for i in range(23)])
 
 
-@intrinsic
-def _multiply_high(_typing: Any, _a: Any, _b: Any) -> Any:
-    """Give the upper 64 bits of the product of two unsigned 64-bit integers: one instruction."""
-    signature = types.uint64(types.uint64, types.uint64)
-
-    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        wide = ir.IntType(128)
-        product = builder.mul(builder.zext(args[0], wide), builder.zext(args[1], wide))
-        return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
-
-    return signature, codegen
-
-
-@intrinsic
-def _leading_zeros(_typing: Any, _a: Any) -> Any:
-    """Count the leading zero bits of an unsigned 64-bit integer that is not 0."""
-    signature = types.uint64(types.uint64)
-
-    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.ctlz(args[0], ir.Constant(ir.IntType(1), 1))
-
-    return signature, codegen
-
-
-@intrinsic
-def _as_double(_typing: Any, _a: Any) -> Any:
-    """Read 64 bits as a double."""
-    signature = types.float64(types.uint64)
-
-    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.DoubleType())
-
-    return signature, codegen
-
-
-@intrinsic
-def _as_bits(_typing: Any, _a: Any) -> Any:
-    """Read a double as its 64 bits."""
-    signature = types.uint64(types.float64)
-
-    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.IntType(64))
-
-    return signature, codegen
-
-
 @compiled
-def double_of_decimal(significand: np.uint64, exponent: int) -> tuple[bool, float]:
+def double_of_decimal(significand: np.uint64, exponent: Int) -> tuple[bool, float]:
     """Give the double nearest to ``significand * 10 ** exponent``.
 
     Parameters
@@ -142,13 +99,13 @@ def double_of_decimal(significand: np.uint64, exponent: int) -> tuple[bool, floa
         return True, np.float64(significand) * _EXACT_TENS[exponent]
     if exponent < _POWER_MIN or exponent > _POWER_MAX:
         return False, 0.0
-    zeros = _leading_zeros(significand)
+    zeros = leading_zeros(significand)
     w = significand << zeros
     row = exponent - _POWER_MIN
     low = w * _FIVES[row, 0]
-    high = _multiply_high(w, _FIVES[row, 0])
+    high = multiply_high(w, _FIVES[row, 0])
     if high & _PRECISION_MASK == _PRECISION_MASK:
-        more = _multiply_high(w, _FIVES[row, 1])
+        more = multiply_high(w, _FIVES[row, 1])
         low += more
         if more > low:
             high += _U1
@@ -173,14 +130,14 @@ def double_of_decimal(significand: np.uint64, exponent: int) -> tuple[bool, floa
         binary_exponent += 1
     if binary_exponent >= 0x7FF:
         return False, 0.0
-    return True, _as_double((np.uint64(binary_exponent) << _SIGNIFICAND_BITS) | (mantissa & _SIGNIFICAND_MASK))
+    return True, double_of_bits((np.uint64(binary_exponent) << _SIGNIFICAND_BITS) | (mantissa & _SIGNIFICAND_MASK))
 
 
 @compiled
-def _round_to_odd(row: int, cp: np.uint64) -> np.uint64:
-    x1 = _multiply_high(_TENS[row, 1], cp)
+def _round_to_odd(row: Int, cp: np.uint64) -> np.uint64:
+    x1 = multiply_high(_TENS[row, 1], cp)
     y0 = _TENS[row, 0] * cp
-    y1 = _multiply_high(_TENS[row, 0], cp)
+    y1 = multiply_high(_TENS[row, 0], cp)
     y0 += x1
     if y0 < x1:
         y1 += _U1
@@ -190,7 +147,7 @@ def _round_to_odd(row: int, cp: np.uint64) -> np.uint64:
 
 
 @compiled
-def _shortest(bits: np.uint64) -> tuple[np.uint64, int]:
+def _shortest(bits: np.uint64) -> tuple[np.uint64, Int]:
     """Give the shortest decimal (digits, power of ten) of a finite double that is not 0, the sign left out."""
     fraction = bits & _SIGNIFICAND_MASK
     biased = np.int64((bits >> _SIGNIFICAND_BITS) & np.uint64(0x7FF))
@@ -235,14 +192,14 @@ def _shortest(bits: np.uint64) -> tuple[np.uint64, int]:
 
 
 @compiled
-def _count_digits(value: np.uint64) -> int:
+def _count_digits(value: np.uint64) -> Int:
     """Count the decimal digits of an unsigned integer below 10**19; 1 for 0."""
-    guess = ((64 - np.int64(_leading_zeros(value | _U1))) * 1233) >> 12
+    guess = ((64 - np.int64(leading_zeros(value | _U1))) * 1233) >> 12
     return guess + (1 if value >= _INTEGER_TENS[guess] else 0) if value > 0 else 1
 
 
 @compiled
-def _write_digits(value: np.uint64, count: int, out: np.ndarray[Any, Any], at: int) -> None:
+def _write_digits(value: np.uint64, count: Int, out: Bytes, at: Int) -> None:
     """Write the ``count`` digits of an unsigned integer from ``at`` on; up to seven bytes behind are overwritten."""
     if count <= 8:
         store_word(out, at, ascii_of_eight(value) >> np.uint64(8 * (8 - count)))
@@ -262,7 +219,7 @@ def _write_digits(value: np.uint64, count: int, out: np.ndarray[Any, Any], at: i
 
 
 @compiled
-def write_integer(value: int, out: np.ndarray[Any, Any], at: int) -> int:
+def write_integer(value: Int, out: Bytes, at: Int) -> Int:
     """Write a signed 64-bit integer in decimal at ``out[at:]``; give the position after it (at most 20 bytes on).
 
     Up to seven bytes behind are overwritten.
@@ -278,7 +235,7 @@ def write_integer(value: int, out: np.ndarray[Any, Any], at: int) -> int:
 
 
 @compiled
-def write_double(value: float, out: np.ndarray[Any, Any], at: int) -> int:
+def write_double(value: float, out: Bytes, at: Int) -> Int:
     """Write the shortest text that reads back as ``value``, as ``repr`` would.
 
     Parameters
@@ -305,7 +262,7 @@ def write_double(value: float, out: np.ndarray[Any, Any], at: int) -> int:
     if value != value:  # noqa: PLR0124 - the compiled test for NaN
         value = 0.0
     value = min(max(value, -1.7976931348623157e308), 1.7976931348623157e308)
-    bits = _as_bits(value)
+    bits = bits_of_double(value)
     if bits >> np.uint64(63):
         out[at] = 45
         at += 1
@@ -367,7 +324,8 @@ def write_double(value: float, out: np.ndarray[Any, Any], at: int) -> int:
     scientific = point - 1
     out[end + 1] = 45 if scientific < 0 else 43
     end += 2
-    scientific = abs(scientific)
+    if scientific < 0:
+        scientific = -scientific
     if scientific < 10:
         out[end] = 48
         end += 1

@@ -4,14 +4,10 @@ The bit tricks are those of S. E. Anderson, "Bit Twiddling Hacks" (determine if 
 D. Lemire, "Quickly parsing eight digits" (2018). Words are little-endian, as on every machine that numba runs on.
 """
 
-from typing import Any
-
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
-from pipeline.core.compiled import compiled
+from pipeline.core.compiled import Bytes, Int, compiled
+from pipeline.core.instructions import load_word, store_word, trailing_zeros
 
 _ONES = np.uint64(0x0101010101010101)
 _HIGHS = np.uint64(0x8080808080808080)
@@ -23,48 +19,8 @@ _PRIME = np.uint64(0xD6E8FEB86659FD93)
 _HALF = np.uint64(32)
 
 
-@intrinsic
-def load_word(_typing: Any, array: Any, _index: Any) -> Any:
-    """Read the eight bytes of a uint8 array from an index on, which must not be less than eight before its end."""
-    signature = types.uint64(array, types.int64)
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        place = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(64).as_pointer())
-        word = builder.load(place)
-        word.align = 1
-        return word
-
-    return signature, codegen
-
-
-@intrinsic
-def store_word(_typing: Any, array: Any, _index: Any, _word: Any) -> Any:
-    """Write eight bytes to a uint8 array from an index on, which must not be less than eight before its end."""
-    signature = types.void(array, types.int64, types.uint64)
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        place = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(64).as_pointer())
-        stored = builder.store(args[2], place)
-        stored.align = 1
-        return context.get_dummy_value()
-
-    return signature, codegen
-
-
-@intrinsic
-def _trailing_zeros(_typing: Any, _a: Any) -> Any:
-    signature = types.uint64(types.uint64)
-
-    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
-
-    return signature, codegen
-
-
 @compiled
-def _tail(data: np.ndarray[Any, Any], start: int, end: int) -> np.uint64:
+def _tail(data: Bytes, start: Int, end: Int) -> np.uint64:
     """Read fewer than eight bytes as one word."""
     word = np.uint64(0)
     for i in range(end - start):
@@ -73,7 +29,7 @@ def _tail(data: np.ndarray[Any, Any], start: int, end: int) -> np.uint64:
 
 
 @compiled
-def hash_bytes(data: np.ndarray[Any, Any], start: int, end: int) -> np.uint64:
+def hash_bytes(data: Bytes, start: Int, end: Int) -> np.uint64:
     """Hash ``data[start:end]``; the length counts, and so does every byte."""
     h = _BASIS ^ np.uint64(end - start)
     p = start
@@ -89,7 +45,7 @@ def hash_bytes(data: np.ndarray[Any, Any], start: int, end: int) -> np.uint64:
 
 
 @compiled
-def same_bytes(a: np.ndarray[Any, Any], a_start: int, b: np.ndarray[Any, Any], b_start: int, length: int) -> bool:
+def same_bytes(a: Bytes, a_start: Int, b: Bytes, b_start: Int, length: Int) -> bool:
     """Tell whether ``length`` bytes of two arrays are the same."""
     if length >= 8:
         i = 0
@@ -97,7 +53,7 @@ def same_bytes(a: np.ndarray[Any, Any], a_start: int, b: np.ndarray[Any, Any], b
             if load_word(a, a_start + i) != load_word(b, b_start + i):
                 return False
             i += 8
-        return load_word(a, a_start + length - 8) == load_word(b, b_start + length - 8)
+        return bool(load_word(a, a_start + length - 8) == load_word(b, b_start + length - 8))
     for i in range(length):
         if a[a_start + i] != b[b_start + i]:
             return False
@@ -105,13 +61,13 @@ def same_bytes(a: np.ndarray[Any, Any], a_start: int, b: np.ndarray[Any, Any], b
 
 
 @compiled
-def find_equals(data: np.ndarray[Any, Any], p: int, end: int) -> int:
+def find_equals(data: Bytes, p: Int, end: Int) -> Int:
     """Give where the first ``=`` from ``p`` on stands, ``end`` if there is none."""
     while p + 8 <= end:
         word = load_word(data, p) ^ _EQUALS
         hit = (word - _ONES) & ~word & _HIGHS
         if hit != 0:
-            return p + np.int64(_trailing_zeros(hit) >> np.uint64(3))
+            return p + np.int64(trailing_zeros(hit) >> np.uint64(3))
         p += 8
     while p < end and data[p] != 61:
         p += 1
@@ -119,14 +75,14 @@ def find_equals(data: np.ndarray[Any, Any], p: int, end: int) -> int:
 
 
 @compiled
-def find_key_end(data: np.ndarray[Any, Any], p: int, end: int) -> int:
+def find_key_end(data: Bytes, p: Int, end: Int) -> Int:
     """Give where the first space, control character or backslash from ``p`` on stands, ``end`` if there is none."""
     while p + 8 <= end:
         word = load_word(data, p)
         slashes = word ^ _BACKSLASHES
         hit = (((word - np.uint64(0x21) * _ONES) & ~word) | ((slashes - _ONES) & ~slashes)) & _HIGHS
         if hit != 0:
-            return p + np.int64(_trailing_zeros(hit) >> np.uint64(3))
+            return p + np.int64(trailing_zeros(hit) >> np.uint64(3))
         p += 8
     while p < end and data[p] > 32 and data[p] != 92:
         p += 1
@@ -134,7 +90,7 @@ def find_key_end(data: np.ndarray[Any, Any], p: int, end: int) -> int:
 
 
 @compiled
-def eight_digits(word: np.uint64) -> int:
+def eight_digits(word: np.uint64) -> Int:
     """Give the number that eight ASCII digits write, or -1 if one of them is none."""
     digits = word ^ _ZEROS
     if (digits | (digits + np.uint64(0x0606060606060606))) & np.uint64(0xF0F0F0F0F0F0F0F0) != 0:
@@ -157,7 +113,7 @@ def ascii_of_eight(value: np.uint64) -> np.uint64:
 
 
 @compiled
-def copy_words(source: np.ndarray[Any, Any], start: int, length: int, out: np.ndarray[Any, Any], at: int) -> int:
+def copy_words(source: Bytes, start: Int, length: Int, out: Bytes, at: Int) -> Int:
     """Copy bytes eight at a time; give the position after them.
 
     Reads and writes up to seven bytes beyond: both arrays must have them.

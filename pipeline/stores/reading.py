@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipeline.core.compiled import Array
 from pipeline.core.downsampling.curve import (
     LINE,
     CurveSegment,
@@ -16,7 +17,6 @@ from pipeline.core.downsampling.curve import (
     segments_of,
     total_of,
 )
-from pipeline.core.records.identity.interning import Array
 from pipeline.stores.base import MAX_POINTS, HistoryStore, SeriesPoint, Store, TagSet, check_range
 
 _GAP_TIMES_SPACING = 3

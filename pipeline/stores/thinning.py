@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from tsdownsample import MinMaxLTTBDownsampler
 
+from pipeline.core.compiled import Array
 from pipeline.core.downsampling.curve import CurveSegment, vertices
-from pipeline.core.records.identity.interning import Array
 
 LEAST_POINTS = 3
 

@@ -15,9 +15,9 @@ from pipeline.cli.series.downsample import KindName
 if TYPE_CHECKING:
     from pipeline.cli.series.files import SeriesRows
     from pipeline.cli.series.image import Panel
+    from pipeline.core.compiled import Array
     from pipeline.core.downsampling.quality import Quality
     from pipeline.core.downsampling.series_downsampler import Chunk, SeriesProfile
-    from pipeline.core.records.identity.interning import Array
 
 __all__ = ["register"]
 

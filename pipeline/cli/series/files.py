@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import tzinfo
 
-    from pipeline.core.records.identity.interning import Array
+    from pipeline.core.compiled import Array
 
 __all__ = ["SeriesFileError", "SeriesRows", "read_series", "time_ms"]
 

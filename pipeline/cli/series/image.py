@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from pipeline.core.records.identity.interning import Array
+    from pipeline.core.compiled import Array
 
 __all__ = [
     "MOST_PANELS",

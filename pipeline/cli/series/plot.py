@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 if TYPE_CHECKING:
-    from pipeline.core.records.identity.interning import Array
+    from pipeline.core.compiled import Array
 
 __all__ = ["plotted"]
 

@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.core.compiled import compiled
-from pipeline.core.records.identity.interning import Array
+from pipeline.core.compiled import Array, compiled
 
 _FIRST_S = 0
 _LAST_S = 4_102_444_800  # 2100-01-01

@@ -16,7 +16,7 @@ from river.base.anomaly_detector import AnomalyDetector
 
 from pipeline.core.anomalies.scorer import DEFAULT_DETECTOR, ScoreReporter, SeriesScorer
 from pipeline.core.anomalies.step import GREATEST, Scores
-from pipeline.core.records.identity.interning import Array
+from pipeline.core.compiled import Array
 
 __all__ = [
     "DEFAULT_DETECTOR",

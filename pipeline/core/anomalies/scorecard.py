@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.core.anomalies.scorer import Level
 from pipeline.core.anomalies.step import Scores
-from pipeline.core.records.identity.interning import Array
+from pipeline.core.compiled import Array
 
 __all__ = ["LEVELS", "Alerts", "Labelled", "against_labels", "alerts_from", "days_of"]
 

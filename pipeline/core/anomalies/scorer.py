@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.core.anomalies.calendar import calendar
 from pipeline.core.anomalies.state import ScorerState, clear, new_state
 from pipeline.core.anomalies.step import Scores, report_scores, score_samples
-from pipeline.core.records.identity.interning import Array
+from pipeline.core.compiled import Array
 
 __all__ = ["DEFAULT_DETECTOR", "Level", "Reason", "ScoreReporter", "Scores", "SeriesScorer"]
 

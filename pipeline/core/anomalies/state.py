@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.core.records.identity.interning import Array
+from pipeline.core.compiled import Array
 
 HOURS = 24
 BINS = 32

@@ -30,8 +30,7 @@ from pipeline.core.anomalies.state import (
     ScorerState,
 )
 from pipeline.core.anomalies.surprise import surprise
-from pipeline.core.compiled import compiled
-from pipeline.core.records.identity.interning import Array
+from pipeline.core.compiled import Array, compiled
 
 GREATEST = 1e150
 """Values beyond are taken for this, so that their squares are finite."""

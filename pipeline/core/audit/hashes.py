@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.records.identity.interning import Array, Ints
+from pipeline.core.compiled import Array, Ints
 from pipeline.core.records.identity.resource import canonical_tags
 from pipeline.core.records.telegraf.parsed import Metric
 from pipeline.core.windows.rules import WindowRules

@@ -5,8 +5,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from pipeline.core.audit.hashes import Hashes, cell_hashes, merged_by, text_hash, window_hashes
-from pipeline.core.compiled import compiled
-from pipeline.core.records.identity.interning import Array, Ints, RowTable, SeriesTable, grown
+from pipeline.core.compiled import Array, Int, Ints, compiled
+from pipeline.core.records.identity.interning import RowTable, SeriesTable, grown
 from pipeline.core.records.telegraf.fast_parse import Columns
 from pipeline.core.records.telegraf.parser import ParseOptions, RecordBatch, RecordParser, RefusedPart
 from pipeline.core.windows.rules import WindowRules
@@ -280,10 +280,10 @@ def judge_lines(
     offsets: Ints,
     record_time_ms: Ints,
     ahead_from_ms: Ints,
-    processed_until: int,
-    now_ms: int,
-    silence_ms: int,
-    lead_ms: int,
+    processed_until: Int,
+    now_ms: Int,
+    silence_ms: Int,
+    lead_ms: Int,
     rows: RowTable,
     times: _ResourceTimes,
     state: Ints,

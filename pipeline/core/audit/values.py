@@ -7,8 +7,8 @@ import numpy as np
 
 from pipeline.core.audit.hashes import Hashes, merged_by, mixed, text_hash
 from pipeline.core.audit.verdict import is_cut, latest_records, places, record_faults
+from pipeline.core.compiled import Array, Ints
 from pipeline.core.influx.windows import STORED_FUNCTIONS
-from pipeline.core.records.identity.interning import Array, Ints
 
 CLOSED, OPEN, DOUBTFUL = range(3)
 """States of a recomputed window: closed by event time; closed only since the samples end; not known exactly, as its

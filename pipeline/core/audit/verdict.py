@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from pipeline.core.audit.samples import merged
-from pipeline.core.records.identity.interning import Array, Ints
+from pipeline.core.compiled import Array, Ints
 
 WINDOW_ROW: Final = np.dtype(
     [

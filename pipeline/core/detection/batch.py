@@ -7,8 +7,8 @@ import numpy as np
 
 from pipeline.core.anomalies.scorer import Level, Reason, Scores, SeriesScorer
 from pipeline.core.anomalies.step import WARN_SCORE
+from pipeline.core.compiled import Array
 from pipeline.core.detection.series import WatchedSeries
-from pipeline.core.records.identity.interning import Array
 
 
 class Window(NamedTuple):

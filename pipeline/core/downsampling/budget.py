@@ -3,9 +3,8 @@
 import math
 from typing import NamedTuple
 
-from pipeline.core.compiled import compiled
+from pipeline.core.compiled import Array, compiled
 from pipeline.core.downsampling.state import BUDGET_LAMBDA, CLASS_COUNTER, CLASS_STEP, SAVED
-from pipeline.core.records.identity.interning import Array
 
 _MOST_TIMES_BASE = 4.0
 """What a single chunk may use, in usual ones."""

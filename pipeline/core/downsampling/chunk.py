@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from pipeline.core.compiled import Array
 from pipeline.core.downsampling import state as columns
 from pipeline.core.downsampling.state import Emitted
-from pipeline.core.records.identity.interning import Array
 
 
 class MetricKind(IntEnum):

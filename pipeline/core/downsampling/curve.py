@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.core.compiled import Array
 from pipeline.core.downsampling.decode import decode
 from pipeline.core.downsampling.state import LINE, STEP
-from pipeline.core.records.identity.interning import Array
 
 __all__ = [
     "LINE",

@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from pipeline.core.compiled import compiled
+from pipeline.core.compiled import Array, compiled
 from pipeline.core.downsampling.points import line_at
 from pipeline.core.downsampling.state import LINE
-from pipeline.core.records.identity.interning import Array
 
 __all__ = ["decode"]
 

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import orjson
 
+from pipeline.core.compiled import Array
 from pipeline.core.downsampling.chunk import described
 from pipeline.core.downsampling.series_downsampler import (
     Chunk,
@@ -16,7 +17,7 @@ from pipeline.core.downsampling.series_downsampler import (
     SampleCounts,
     SeriesDownsampler,
 )
-from pipeline.core.records.identity.interning import Array, grown
+from pipeline.core.records.identity.interning import grown
 from pipeline.core.records.identity.raw_samples import RawSamples, SeriesName
 from pipeline.core.records.telegraf.parser import ParseOptions, RecordBatch
 from pipeline.core.snapshots.snapshot import Snapshot

@@ -1,6 +1,6 @@
 """One chunk encoded: what it is like, its budget, its encoder, and what the next chunk needs to know."""
 
-from pipeline.core.compiled import compiled
+from pipeline.core.compiled import Array, compiled
 from pipeline.core.downsampling.budget import Budget, base_points, budget_of, settle
 from pipeline.core.downsampling.levels import keep_levels, keep_runs
 from pipeline.core.downsampling.lines import keep_increases, keep_lines
@@ -41,7 +41,6 @@ from pipeline.core.downsampling.state import (
     Emitted,
     Scratch,
 )
-from pipeline.core.records.identity.interning import Array
 
 _GOOD, _SEVERAL = 0.05, 8
 """Residual of several lines, in usual deviations, at which nothing else is tried: levels would hardly be better."""

@@ -2,14 +2,13 @@
 
 import math
 
-from pipeline.core.compiled import compiled
+from pipeline.core.compiled import Array, compiled
 from pipeline.core.downsampling.budget import Budget
 from pipeline.core.downsampling.merge import MEANS, simplify
 from pipeline.core.downsampling.pins import rare_extremes
 from pipeline.core.downsampling.points import add_point
 from pipeline.core.downsampling.signal import stressed
 from pipeline.core.downsampling.state import DECIMALS, HIGH, LOW, MEAN, SCALE, STATE, STEP, Emitted, Scratch
-from pipeline.core.records.identity.interning import Array
 
 _PINNED_PART = 0.5
 """Of the budget that may go to rare runs; each takes up to two points."""

@@ -1,6 +1,6 @@
 """Encoders whose points are joined by lines: through samples, through refitted knots, and of counters' increases."""
 
-from pipeline.core.compiled import compiled
+from pipeline.core.compiled import Array, compiled
 from pipeline.core.downsampling.budget import Budget
 from pipeline.core.downsampling.levels import rounded
 from pipeline.core.downsampling.merge import RATES, VALUES, simplify
@@ -17,7 +17,6 @@ from pipeline.core.downsampling.state import (
     Emitted,
     Scratch,
 )
-from pipeline.core.records.identity.interning import Array
 
 _PINNED_PART = 0.35
 _PINNED_PART_OF_COUNTER = 0.5

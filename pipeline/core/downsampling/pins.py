@@ -1,8 +1,7 @@
 """Samples that stay whatever they cost: the extremes of a chunk, and those that are rare for the series."""
 
-from pipeline.core.compiled import compiled
+from pipeline.core.compiled import Array, compiled
 from pipeline.core.downsampling.state import HIGH, LOW, Scratch
-from pipeline.core.records.identity.interning import Array
 
 
 @compiled

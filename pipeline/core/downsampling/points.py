@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from pipeline.core.compiled import compiled, compiled_inline
+from pipeline.core.compiled import Array, compiled, compiled_inline
 from pipeline.core.downsampling.state import (
     ANCHOR_MS,
     ANCHOR_READING,
@@ -17,7 +17,6 @@ from pipeline.core.downsampling.state import (
     Emitted,
     Scratch,
 )
-from pipeline.core.records.identity.interning import Array
 
 
 @compiled_inline

@@ -2,7 +2,7 @@
 
 import math
 
-from pipeline.core.compiled import compiled
+from pipeline.core.compiled import Array, compiled
 from pipeline.core.downsampling.state import (
     ANCHOR_READING,
     AUTO,
@@ -24,7 +24,6 @@ from pipeline.core.downsampling.state import (
     STATE,
     Scratch,
 )
-from pipeline.core.records.identity.interning import Array
 
 NEAR_ZERO = 0.1
 """A fall to less than this part of the value before is taken for a counter's restart."""

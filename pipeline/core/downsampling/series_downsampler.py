@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipeline.core.compiled import Array
 from pipeline.core.downsampling import state as columns
 from pipeline.core.downsampling.budget import FLEET
 from pipeline.core.downsampling.chunk import Chunk, Encoder, MetricKind, SeriesClass, chunk_from
@@ -22,7 +23,6 @@ from pipeline.core.downsampling.state import (
     new_series,
 )
 from pipeline.core.downsampling.step import add_samples, flush_rows
-from pipeline.core.records.identity.interning import Array
 
 __all__ = [
     "LINE",

@@ -2,9 +2,8 @@
 
 import math
 
-from pipeline.core.compiled import compiled
+from pipeline.core.compiled import Array, compiled
 from pipeline.core.downsampling.state import HIGH, LOW, MEAN, SCALE, SEEN, SIGNAL, Scratch
-from pipeline.core.records.identity.interning import Array
 
 VALUES_SIGNAL, INCREASES_SIGNAL = 1, 2
 _TAIL = 0.02

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.core.records.identity.interning import Array
+from pipeline.core.compiled import Array
 
 # kinds of a series; all but AUTO are known from the metric catalogue or by the caller
 AUTO, GAUGE, COUNTER, STATE = range(4)

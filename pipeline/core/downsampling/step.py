@@ -9,7 +9,7 @@ again once.
 
 import math
 
-from pipeline.core.compiled import compiled
+from pipeline.core.compiled import Array, compiled
 from pipeline.core.downsampling.budget import grant, learn_fleet
 from pipeline.core.downsampling.encode import encode
 from pipeline.core.downsampling.signal import sort_signal
@@ -56,7 +56,6 @@ from pipeline.core.downsampling.state import (
     Emitted,
     Scratch,
 )
-from pipeline.core.records.identity.interning import Array
 
 GREATEST = 1e305
 """Values beyond have no finite sum over a chunk; they are taken for broken ones."""

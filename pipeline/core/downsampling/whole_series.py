@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pipeline.core.compiled import Array
 from pipeline.core.downsampling.chunk import Chunk, MetricKind
 from pipeline.core.downsampling.decode import decode
 from pipeline.core.downsampling.series_downsampler import SeriesDownsampler, SeriesProfile
 from pipeline.core.downsampling.state import DownsamplingRules
-from pipeline.core.records.identity.interning import Array
 
 __all__ = ["downsample_series", "kept_points", "profile_series", "restore", "rules_of_file"]
 

@@ -1,12 +1,16 @@
 """The alerts that there are: which policy and series each is of, and those of a series one after the other."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.core.records.identity.interning import Array, grown
+from pipeline.core.records.identity.interning import grown
 from pipeline.core.triggers.records import alert_id
 from pipeline.core.triggers.state import NONE, Alerts, clear_alert, new_alerts, with_alerts
+
+if TYPE_CHECKING:
+    from pipeline.core.compiled import Array
 
 __all__ = ["AlertColumns"]
 

@@ -5,7 +5,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from pipeline.core.records.identity.interning import Array
+from pipeline.core.compiled import Array
 from pipeline.core.triggers.alerts import AlertColumns
 from pipeline.core.triggers.matching import SAMPLES, PolicyIndex, Selector, SeriesName, source_of
 from pipeline.core.triggers.records import Origin, alert_event

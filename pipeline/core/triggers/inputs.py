@@ -1,17 +1,20 @@
 """What a policy evaluator is given: samples of ``metrics.raw``, and records of ``metrics.agg`` and ``anomalies``."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import orjson
 
-from pipeline.core.records.identity.interning import Array, grown
+from pipeline.core.records.identity.interning import grown
 from pipeline.core.records.identity.raw_samples import Samples
 from pipeline.core.records.identity.raw_samples import SeriesName as RawName
 from pipeline.core.records.identity.resource import canonical_tags
 from pipeline.core.triggers.evaluator import SAMPLES, PolicyEvaluator, SeriesName
 from schemas.alert import AlertEvent
+
+if TYPE_CHECKING:
+    from pipeline.core.compiled import Array
 
 __all__ = ["ANOMALY", "HOST", "INCIDENT", "WINDOW", "RawInput", "RecordInput", "RefusedRecord"]
 

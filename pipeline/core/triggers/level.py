@@ -115,13 +115,13 @@ def flaps(alert: int, was_flapping: bool, changed: bool, policy: int, rules: Rul
     if alerts.changes[alert] == 0:
         return False
     share = change_share(alerts.changes[alert], history)
-    return share >= rules.flap_low[policy] if was_flapping else share > rules.flap_high[policy]
+    return bool(share >= rules.flap_low[policy] if was_flapping else share > rules.flap_high[policy])
 
 
 @compiled
 def deciding_threshold(level: int, before: int, policy: int, rules: Rules) -> float:
     """Return fire of the level it rose to or stayed at, or reset (without one: fire) of the one it left."""
     if level >= before:
-        return rules.fire[policy, level]
-    reset = rules.reset[policy, before]
-    return rules.fire[policy, before] if math.isnan(reset) else reset
+        return float(rules.fire[policy, level])
+    reset: float = rules.reset[policy, before]
+    return float(rules.fire[policy, before]) if math.isnan(reset) else reset

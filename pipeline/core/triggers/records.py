@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import orjson
 
-from pipeline.core.records.identity.interning import Array
+from pipeline.core.compiled import Array
 from pipeline.core.records.identity.resource import NO_RESOURCE, resource_of
 from pipeline.core.triggers.matching import SeriesName, source_of
 from pipeline.core.triggers.state import NEVER, NONE, REASONS, STATES, Events

@@ -1,13 +1,17 @@
 """The series that triggers know, by number."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.core.records.identity.interning import Array, grown
+from pipeline.core.records.identity.interning import grown
 from pipeline.core.triggers.matching import SeriesName
 from pipeline.core.triggers.records import series_text
 from pipeline.core.triggers.state import NEVER
+
+if TYPE_CHECKING:
+    from pipeline.core.compiled import Array
 
 __all__ = ["SeriesNumbers"]
 

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import orjson
 
-from pipeline.core.records.identity.interning import Array
+from pipeline.core.compiled import Array
 from pipeline.core.triggers.alerts import AlertColumns
 from pipeline.core.triggers.matching import SeriesName
 from pipeline.core.triggers.rules import RuleTable

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.core.records.identity.interning import Array, grown
+from pipeline.core.compiled import Array
+from pipeline.core.records.identity.interning import grown
 from schemas.alert import AlertReason, AlertState
 
 NEVER = -(1 << 62)

@@ -4,8 +4,7 @@ import math
 
 import numpy as np
 
-from pipeline.core.compiled import compiled, compiled_inline
-from pipeline.core.records.identity.interning import Array, Ints
+from pipeline.core.compiled import Array, Ints, compiled, compiled_inline
 from pipeline.core.triggers.level import compares, condition_level, deciding_threshold, firing_level, flaps, turn
 from pipeline.core.triggers.state import (
     AT_ALERT,
@@ -119,7 +118,7 @@ def _changes_nothing(alert: int, time_ms: int, value: float, rules: Rules, alert
     silence_ms = rules.silence_ms[policy]
     state = alerts.state[alert]
     if silence_ms > 0:
-        return state == OK and time_ms - silence_ms <= alerts.last_ms[alert]
+        return bool(state == OK and time_ms - silence_ms <= alerts.last_ms[alert])
     compare = rules.compare[policy]
     simple = compare != EQUAL and compare != UNEQUAL
     return state == OK and alerts.changes[alert] == 0 and simple and not compares(value, compare, rules.easiest[policy])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from pipeline.core.records.identity.interning import Ints
+from pipeline.core.compiled import Ints
 
 _VERSION = 1
 _TIMES = ("newest_ms", "idle_ms", "floor_ms", "seen_ms")

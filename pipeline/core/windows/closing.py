@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.core.compiled import compiled
-from pipeline.core.records.identity.interning import Array, FieldTable, RowTable
+from pipeline.core.compiled import Array, Int, compiled
+from pipeline.core.records.identity.interning import FieldTable, RowTable
 from pipeline.core.windows.state import (
     AGGREGATED,
     ALWAYS,
@@ -36,7 +36,7 @@ class Lateness(NamedTuple):
 
 
 @compiled
-def defer(slot: int, windows: Windows) -> None:
+def defer(slot: Int, windows: Windows) -> None:
     """Put a window on the list of those to write, once."""
     if windows.flags[slot] & PENDING == 0:
         windows.flags[slot] |= PENDING
@@ -45,7 +45,7 @@ def defer(slot: int, windows: Windows) -> None:
 
 
 @compiled
-def close_window(slot: int, windows: Windows) -> None:
+def close_window(slot: Int, windows: Windows) -> None:
     """Close an open window: it is counted, and waits to be written."""
     windows.flags[slot] |= CLOSED
     windows.state[OPEN_WINDOWS] -= 1
@@ -56,10 +56,10 @@ def close_window(slot: int, windows: Windows) -> None:
 
 
 @compiled
-def _next_open(row: int, after: int, rows: RowTable, windows: Windows) -> int:
+def _next_open(row: Int, after: Int, rows: RowTable, windows: Windows) -> Int:
     """Give the slot of the row's first open window with a number above ``after``, or -1."""
-    found = np.int64(-1)
-    smallest = np.int64(ALWAYS)
+    found = -1
+    smallest = ALWAYS
     base = rows.slot_base[row]
     for slot in range(base, base + rows.ring[row]):
         number = windows.number[slot]
@@ -70,7 +70,7 @@ def _next_open(row: int, after: int, rows: RowTable, windows: Windows) -> int:
 
 
 @compiled
-def close_up_to(resource: int, first_row: Array, up_to_ms: int, rows: RowTable, windows: Windows) -> int:
+def close_up_to(resource: Int, first_row: Array, up_to_ms: Int, rows: RowTable, windows: Windows) -> Int:
     """Close the resource's open windows that lie below its watermark or end by ``up_to_ms``.
 
     Gives the latest end among those that only ``up_to_ms`` closed, NEVER if there were none, and notes when the next
@@ -102,7 +102,7 @@ def close_up_to(resource: int, first_row: Array, up_to_ms: int, rows: RowTable, 
 
 
 @compiled
-def _latest_end(resource: int, first_row: Array, rows: RowTable, windows: Windows) -> int:
+def _latest_end(resource: Int, first_row: Array, rows: RowTable, windows: Windows) -> Int:
     latest = np.int64(NEVER)
     row = np.int64(first_row[resource])
     while row >= 0:
@@ -116,7 +116,7 @@ def _latest_end(resource: int, first_row: Array, rows: RowTable, windows: Window
 
 @compiled
 def rest(
-    resource: int, first_row: Array, silent_ms: int, up_to_ms: int, lateness: Lateness, rows: RowTable, windows: Windows
+    resource: Int, first_row: Array, silent_ms: Int, up_to_ms: Int, lateness: Lateness, rows: RowTable, windows: Windows
 ) -> None:
     """Treat a resource that was silent for ``silent_ms``: close what ends by ``up_to_ms``, forget it after long."""
     if silent_ms < lateness.idle_close_ms or windows.newest_ms[resource] == NEVER:

@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 
-from pipeline.core.records.identity.interning import Array, SeriesTable
+from pipeline.core.compiled import Array
+from pipeline.core.records.identity.interning import SeriesTable
 from pipeline.core.windows.replay import release_rows
 from pipeline.core.windows.state import NEVER, PARTITION_MS
 from pipeline.core.windows.store import RESOURCE_FIELDS, SLOT_FIELDS, WindowStore

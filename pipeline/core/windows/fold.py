@@ -7,8 +7,8 @@ window the record was late for. So the result does not depend on how records are
 
 import numpy as np
 
-from pipeline.core.compiled import compiled
-from pipeline.core.records.identity.interning import Array, FieldTable, Ints, RowTable
+from pipeline.core.compiled import Array, Int, Ints, compiled
+from pipeline.core.records.identity.interning import FieldTable, RowTable
 from pipeline.core.records.telegraf.fast_parse import Columns
 from pipeline.core.windows.closing import Lateness, close_up_to, close_window, defer, rest, write_pending
 from pipeline.core.windows.samples import chain_line, fold_samples, measure_record, move_bridge, start_window
@@ -41,7 +41,7 @@ DONE, TEXTS_FULL, NODES_FULL, RING_FULL = 0, 1, 2, 3
 
 
 @compiled
-def _rank(resource: int, time_ms: int, state: Ints) -> None:
+def _rank(resource: Int, time_ms: Int, state: Ints) -> None:
     """Keep which resource's time is the greatest, and the greatest of the others."""
     if resource == state[TOP_RESOURCE]:
         state[TOP_MS] = time_ms
@@ -54,7 +54,7 @@ def _rank(resource: int, time_ms: int, state: Ints) -> None:
 
 
 @compiled
-def _move_partition_time(lead_ms: int, state: Ints) -> None:
+def _move_partition_time(lead_ms: Int, state: Ints) -> None:
     """Let the resources' times move the partition's.
 
     The partition's time is the greatest of any resource, unless that is more than ``lead_ms`` ahead of every other
@@ -66,7 +66,7 @@ def _move_partition_time(lead_ms: int, state: Ints) -> None:
 
 
 @compiled
-def _make_place(row: int, before: int, latest_ms: int, rows: RowTable, windows: Windows) -> None:
+def _make_place(row: Int, before: Int, latest_ms: Int, rows: RowTable, windows: Windows) -> None:
     """Close a row's open windows before number ``before`` that a record of ``latest_ms`` is about to close."""
     base = rows.slot_base[row]
     for slot in range(base, base + rows.ring[row]):

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.core.compiled import compiled
-from pipeline.core.records.identity.interning import KIND_COUNTER, Array, FieldTable, Ints, RowTable
+from pipeline.core.compiled import Array, Int, Ints, compiled
+from pipeline.core.records.identity.interning import KIND_COUNTER, FieldTable, RowTable
 from pipeline.core.records.telegraf.fast_parse import Columns
 from pipeline.core.windows.fold import DONE, NODES_FULL, RING_FULL
 from pipeline.core.windows.samples import (
@@ -146,7 +146,7 @@ def reopen(row_count: int, replay: Replay, resource_count: int, rows: RowTable, 
 
 
 @compiled
-def _is_kept(slot: int, row: int, rows: RowTable, windows: Windows) -> bool:
+def _is_kept(slot: Int, row: Int, rows: RowTable, windows: Windows) -> bool:
     """Tell whether a window is open, correctable, or the one before that primes counters."""
     resource = rows.resource[row]
     number = windows.number[slot]
@@ -154,7 +154,8 @@ def _is_kept(slot: int, row: int, rows: RowTable, windows: Windows) -> bool:
         return False
     end_ms = (number + 1) * rows.every_ms[row]
     keep_ms = rows.correction_ms[row] + rows.every_ms[row]
-    return end_ms + keep_ms > windows.newest_ms[resource] - rows.grace_ms[row] and end_ms > windows.floor_ms[resource]
+    kept_from = windows.newest_ms[resource] - rows.grace_ms[row]
+    return bool(end_ms + keep_ms > kept_from and end_ms > windows.floor_ms[resource])
 
 
 @compiled
@@ -190,7 +191,7 @@ def replay_from(row_count: int, rows: RowTable, windows: Windows) -> int:
     Kept are open windows, closed ones that a late sample may still correct, and for each series the one before them,
     which primes its counters.
     """
-    smallest = np.int64(ALWAYS)
+    smallest = ALWAYS
     for row in range(row_count):
         base = rows.slot_base[row]
         for slot in range(base, base + rows.ring[row]):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pipeline.core.compiled import compiled
-from pipeline.core.records.identity.interning import KIND_COUNTER, Array, FieldTable, RowTable
+from pipeline.core.compiled import Array, Int, compiled
+from pipeline.core.records.identity.interning import KIND_COUNTER, FieldTable, RowTable
 from pipeline.core.records.telegraf.fast_parse import Columns
 from pipeline.core.windows.closing import defer
 from pipeline.core.windows.state import (
@@ -33,7 +33,7 @@ MAX_RING = 1024
 
 
 @compiled
-def free_chain(cell: int, w: Windows) -> None:
+def free_chain(cell: Int, w: Windows) -> None:
     """Give a counter's samples back."""
     head = w.chain[cell, 0]
     if head < 0:
@@ -51,7 +51,7 @@ def free_chain(cell: int, w: Windows) -> None:
 
 
 @compiled
-def start_window(slot: int, number: int, offset: int, row: int, fields: FieldTable, rows: RowTable, w: Windows) -> None:
+def start_window(slot: Int, number: Int, offset: Int, row: Int, fields: FieldTable, rows: RowTable, w: Windows) -> None:
     """Take a slot for a new window, its old samples given back."""
     cells = rows.cell_base[row] + (slot - rows.slot_base[row]) * rows.cell_stride[row]
     base = rows.field_base[row]
@@ -70,7 +70,7 @@ def start_window(slot: int, number: int, offset: int, row: int, fields: FieldTab
 
 
 @compiled
-def _chain_sample(cell: int, at: int, value: float, w: Windows) -> None:
+def _chain_sample(cell: Int, at: Int, value: float, w: Windows) -> None:
     """Keep a counter's sample in order of time; of two at one time the later one stays."""
     last = w.chain[cell, 1]
     before = np.int32(-1)
@@ -103,13 +103,13 @@ def _chain_sample(cell: int, at: int, value: float, w: Windows) -> None:
 def fold_samples(
     sample_column: Array,
     sample_value: Array,
-    begin: int,
-    end: int,
+    begin: Int,
+    end: Int,
     cell: Array,
-    cells: int,
+    cells: Int,
     at: float,
     field_kind: Array,
-    base: int,
+    base: Int,
 ) -> tuple[bool, bool]:
     """Fold samples of one time into a window's cells.
 
@@ -151,7 +151,7 @@ def fold_samples(
 
 @compiled
 def chain_line(
-    columns: Columns, begin: int, end: int, cells: int, at_ms: int, fields: FieldTable, base: int, w: Windows
+    columns: Columns, begin: Int, end: Int, cells: Int, at_ms: Int, fields: FieldTable, base: Int, w: Windows
 ) -> None:
     """Keep the samples of a line's counters."""
     for i in range(begin, end):
@@ -161,7 +161,7 @@ def chain_line(
 
 
 @compiled
-def move_bridge(row: int, number: int, offset: int, emit: bool, rows: RowTable, w: Windows) -> None:
+def move_bridge(row: Int, number: Int, offset: Int, emit: bool, rows: RowTable, w: Windows) -> None:
     """Let the window after ``number`` know that the sample its counters bridge from has moved."""
     after = slot_of(row, number + 1, rows, w)
     if after >= 0:
@@ -172,7 +172,7 @@ def move_bridge(row: int, number: int, offset: int, emit: bool, rows: RowTable, 
 
 
 @compiled
-def measure_record(columns: Columns, begin: int, end: int, rows: RowTable, windows: Windows) -> int:
+def measure_record(columns: Columns, begin: Int, end: Int, rows: RowTable, windows: Windows) -> Int:
     """Note which windows the lines of one record feed, and each resource's greatest time in it.
 
     Gives a row whose ring is too small for them, with the size it needs in the state; -1 if all are wide enough.

@@ -2,10 +2,8 @@
 
 from typing import NamedTuple
 
-import numpy as np
-
-from pipeline.core.compiled import compiled
-from pipeline.core.records.identity.interning import Array, Bytes, RowTable
+from pipeline.core.compiled import Array, Bytes, Int, compiled
+from pipeline.core.records.identity.interning import RowTable
 
 NEVER = -(1 << 62)
 """Event time before all others."""
@@ -96,14 +94,14 @@ class Names(NamedTuple):
 
 
 @compiled
-def watermark_ms(row: int, rows: RowTable, windows: Windows) -> int:
+def watermark_ms(row: Int, rows: RowTable, windows: Windows) -> Int:
     """Give the event time up to which the windows of ``row`` are closed."""
     resource = rows.resource[row]
-    return max(windows.newest_ms[resource] - rows.grace_ms[row], windows.idle_ms[resource])
+    return int(max(windows.newest_ms[resource] - rows.grace_ms[row], windows.idle_ms[resource]))
 
 
 @compiled
-def slot_of(row: int, number: int, rows: RowTable, windows: Windows) -> int:
+def slot_of(row: Int, number: Int, rows: RowTable, windows: Windows) -> Int:
     """Give the slot that holds window ``number`` of ``row``, or -1."""
     slot = rows.slot_base[row] + number % rows.ring[row]
-    return slot if windows.number[slot] == number else np.int64(-1)
+    return slot if windows.number[slot] == number else -1

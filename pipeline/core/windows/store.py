@@ -1,10 +1,10 @@
 """Room for the windows of one partition: slots, cells, counters' samples and resources, grown before use."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.core.records.identity.interning import Array, SeriesTable, grown
+from pipeline.core.records.identity.interning import SeriesTable, grown
 from pipeline.core.windows.state import (
     ALWAYS,
     FREE_NODE,
@@ -19,6 +19,9 @@ from pipeline.core.windows.state import (
     Texts,
     Windows,
 )
+
+if TYPE_CHECKING:
+    from pipeline.core.compiled import Array
 
 SLOT_FIELDS = {
     "number": np.int64,

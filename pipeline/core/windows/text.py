@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from pipeline.core.compiled import compiled
+from pipeline.core.compiled import Bytes, Int, compiled
 from pipeline.core.decimals import MAX_TEXT_BYTES, write_double, write_integer
-from pipeline.core.records.identity.interning import KIND_COUNTER, Bytes, FieldTable, RowTable
+from pipeline.core.records.identity.interning import KIND_COUNTER, FieldTable, RowTable
 from pipeline.core.windows.state import (
     COUNT,
     FIRST,
@@ -48,7 +48,7 @@ _RECORD_TEXT = 6 * 20 + 120 + MAX_TEXT_BYTES
 
 
 @compiled
-def _increase(windows: Windows, cell: int, before: int, every_ms: int) -> tuple[float, float]:
+def _increase(windows: Windows, cell: Int, before: Int, every_ms: Int) -> tuple[float, float]:
     """Sum the growth of a counter over a window; bridge from cell ``before`` of the window before, -1 for none.
 
     A value lower than the one before it is a reset: the counter began again at 0 (below which no counter goes).
@@ -76,7 +76,7 @@ def _increase(windows: Windows, cell: int, before: int, every_ms: int) -> tuple[
 
 @compiled
 def write_window(
-    slot: int, partition: int, rows: RowTable, fields: FieldTable, names: Names, windows: Windows, texts: Texts
+    slot: Int, partition: Int, rows: RowTable, fields: FieldTable, names: Names, windows: Windows, texts: Texts
 ) -> bool:
     """Append the record of a window to ``texts``; False if there is no room for it."""
     row = np.int64(windows.slot_row[slot])
@@ -99,7 +99,7 @@ def write_window(
     number = windows.number[slot]
     start_ms = number * every_ms
     cell_base = rows.cell_base[row] + (slot - rows.slot_base[row]) * rows.cell_stride[row]
-    before_base = np.int64(-1)
+    before_base = -1
     before = slot_of(row, number - 1, rows, windows)
     if before >= 0 and start_ms > windows.floor_ms[rows.resource[row]]:
         before_base = rows.cell_base[row] + (before - rows.slot_base[row]) * rows.cell_stride[row]
@@ -136,7 +136,7 @@ def write_window(
         at = copy_words(_COUNT, 0, len(_COUNT) - 8, out, at)
         at = write_integer(np.int64(samples), out, at)
         if field_kind[base + column] == KIND_COUNTER:
-            bridge = np.int64(-1)
+            bridge = -1
             if before_base >= 0 and cells[before_base + column, COUNT] > 0.0:
                 bridge = before_base + column
             increase, elapsed_s = _increase(windows, cell, bridge, every_ms)

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.core.records.kafka.columns import Bytes
+from pipeline.core.compiled import Bytes
 
 SMALLEST_BYTES: Final = 64 * 1024
 _REFERENCES_WHEN_FREE: Final = 3  # the pool's list, the loop's variable and getrefcount's own parameter

@@ -19,6 +19,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.legacy_records import LegacyRecordBatch
 from aiokafka.record.util import calc_crc32c
 
+from pipeline.core.compiled import Ints
 from pipeline.core.records.kafka.batch import (
     COLUMN_BYTES,
     MIN_RECORD_SIZE,
@@ -33,7 +34,7 @@ from pipeline.core.records.kafka.batch_header import (
     BatchHeader,
     read_batch_header,
 )
-from pipeline.core.records.kafka.columns import Int64s, RecordColumns, UnreadableBatch
+from pipeline.core.records.kafka.columns import RecordColumns, UnreadableBatch
 from pipeline.core.records.kafka.section_faults import SECTION_FAULTS
 from pipeline.runtime.engine.buffer_pool import BufferPool
 from pipeline.runtime.engine.decompression import CannotDecompressError, OutputFullError, decompress
@@ -294,7 +295,7 @@ class _JoinedBatches:
         return replace(columns, unreadable=tuple(sorted(self._unreadable, key=lambda batch: batch.base_offset)))
 
 
-def _int64s(numbers: list[int]) -> Int64s:
+def _int64s(numbers: list[int]) -> Ints:
     return np.array(numbers, np.int64)
 
 

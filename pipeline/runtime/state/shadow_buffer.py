@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.core.records.identity.interning import Array
+from pipeline.core.compiled import Array
 from pipeline.core.snapshots.snapshot import Piece, Snapshot, layout_of
 
 ROOM: Final = 1.25

@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli import app
+from pipeline.core.compiled import Array
 from pipeline.core.downsampling.quality import quality
 from pipeline.core.downsampling.series_downsampler import SeriesProfile
-from pipeline.core.records.identity.interning import Array
 
 
 def series_file(path: Path, times: Array, values: Array) -> Path:

@@ -9,7 +9,7 @@ from matplotlib.image import imread
 
 from pipeline.cli.series import image as series_image
 from pipeline.cli.series.image import MOST_PANELS, Band, ImageError, Line, Marks, Panel, write_png
-from pipeline.core.records.identity.interning import Array
+from pipeline.core.compiled import Array
 
 RED = (1.0, 0.0, 0.0)
 BLUE = (0.122, 0.467, 0.706)  # of the first line

@@ -17,7 +17,7 @@ from pipeline.core.anomalies.detectors import (
 )
 from pipeline.core.anomalies.scorer import Level, Reason, Scores, SeriesScorer
 from pipeline.core.anomalies.state import ScorerState
-from pipeline.core.records.identity.interning import Array
+from pipeline.core.compiled import Array
 
 FIVE_MINUTES_MS = 300_000
 WEEK = 7 * 288

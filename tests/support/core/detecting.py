@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import orjson
 
+from pipeline.core.compiled import Array
 from pipeline.core.detection.detector import DetectionSettings, PartitionDetector
 from pipeline.core.detection.rules import DetectionRules, Zones, detection_rule
-from pipeline.core.records.identity.interning import Array
 from schemas.anomaly import Anomaly
 from schemas.catalogue import load_catalogue
 

@@ -7,17 +7,13 @@ keys lead to one row: tags in another order, an older generation of identity tag
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.core.compiled import compiled
+from pipeline.core.compiled import Array, Bytes, Int, compiled
 from pipeline.core.records.identity.resource import canonical_tags, resource_of
 from pipeline.core.words import hash_bytes, same_bytes
-
-Bytes = np.ndarray[Any, np.dtype[np.uint8]]
-Ints = np.ndarray[Any, np.dtype[np.int64]]
-Array = np.ndarray[Any, Any]
 
 FORMAT_INFLUX, FORMAT_JSON = 0, 1
 KIND_GAUGE, KIND_COUNTER = 0, 1
@@ -73,7 +69,7 @@ class FieldTable(NamedTuple):
 
 
 @compiled
-def find_key(table: KeyTable, h: np.uint64, data: Bytes, start: int, length: int, salt: int) -> int:
+def find_key(table: KeyTable, h: np.uint64, data: Bytes, start: Int, length: Int, salt: Int) -> Int:
     """Give the value that ``data[start:start+length]`` leads to, or -1; hash equality alone is never trusted."""
     mask = table.slot.shape[0] - 1
     j = np.int64(h & np.uint64(mask))
@@ -88,7 +84,7 @@ def find_key(table: KeyTable, h: np.uint64, data: Bytes, start: int, length: int
 
 
 @compiled
-def _place(slot: Array, hashes: Array, h: np.uint64, entry: int) -> None:
+def _place(slot: Array, hashes: Array, h: np.uint64, entry: Int) -> None:
     mask = slot.shape[0] - 1
     j = np.int64(h & np.uint64(mask))
     while slot[j] != 0:
@@ -330,8 +326,8 @@ class SeriesTable:
                 self._fields_used += bigger
                 self.fields = FieldTable(*(grown(column, self._fields_used) for column in self.fields))
             old = int(rows.field_base[row])
-            for column in self.fields:
-                column[base : base + len(known)] = column[old : old + len(known)]
+            for values in self.fields:
+                values[base : base + len(known)] = values[old : old + len(known)]
             if room:
                 self._free_fields.setdefault(room, []).append(old)
             rows.field_base[row], self._field_room[row] = base, bigger

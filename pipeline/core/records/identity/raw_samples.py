@@ -5,8 +5,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pipeline.core.compiled import compiled
-from pipeline.core.records.identity.interning import Array, SeriesTable, WindowRule, grown
+from pipeline.core.compiled import Array, compiled
+from pipeline.core.records.identity.interning import SeriesTable, WindowRule, grown
 from pipeline.core.records.identity.resource import resource_of
 from pipeline.core.records.telegraf.fast_parse import Columns
 from pipeline.core.records.telegraf.parser import ParseOptions, RecordBatch, RecordParser, RefusedPart

@@ -8,12 +8,12 @@ Source: Apache Kafka, protocol guide, "Record Batch" and "Record" (magic 2).
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numba import njit
 
-from pipeline.core.records.kafka.columns import Bytes, Int32s, Int64s, RecordColumns
+from pipeline.core.compiled import Array, Bytes, Int, Ints, compiled
+from pipeline.core.records.kafka.columns import RecordColumns
 from pipeline.core.records.kafka.section_faults import (
     SECTION_LENGTH,
     SECTION_OFFSET,
@@ -47,13 +47,13 @@ class Sections:
         Shape (b,), the broker's time for all records, or `NO_APPEND_TIME`.
     """
 
-    start: Int64s
-    end: Int64s
-    record_count: Int64s
-    base_offset: Int64s
-    last_offset: Int64s
-    base_timestamp_ms: Int64s
-    append_time_ms: Int64s
+    start: Ints
+    end: Ints
+    record_count: Ints
+    base_offset: Ints
+    last_offset: Ints
+    base_timestamp_ms: Ints
+    append_time_ms: Ints
 
 
 def decode_sections(
@@ -66,7 +66,7 @@ def decode_sections(
     from_offset: int,
     next_offset: int,
     high_watermark: int,
-) -> tuple[RecordColumns, Int32s]:
+) -> tuple[RecordColumns, Array]:
     """Return the records of all sections, and a status for each section.
 
     Parameters
@@ -130,8 +130,8 @@ def decode_sections(
     return columns, status
 
 
-@njit(cache=True, nogil=True)
-def _skip_headers(buffer: Bytes, at: int, end: int, count: int) -> tuple[Any, int]:
+@compiled
+def _skip_headers(buffer: Bytes, at: Int, end: Int, count: Int) -> tuple[Int, int]:
     """Return the position after `count` headers and a section status."""
     for _ in range(count):
         size, at, fault = read_varint(buffer, at, end)
@@ -150,26 +150,26 @@ def _skip_headers(buffer: Bytes, at: int, end: int, count: int) -> tuple[Any, in
     return at, SECTION_OK
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _walk(
     buffer: Bytes,
-    start: Int64s,
-    end: Int64s,
-    record_count: Int64s,
-    base_offset: Int64s,
-    last_offset: Int64s,
-    base_timestamp_ms: Int64s,
-    append_time_ms: Int64s,
+    start: Ints,
+    end: Ints,
+    record_count: Ints,
+    base_offset: Ints,
+    last_offset: Ints,
+    base_timestamp_ms: Ints,
+    append_time_ms: Ints,
     from_offset: int,
-    out_offset: Int64s,
-    out_timestamp_ms: Int64s,
-    out_key_start: Int64s,
-    out_key_end: Int64s,
-    out_value_start: Int64s,
-    out_value_end: Int64s,
-    out_header_start: Int64s,
-    out_header_count: Int32s,
-    status: Int32s,
+    out_offset: Ints,
+    out_timestamp_ms: Ints,
+    out_key_start: Ints,
+    out_key_end: Ints,
+    out_value_start: Ints,
+    out_value_end: Ints,
+    out_header_start: Ints,
+    out_header_count: Array,
+    status: Array,
 ) -> int:
     """Walk all sections; return how many records were written."""
     n = 0
@@ -177,7 +177,7 @@ def _walk(
         n_before = n
         at = start[section]
         section_end = end[section]
-        previous = np.int64(-1)
+        previous: Int = -1
         last_delta = last_offset[section] - base_offset[section]
         fault = SECTION_OK
         for _ in range(record_count[section]):
@@ -205,8 +205,8 @@ def _walk(
             if key_size < -1 or key_size > record_end - at:
                 fault = SECTION_LENGTH
                 break
-            key_start = np.int64(-1)
-            key_end = np.int64(-1)
+            key_start: Int = -1
+            key_end: Int = -1
             if key_size >= 0:
                 key_start = at
                 at += key_size
@@ -217,8 +217,8 @@ def _walk(
             if value_size < -1 or value_size > record_end - at:
                 fault = SECTION_LENGTH
                 break
-            value_start = np.int64(-1)
-            value_end = np.int64(-1)
+            value_start: Int = -1
+            value_end: Int = -1
             if value_size >= 0:
                 value_start = at
                 at += value_size

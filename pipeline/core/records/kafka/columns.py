@@ -3,13 +3,9 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pipeline.core.compiled import Array, Bytes, Ints
 from pipeline.core.records.kafka.varint import read_varint
-
-Int64s = NDArray[np.int64]
-Int32s = NDArray[np.int32]
-Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +59,14 @@ class RecordColumns:
     topic: str
     partition: int
     buffer: Bytes
-    offset: Int64s
-    timestamp_ms: Int64s
-    key_start: Int64s
-    key_end: Int64s
-    value_start: Int64s
-    value_end: Int64s
-    header_start: Int64s
-    header_count: Int32s
+    offset: Ints
+    timestamp_ms: Ints
+    key_start: Ints
+    key_end: Ints
+    value_start: Ints
+    value_end: Ints
+    header_start: Ints
+    header_count: Array
     next_offset: int
     high_watermark: int
     unreadable: tuple[UnreadableBatch, ...] = ()
@@ -103,9 +99,9 @@ class RecordColumns:
         return headers
 
     def _sized(self, at: int) -> tuple[bytes, int]:
-        size, at, _ = read_varint(self.buffer, at, len(self.buffer))
-        end = int(at) + max(int(size), 0)
-        return self.buffer[int(at) : end].tobytes(), end
+        size, start, _ = read_varint(self.buffer, at, len(self.buffer))
+        end = int(start) + max(int(size), 0)
+        return self.buffer[int(start) : end].tobytes(), end
 
     def slice(self, from_offset: int) -> "RecordColumns":
         """Return the records at `from_offset` and after it; the buffer is shared."""

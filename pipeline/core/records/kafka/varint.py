@@ -3,17 +3,14 @@
 Source: Apache Kafka, protocol guide, "Protocol Primitive Types" (VARINT, VARLONG: zig-zag, base 128).
 """
 
-from typing import Any
-
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
 
+from pipeline.core.compiled import Bytes, Int, compiled_inline
 from pipeline.core.records.kafka.section_faults import SECTION_OK, SECTION_TRUNCATED, SECTION_VARINT
 
 
-@njit(cache=True, nogil=True, inline="always")
-def read_varint(buffer: NDArray[np.uint8], at: int, end: int) -> tuple[Any, Any, int]:
+@compiled_inline
+def read_varint(buffer: Bytes, at: Int, end: Int) -> tuple[Int, Int, int]:
     """Return a zigzag integer, the position after it, and a section status."""
     if at >= end:
         return 0, at, SECTION_TRUNCATED

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pipeline.core.compiled import compiled, compiled_inline
-from pipeline.core.records.identity.interning import FORMAT_INFLUX, Array, Bytes, KeyTable, find_key
+from pipeline.core.compiled import Array, Bytes, Int, compiled, compiled_inline
+from pipeline.core.records.identity.interning import FORMAT_INFLUX, KeyTable, find_key
 from pipeline.core.records.telegraf.fast_values import (
     MAX_FIELDS,
     UNIT_NS,
@@ -18,7 +18,7 @@ from pipeline.core.words import find_equals, find_key_end, hash_bytes, same_byte
 
 
 @compiled
-def key_end(data: Bytes, p: int, end: int) -> int:
+def key_end(data: Bytes, p: Int, end: Int) -> Int:
     """Give where the key of a line of line protocol ends: its first space that no backslash precedes; -1 for none."""
     while p < end:
         c = data[p]
@@ -35,8 +35,8 @@ def key_end(data: Bytes, p: int, end: int) -> int:
 @compiled_inline
 def influx_line(
     data: Bytes,
-    p: int,
-    end: int,
+    p: Int,
+    end: Int,
     keys: KeyTable,
     names: KeyTable,
     name_start: Array,
@@ -49,20 +49,20 @@ def influx_line(
     sample_column: Array,
     sample_value: Array,
     seen: Array,
-    serial: int,
-    unit: int,
-    record_time_ms: int,
-    at: int,
-) -> tuple[int, int, int, int, int]:
+    serial: Int,
+    unit: Int,
+    record_time_ms: Int,
+    at: Int,
+) -> tuple[Int, Int, Int, Int, Int]:
     """Parse one line at ``p``, its samples written from ``at`` on.
 
     Gives the position after its newline, or -1; its row, its time in milliseconds, where its samples end, and how many
     strings were left out.
     """
     begin = p
-    after = np.int64(-1)
-    row = np.int64(-1)
-    time_ms = np.int64(record_time_ms)
+    after: Int = -1
+    row: Int = -1
+    time_ms = record_time_ms
     strings = 0
     p = find_key_end(data, p, end)
     while p + 1 < end and data[p] == 92:
@@ -73,14 +73,14 @@ def influx_line(
         p += 1
         base = field_base[row]
         count = np.int64(field_count[row])
-        expected = np.int64(0)
+        expected: Int = 0
         ordered = True
         good = False
         while True:
             # the field's name: most often the one that came after the last one before
-            column = np.int64(-1)
+            column: Int = -1
             if expected < count:
-                name = np.int64(field_name[base + expected])
+                name: Int = np.int64(field_name[base + expected])
                 length = np.int64(name_length[name])
                 if (
                     p + length < end

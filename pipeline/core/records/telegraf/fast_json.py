@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pipeline.core.compiled import compiled
-from pipeline.core.records.identity.interning import FORMAT_JSON, Array, Bytes, KeyTable, find_key
+from pipeline.core.compiled import Array, Bytes, Int, compiled
+from pipeline.core.records.identity.interning import FORMAT_JSON, KeyTable, find_key
 from pipeline.core.records.telegraf.fast_values import (
     MAX_FIELDS,
     UNIT_S,
@@ -30,7 +30,7 @@ _TIMESTAMP = int.from_bytes(b'"timesta')
 
 
 @compiled
-def json_key_end(data: Bytes, p: int, end: int) -> int:
+def json_key_end(data: Bytes, p: Int, end: Int) -> Int:
     """Give where the text from ``"name":`` through the closing brace of ``"tags":{…}`` ends; -1 if ``p`` has none."""
     if not word_at(data, p, end, _NAME, 8):
         return -1
@@ -60,7 +60,7 @@ def json_key_end(data: Bytes, p: int, end: int) -> int:
 
 
 @compiled
-def json_fields_end(data: Bytes, p: int, end: int) -> int:
+def json_fields_end(data: Bytes, p: Int, end: Int) -> Int:
     """Give where the closing brace of ``{"fields":{…}`` at ``p`` ends; -1 if there is none or a value is nested."""
     if not word_at(data, p, end, _FIELDS, 8) or p + 11 > end or data[p + 8] != 34 or data[p + 9] != 58:
         return -1
@@ -88,8 +88,8 @@ def json_fields_end(data: Bytes, p: int, end: int) -> int:
 @compiled
 def json_metric(
     data: Bytes,
-    p: int,
-    end: int,
+    p: Int,
+    end: Int,
     keys: KeyTable,
     names: KeyTable,
     field_base: Array,
@@ -99,10 +99,10 @@ def json_metric(
     sample_value: Array,
     scratch_name: Array,
     seen: Array,
-    serial: int,
-    unit: int,
-    at: int,
-) -> tuple[int, int, int, int, int]:
+    serial: Int,
+    unit: Int,
+    at: Int,
+) -> tuple[Int, Int, Int, Int, Int]:
     """Parse ``{"fields":{…},"name":…,"tags":{…},"timestamp":…}`` at ``p``; gives what :func:`influx_line` gives."""
     strings = 0
     if not word_at(data, p, end, _FIELDS, 8) or p + 12 > end:
@@ -164,10 +164,10 @@ def json_metric(
         return -1, 0, 0, 0, 0
     base = field_base[row]
     count = np.int64(field_count[row])
-    expected = np.int64(0)
+    expected = 0
     for k in range(found):
         name = scratch_name[k]
-        column = np.int64(-1)
+        column = -1
         if expected < count and field_name[base + expected] == name:
             column = expected
         else:

@@ -10,17 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.core.compiled import compiled
-from pipeline.core.records.identity.interning import (
-    FORMAT_INFLUX,
-    FORMAT_JSON,
-    Array,
-    Bytes,
-    FieldTable,
-    Ints,
-    KeyTable,
-    RowTable,
-)
+from pipeline.core.compiled import Array, Bytes, Ints, compiled
+from pipeline.core.records.identity.interning import FORMAT_INFLUX, FORMAT_JSON, FieldTable, KeyTable, RowTable
 from pipeline.core.records.telegraf.fast_influx import influx_line
 from pipeline.core.records.telegraf.fast_json import json_metric
 from pipeline.core.records.telegraf.fast_values import MAX_FIELDS, word_at

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from pipeline.core.compiled import compiled
+from pipeline.core.compiled import Bytes, Int, compiled
 from pipeline.core.decimals import double_of_decimal
-from pipeline.core.records.identity.interning import Bytes
-from pipeline.core.words import eight_digits, load_word
+from pipeline.core.instructions import load_word
+from pipeline.core.words import eight_digits
 
 UNIT_NS, UNIT_US, UNIT_MS, UNIT_S, UNIT_AUTO = 0, 1, 2, 3, 4
 
@@ -20,7 +20,7 @@ _LARGEST_INTEGER = np.uint64((1 << 63) - 1)
 
 
 @compiled
-def number_at(data: Bytes, p: int, end: int, json: bool) -> tuple[int, float]:
+def number_at(data: Bytes, p: Int, end: Int, json: bool) -> tuple[Int, float]:
     """Read a number at ``p``; give the position after it and its value, or -1 where the plain parser must look."""
     negative = False
     if p < end and data[p] == 45:
@@ -35,7 +35,7 @@ def number_at(data: Bytes, p: int, end: int, json: bool) -> tuple[int, float]:
         significand = significand * np.uint64(10) + d
         p += 1
     whole = p - first
-    exponent = 0
+    exponent: Int = 0
     digits = whole
     if p < end and data[p] == 46:
         p += 1
@@ -65,7 +65,7 @@ def number_at(data: Bytes, p: int, end: int, json: bool) -> tuple[int, float]:
             minus = data[p] == 45
             p += 1
         begin = p
-        power = 0
+        power: Int = 0
         while p < end and 48 <= data[p] <= 57 and p - begin < 5:
             power = power * 10 + (np.int64(data[p]) - 48)
             p += 1
@@ -92,7 +92,7 @@ def number_at(data: Bytes, p: int, end: int, json: bool) -> tuple[int, float]:
 
 
 @compiled
-def word_at(data: Bytes, p: int, end: int, word: int, length: int) -> bool:
+def word_at(data: Bytes, p: Int, end: Int, word: Int, length: Int) -> bool:
     """Tell whether ``length`` bytes at ``p`` are those of ``word`` (big-endian)."""
     if p + length > end:
         return False
@@ -112,7 +112,7 @@ _TRUE_TITLE, _FALSE_TITLE = int.from_bytes(b"True"), int.from_bytes(b"False")
 
 
 @compiled
-def boolean_at(data: Bytes, p: int, end: int, json: bool) -> tuple[int, float]:
+def boolean_at(data: Bytes, p: Int, end: Int, json: bool) -> tuple[Int, float]:
     """Read a boolean at ``p`` as 0 or 1; the position after it, or -1."""
     if word_at(data, p, end, _TRUE, 4) or (
         not json and (word_at(data, p, end, _TRUE_UPPER, 4) or word_at(data, p, end, _TRUE_TITLE, 4))
@@ -131,7 +131,7 @@ def boolean_at(data: Bytes, p: int, end: int, json: bool) -> tuple[int, float]:
 
 
 @compiled
-def is_simple_name(data: Bytes, p: int, end: int) -> bool:
+def is_simple_name(data: Bytes, p: Int, end: Int) -> bool:
     """Tell whether a field name needs no second look: letters, digits and punctuation that mean nothing else."""
     if p >= end:
         return False
@@ -143,7 +143,7 @@ def is_simple_name(data: Bytes, p: int, end: int) -> bool:
 
 
 @compiled
-def plain_string_end(data: Bytes, p: int, end: int) -> int:
+def plain_string_end(data: Bytes, p: Int, end: Int) -> Int:
     """Skip a quoted string at ``p`` that has no escape, control or non-ASCII byte; the position after it, or -1."""
     p += 1
     while p < end:
@@ -157,10 +157,10 @@ def plain_string_end(data: Bytes, p: int, end: int) -> int:
 
 
 @compiled
-def milliseconds(value: int, unit: int, small_unit: int) -> tuple[bool, int]:
+def milliseconds(value: Int, unit: Int, small_unit: Int) -> tuple[bool, Int]:
     """Convert a timestamp to whole milliseconds; False where it does not fit in 64-bit nanoseconds."""
+    size = value if value >= 0 else -value
     if unit == UNIT_AUTO:
-        size = abs(value)
         if size < 100_000_000:
             unit = small_unit
         elif size < 100_000_000_000:
@@ -174,21 +174,21 @@ def milliseconds(value: int, unit: int, small_unit: int) -> tuple[bool, int]:
     if unit == UNIT_NS:
         return True, value // 1_000_000
     if unit == UNIT_US:
-        return abs(value) <= 9_223_372_036_854_775, value // 1_000
+        return bool(size <= 9_223_372_036_854_775), value // 1_000
     if unit == UNIT_MS:
-        return abs(value) <= 9_223_372_036_854, value
-    return abs(value) <= 9_223_372_036, value * 1_000
+        return bool(size <= 9_223_372_036_854), value
+    return bool(size <= 9_223_372_036), value * 1_000
 
 
 @compiled
-def integer_at(data: Bytes, p: int, end: int) -> tuple[int, int]:
+def integer_at(data: Bytes, p: Int, end: Int) -> tuple[Int, Int]:
     """Read an integer of at most 18 digits, or 19 that fit; the position after it, or -1."""
     negative = False
     if p < end and data[p] == 45:
         negative = True
         p += 1
     begin = p
-    value = np.int64(0)
+    value: Int = 0
     while p < end and 48 <= data[p] <= 57:
         if p - begin == 18 and value > 922_337_203_685_477_579:
             return -1, 0

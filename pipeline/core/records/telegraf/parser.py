@@ -8,7 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from pipeline.core.records.identity.interning import FORMAT_INFLUX, FORMAT_JSON, Bytes, Ints, SeriesTable
+from pipeline.core.compiled import Bytes, Ints
+from pipeline.core.records.identity.interning import FORMAT_INFLUX, FORMAT_JSON, SeriesTable
 from pipeline.core.records.identity.resource import identity_refusal
 from pipeline.core.records.telegraf.fast_influx import key_end
 from pipeline.core.records.telegraf.fast_json import json_fields_end, json_key_end
@@ -235,39 +236,12 @@ class RecordParser:
             self.empty_records += 1
 
     def _take(self, metric: Metric, batch: RecordBatch, record: int, latest_ms: int) -> Refusal | None:
-        """Append a metric to the columns; give a refusal if its time is missing or too far ahead."""
-        if metric.time_ns is None:
-            time_ms = int(batch.timestamp_ms[record])
-            if time_ms < 0:
-                return _refusal(
-                    metric,
-                    DeadLetterReason.NO_TIMESTAMP,
-                    f"{metric.measurement!r} has no timestamp, nor has its record",
-                )
-        else:
-            time_ms = metric.time_ns // 1_000_000
-        if time_ms > latest_ms:
-            return _refusal(
-                metric,
-                DeadLetterReason.TIMESTAMP_FUTURE,
-                f"timestamp {time_ms} ms is {time_ms - latest_ms} ms beyond the latest that is taken"
-                f" ({self._options.future_limit_ms} ms ahead of the clock)",
-            )
-        refusal = identity_refusal(metric)
+        """Append a metric to the columns; return a refusal if its time is missing or too far ahead."""
+        time_ms = int(batch.timestamp_ms[record]) if metric.time_ns is None else metric.time_ns // 1_000_000
+        refusal = self._time_refusal(metric, time_ms, latest_ms) or identity_refusal(metric)
         if refusal is not None:
             return refusal
-        names: list[str] = []
-        values: list[float] = []
-        for name, value in metric.fields.items():
-            if isinstance(value, str):
-                self.filtered[FilterReason.STRING] += 1
-                continue
-            number = _as_double(value)
-            if math.isfinite(number):
-                names.append(name)
-                values.append(number)
-            else:
-                self.filtered[FilterReason.NOT_FINITE] += 1
+        names, values = self._numbers(metric)
         if not _fit_in_a_window(names):
             return _too_many_fields(metric, len(names))
         row, is_new = self._table.intern(metric.measurement, metric.tags)
@@ -293,6 +267,35 @@ class RecordParser:
         out.line_sample[line + 1] = at + len(places)
         out.counts[0], out.counts[1] = line + 1, at + len(places)
         return None
+
+    def _time_refusal(self, metric: Metric, time_ms: int, latest_ms: int) -> Refusal | None:
+        if metric.time_ns is None and time_ms < 0:
+            message = f"{metric.measurement!r} has no timestamp, nor has its record"
+            return _refusal(metric, DeadLetterReason.NO_TIMESTAMP, message)
+        if time_ms > latest_ms:
+            return _refusal(
+                metric,
+                DeadLetterReason.TIMESTAMP_FUTURE,
+                f"timestamp {time_ms} ms is {time_ms - latest_ms} ms beyond the latest that is taken"
+                f" ({self._options.future_limit_ms} ms ahead of the clock)",
+            )
+        return None
+
+    def _numbers(self, metric: Metric) -> tuple[list[str], list[float]]:
+        """Return the names and values of a metric's finite numbers; count the other fields as filtered."""
+        names: list[str] = []
+        values: list[float] = []
+        for name, value in metric.fields.items():
+            if isinstance(value, str):
+                self.filtered[FilterReason.STRING] += 1
+                continue
+            number = _as_double(value)
+            if math.isfinite(number):
+                names.append(name)
+                values.append(number)
+            else:
+                self.filtered[FilterReason.NOT_FINITE] += 1
+        return names, values
 
     def _alias(self, metric: Metric, batch: RecordBatch, record: int, row: int) -> None:
         """Let the fast path know the metric's key as it stood in the record, if it is of the form it looks for."""
