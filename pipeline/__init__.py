@@ -278,6 +278,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
 
     pipeline/core/  decides: values and now_ms in, values out
         rendezvous.py    which of several databases has a series
+        globs.py         names and tags against globs
         policies.py      the kinds of policies there are
         decimals.py      decimal text to doubles and back, exactly
         words.py         bytes eight at a time

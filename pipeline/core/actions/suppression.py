@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from pipeline.core.actions.open_alerts import OpenAlert
+from pipeline.core.globs import SeriesSelector, glob_matches
 from schemas.action import ActionReason
 from schemas.alert import AlertEvent, AlertState
 from schemas.silence import Acknowledgement, AlertMatcher, Inhibition, Maintenance, Silence
 
-__all__ = ["SUPPRESSIONS", "Suppression", "SuppressionRules", "Suppressions", "is_under_way", "matches"]
+__all__ = ["SUPPRESSIONS", "Suppression", "SuppressionRules", "Suppressions", "is_under_way"]
 
 SUPPRESSIONS: Final = frozenset(
     {ActionReason.SILENCED, ActionReason.MAINTENANCE, ActionReason.INHIBITED, ActionReason.ACKNOWLEDGED}
@@ -20,6 +20,9 @@ SUPPRESSIONS: Final = frozenset(
 _WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY: Final = timedelta(days=1)
 _MILLISECOND: Final = timedelta(milliseconds=1)
+
+_Sources = dict[tuple[str | None, ...], list[str]]
+"""Of an inhibition the alerts that inhibit others, by the tags that must be equal."""
 
 
 class Suppression(NamedTuple):
@@ -58,15 +61,15 @@ class Suppressions:
         self._inhibitions = [rule for rule in rules.inhibitions if rule.enabled]
         self._alerts = alerts
         self._in_force = [
-            (silence.alerts, Suppression(ActionReason.SILENCED, silence.id))
+            (_AlertSelector(silence.alerts), Suppression(ActionReason.SILENCED, silence.id))
             for silence in rules.silences
             if silence.starts_ms <= now_ms < silence.ends_ms
         ] + [
-            (window.alerts, Suppression(ActionReason.MAINTENANCE, window.id))
+            (_AlertSelector(window.alerts), Suppression(ActionReason.MAINTENANCE, window.id))
             for window in rules.maintenance
             if is_under_way(window, now_ms)
         ]
-        self._sources: list[dict[tuple[str | None, ...], list[str]]] | None = None
+        self._sources: list[tuple[Inhibition, _AlertSelector, _Sources]] | None = None
 
     def of(self, alert: OpenAlert) -> Suppression | None:
         """Return what suppresses an open alert, None if nothing does."""
@@ -74,7 +77,7 @@ class Suppressions:
 
     def of_event(self, event: AlertEvent) -> Suppression | None:
         """Return the silence or maintenance window that an event falls into, None without one."""
-        return next((suppression for matcher, suppression in self._in_force if matches(matcher, event)), None)
+        return next((suppression for alerts, suppression in self._in_force if alerts.matches(event)), None)
 
     def _looked_after(self, alert: OpenAlert) -> Suppression | None:
         if alert.event.state is AlertState.FLAPPING:
@@ -87,38 +90,41 @@ class Suppressions:
     def _inhibited(self, alert: OpenAlert) -> Suppression | None:
         """Return the rule by which another alert inhibits this one: one that fires, with equal tags."""
         if self._sources is None:
-            self._sources = [self._sources_of(rule) for rule in self._inhibitions]
-        for rule, sources in zip(self._inhibitions, self._sources, strict=True):
+            self._sources = [(rule, _AlertSelector(rule.targets), self._sources_of(rule)) for rule in self._inhibitions]
+        for rule, targets, sources in self._sources:
             found = sources.get(_tags(rule, alert.event), [])
-            if any(source != alert.alert_id for source in found) and matches(rule.targets, alert.event):
+            if any(source != alert.alert_id for source in found) and targets.matches(alert.event):
                 return Suppression(ActionReason.INHIBITED, rule.id)
         return None
 
-    def _sources_of(self, rule: Inhibition) -> dict[tuple[str | None, ...], list[str]]:
+    def _sources_of(self, rule: Inhibition) -> _Sources:
         """Return the alerts that inhibit others by a rule, by the tags that must be equal."""
-        sources: dict[tuple[str | None, ...], list[str]] = {}
+        sources: _Sources = {}
+        selector = _AlertSelector(rule.source)
         for alert in self._alerts:
-            if alert.event.state is not AlertState.FLAPPING and matches(rule.source, alert.event):
+            if alert.event.state is not AlertState.FLAPPING and selector.matches(alert.event):
                 sources.setdefault(_tags(rule, alert.event), []).append(alert.alert_id)
         return sources
 
 
-def matches(matcher: AlertMatcher, event: AlertEvent) -> bool:
-    """Return whether all that a matcher says holds for an alert.
+class _AlertSelector:
+    """Decides which alerts a matcher is about."""
 
-    The level is the event's; of one that says the alert is over, the level that it had.
-    """
-    where, level = matcher.where, event.level or event.previous_level
-    return (
-        (not matcher.policies or any(fnmatchcase(event.policy, glob) for glob in matcher.policies))
-        and (not matcher.levels or level in matcher.levels)
-        and fnmatchcase(event.measurement, where.measurement)
-        and fnmatchcase(event.field, where.field)
-        and _all_fit(where.tags, event.tags)
-        and (
-            not matcher.targets or any(_all_fit(_asked(target.model_dump()), event.tags) for target in matcher.targets)
+    def __init__(self, matcher: AlertMatcher) -> None:
+        self._policies = matcher.policies
+        self._levels = matcher.levels
+        self._series = SeriesSelector(matcher.where, matcher.targets)
+
+    def matches(self, event: AlertEvent) -> bool:
+        """Return whether all that the matcher says holds for an alert.
+
+        The level is the event's; of one that says the alert is over, the level that it had.
+        """
+        return (
+            (not self._policies or any(glob_matches(glob, event.policy) for glob in self._policies))
+            and (not self._levels or (event.level or event.previous_level) in self._levels)
+            and self._series.matches(event.measurement, event.field, event.tags)
         )
-    )
 
 
 def is_under_way(window: Maintenance, now_ms: int) -> bool:
@@ -150,11 +156,3 @@ def _start(window: Maintenance, day: date, zone: ZoneInfo) -> datetime:
 
 def _tags(rule: Inhibition, event: AlertEvent) -> tuple[str | None, ...]:
     return tuple(event.tags.get(key) for key in rule.equal)
-
-
-def _asked(target: Mapping[str, str]) -> dict[str, str]:
-    return {key: glob for key, glob in target.items() if glob != "*"}
-
-
-def _all_fit(globs: Mapping[str, str], tags: Mapping[str, str]) -> bool:
-    return all(key in tags and fnmatchcase(tags[key], glob) for key, glob in globs.items())

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any, Final, NamedTuple
 
 from pipeline.core.anomalies.scorer import DEFAULT_DETECTOR
+from pipeline.core.globs import SeriesSelector, glob_matches
 from schemas.catalogue import Catalogue
 from schemas.detection_rule import DetectionRule, Levels, Parameter
 
@@ -84,7 +84,7 @@ class Zones:
         region = tags.get("region")
         if region is not None:
             for glob, zone in self.by_region.items():
-                if fnmatchcase(region, glob):
+                if glob_matches(glob, region):
                     return zone
         return self.default
 
@@ -112,14 +112,18 @@ class DetectionRules:
     def __init__(self, catalogue: Catalogue, zones: Zones, rules: Iterable[DetectionRule] = ()) -> None:
         self._catalogue = catalogue
         self._zones = zones
-        self._rules = [_Matcher.of(rule) for rule in sorted(rules, key=lambda rule: rule.id) if rule.enabled]
+        self._rules = [
+            _Matcher(rule, SeriesSelector(rule.where, rule.targets))
+            for rule in sorted(rules, key=lambda rule: rule.id)
+            if rule.enabled
+        ]
         self._watched = {metric.measurement for metric in catalogue.metrics if metric.watched}
         self._by_measurement: dict[str, Sequence[_Matcher]] = {}
 
     def may_watch(self, measurement: str, tags: Mapping[str, str]) -> bool:
         """Return whether any field of a measurement and tag set might be scored."""
         return measurement in self._watched or any(
-            each.rule.detector != NOT_SCORED and each.matches(tags) for each in self._rules_for(measurement)
+            each.rule.detector != NOT_SCORED and each.series.matches_tags(tags) for each in self._rules_for(measurement)
         )
 
     def _rules_for(self, measurement: str) -> "Sequence[_Matcher]":
@@ -128,7 +132,7 @@ class DetectionRules:
         if found is None:
             if len(self._by_measurement) >= _MOST_MEASUREMENTS:
                 self._by_measurement.clear()
-            found = [each for each in self._rules if fnmatchcase(measurement, each.rule.where.measurement)]
+            found = [each for each in self._rules if glob_matches(each.series.measurement, measurement)]
             self._by_measurement[measurement] = found
         return found
 
@@ -146,7 +150,7 @@ class DetectionRules:
             (
                 each.rule
                 for each in self._rules_for(measurement)
-                if fnmatchcase(name, each.rule.where.field) and each.matches(tags)
+                if glob_matches(each.series.field, name) and each.series.matches_tags(tags)
             ),
             None,
         )
@@ -166,28 +170,10 @@ class DetectionRules:
 
 
 class _Matcher(NamedTuple):
-    """A rule, and what the tags of a series must be for it."""
+    """A rule, and which series it is for."""
 
     rule: DetectionRule
-    tags: Mapping[str, str]
-    targets: Sequence[Mapping[str, str]]
-    """Globs of each target's tags, those alone that not every series matches; none: everybody's."""
-
-    @classmethod
-    def of(cls, rule: DetectionRule) -> "_Matcher":
-        targets = [target.model_dump() for target in rule.targets]
-        globs = [{name: glob for name, glob in target.items() if glob != "*"} for target in targets]
-        return cls(rule, rule.where.tags, globs)
-
-    def matches(self, tags: Mapping[str, str]) -> bool:
-        """Return whether a series with these tags is one that the rule is for."""
-        return _all_match(self.tags, tags) and (
-            not self.targets or any(_all_match(target, tags) for target in self.targets)
-        )
-
-
-def _all_match(globs: Mapping[str, str], tags: Mapping[str, str]) -> bool:
-    return all(name in tags and fnmatchcase(tags[name], glob) for name, glob in globs.items())
+    series: SeriesSelector
 
 
 def _scores(levels: Levels) -> tuple[float, float, float]:

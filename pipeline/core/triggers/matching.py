@@ -1,13 +1,10 @@
 """Which policies match which series: asked once for each new series, and once for each new policy."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from fnmatch import translate
-from functools import lru_cache
+from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Final, NamedTuple
 
-from schemas.selection import Target
+from pipeline.core.globs import SeriesSelector, glob_matches, is_literal
 from schemas.trigger_policy import TriggerPolicy
 
 __all__ = ["SAMPLES", "PolicyIndex", "Selector", "SeriesName", "source_of"]
@@ -15,13 +12,11 @@ __all__ = ["SAMPLES", "PolicyIndex", "Selector", "SeriesName", "source_of"]
 SAMPLES: Final = "sample"
 """Where raw values come from; silence is judged by them too."""
 
-_WILD: Final = re.compile(r"[*?\[]")
 _ANY: Final = ""
 """Stands for what a policy does not ask for literally; nothing is called so."""
 _NO_TAG: Final = ("", "")
 _Place = tuple[str, str, str, tuple[str, str]]
 """Source, measurement, field, and a tag with its value."""
-_Globs = tuple[tuple[str, str], ...]
 
 
 class SeriesName(NamedTuple):
@@ -58,48 +53,41 @@ class Selector:
     """
 
     def __init__(self, policy: TriggerPolicy) -> None:
-        where = policy.where
         self.policy_id = policy.id
         self.source = source_of(policy)
-        self._measurement, self._field = where.measurement, where.field
-        self._tags: _Globs = tuple(where.tags.items())
-        self._targets = tuple(_asked(target) for target in policy.targets)
+        self._series = SeriesSelector(policy.where, policy.targets)
 
     def matches(self, name: SeriesName) -> bool:
         """Return whether the policy is about a series."""
-        return (
-            self.source == name.source
-            and _fits(name.measurement, self._measurement)
-            and _fits(name.field, self._field)
-            and _all_fit(self._tags, name.tags)
-            and (not self._targets or any(_all_fit(target, name.tags) for target in self._targets))
-        )
+        return self.source == name.source and self._series.matches(name.measurement, name.field, name.tags)
 
     def mismatch(self, name: SeriesName) -> str | None:
         """Return the first thing about a series that the policy does not match, for a reader; None if it matches."""
         if self.source != name.source:
             return f"on {self.source} is not {name.source}"
-        if not _fits(name.measurement, self._measurement):
-            return f"where.measurement {self._measurement!r} does not match {name.measurement!r}"
-        if not _fits(name.field, self._field):
-            return f"where.field {self._field!r} does not match {name.field!r}"
-        for key, glob in self._tags:
+        series = self._series
+        if not glob_matches(series.measurement, name.measurement):
+            return f"where.measurement {series.measurement!r} does not match {name.measurement!r}"
+        if not glob_matches(series.field, name.field):
+            return f"where.field {series.field!r} does not match {name.field!r}"
+        for key, glob in series.tags:
             if key not in name.tags:
                 return f"where.tags.{key} {glob!r}: the series has no such tag"
-            if not _fits(name.tags[key], glob):
+            if not glob_matches(glob, name.tags[key]):
                 return f"where.tags.{key} {glob!r} does not match {name.tags[key]!r}"
-        return None if self.matches(name) else "none of its targets"
+        return None if series.matches_tags(name.tags) else "none of its targets"
 
     def places(self) -> Iterator[list[_Place]]:
         """Yield where it may stand in an index: all series that it is about lead to one of the places of a choice."""
-        head = self.source, _literal(self._measurement), _literal(self._field)
-        for key, glob in self._tags:
-            if _literal(glob):
+        series = self._series
+        head = self.source, _literal(series.measurement), _literal(series.field)
+        for key, glob in series.tags:
+            if is_literal(glob):
                 yield [(*head, (key, glob))]
-        targets = [dict(target) for target in self._targets]
+        targets = [dict(target) for target in series.targets]
         for key in targets[0] if targets else ():
             globs = dict.fromkeys(target.get(key, "*") for target in targets)
-            if all(_literal(glob) for glob in globs):
+            if all(is_literal(glob) for glob in globs):
                 yield [(*head, (key, glob)) for glob in globs]
         yield [(*head, _NO_TAG)]
 
@@ -146,23 +134,5 @@ class PolicyIndex:
         return max(len(self._places.get(place, ())) for place in places)
 
 
-def _asked(target: Target) -> _Globs:
-    """Return what a target says; what it leaves open holds for any series."""
-    return tuple((key, glob) for key, glob in target.model_dump().items() if glob != "*")
-
-
 def _literal(glob: str) -> str:
-    return _ANY if _WILD.search(glob) else glob
-
-
-def _all_fit(globs: Iterable[tuple[str, str]], tags: Mapping[str, str]) -> bool:
-    return all(key in tags and _fits(tags[key], glob) for key, glob in globs)
-
-
-def _fits(text: str, glob: str) -> bool:
-    return text == glob or glob == "*" or _pattern(glob).match(text) is not None
-
-
-@lru_cache(maxsize=32_768)
-def _pattern(glob: str) -> re.Pattern[str]:
-    return re.compile(translate(glob))
+    return glob if is_literal(glob) else _ANY

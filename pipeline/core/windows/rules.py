@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 
+from pipeline.core.globs import glob_matches, tags_match
 from pipeline.core.records.identity.interning import WindowRule
 from pipeline.core.windows.closing import Lateness
 
@@ -30,9 +30,7 @@ class MatchingRule:
 
     def matches(self, measurement: str, tags: Mapping[str, str]) -> bool:
         """Tell whether a row is one this rule is for."""
-        return fnmatchcase(measurement, self.measurement) and all(
-            key in tags and fnmatchcase(tags[key], glob) for key, glob in self.tags.items()
-        )
+        return glob_matches(self.measurement, measurement) and tags_match(self.tags.items(), tags)
 
 
 @dataclass(frozen=True, slots=True)

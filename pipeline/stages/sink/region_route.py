@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Sequence
 from enum import Enum, auto
-from fnmatch import fnmatchcase
 from typing import Final
 
 import orjson
 
+from pipeline.core.globs import glob_matches
 from pipeline.core.rendezvous import chosen
 from pipeline.stores.settings import StoreSettings
 
@@ -86,7 +86,7 @@ class RegionRoute:
     def _takers_of(self, region: str) -> list[str]:
         names = self._names_by_region.get(region)
         if names is None:
-            names = [store.name for store in self._stores if any(fnmatchcase(region, glob) for glob in store.regions)]
+            names = [store.name for store in self._stores if any(glob_matches(glob, region) for glob in store.regions)]
             names = names or self._without_regions()
             if not names and self._answers_for_nobody():
                 logger.error("no store takes region %r, its windows are kept nowhere: add it, or one for all", region)
