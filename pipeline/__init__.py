@@ -418,6 +418,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         anomaly.py         what detection writes, as a model
         detection_rule.py  what detection is told to do
         trigger_policy.py  when alerts fire and end
+        severity.py        how serious: names, codes, order
         selection.py       which series a policy is about
         alert.py           what triggers write, as a model
         durations.py       how durations are written

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.records import Record
-from schemas.trigger_policy import LevelName
+from schemas.severity import LevelName
 
 __all__ = ["Action", "ActionReason", "AlertReference", "Outcome"]
 

@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.records import Finite, Offset, Record
+from schemas.severity import LevelName
 
-Level = Literal["info", "warn", "critical"]
 Function = Literal["avg", "min", "max", "last", "first", "sum", "count", "increase", "rate"]
 State = Literal["began", "grew", "ended"]
 
@@ -42,7 +42,7 @@ class AnomalousSeries(BaseModel):
     field: str = Field(min_length=1, description="The field.")
     tags: dict[str, str] = Field(description="The tags that identify the series.")
     score: Finite = Field(ge=0, description="Its greatest score in the incident.")
-    level: Level = Field(description="The level of that score.")
+    level: LevelName = Field(description="The level of that score.")
     reason: Annotated[AnomalyReason, Field(strict=False)] = Field(description="Why it was reported.")
     text: str = Field(min_length=1, description="Why it was reported, for a reader.")
 
@@ -68,7 +68,7 @@ class Anomaly(Record):
     score: Finite = Field(
         ge=0, description="The anomaly score, on one scale for all series; 0 where nothing is reported."
     )
-    level: Level | None = Field(description="How serious; null where it is not: a sample, or an incident's end.")
+    level: LevelName | None = Field(description="How serious; null where it is not: a sample, or an incident's end.")
     reason: Annotated[AnomalyReason, Field(strict=False)] | None = Field(description="Why; null for a sample.")
     text: Annotated[str, Field(min_length=1)] | None = Field(description="Why, for a reader; null for a sample.")
     expected_low: Finite | None = Field(description="Least value that was expected; null while that is unknown.")

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from schemas.selection import Part
-from schemas.trigger_policy import Duration, Id, LevelName, Name
+from schemas.severity import LEVELS, LevelName
+from schemas.trigger_policy import Duration, Id, Name
 
 __all__ = ["Address", "Scenario", "ScenarioLevels", "Step"]
 
@@ -63,8 +64,8 @@ class ScenarioLevels(Part):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        for level in ("info", "warn", "critical"):
-            times = [step.after for step in getattr(self, level)]
+        for level in LEVELS:
+            times = [step.after for step in self.of(level)]
             if times != sorted(times):
                 raise ValueError(f"{level}: the steps must stand in the order of their after")
         return self

@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
 from schemas.selection import Glob, Part, Target, Where
-from schemas.trigger_policy import Duration, Id, LevelName, Name
+from schemas.severity import LevelName
+from schemas.trigger_policy import Duration, Id, Name
 
 __all__ = ["Acknowledgement", "AlertMatcher", "Inhibition", "Maintenance", "Silence", "Weekday"]
 

@@ -14,11 +14,10 @@ from pydantic import (
 from schemas.durations import duration_ms, duration_text
 from schemas.mistakes import PolicyError, model_of
 from schemas.selection import Part, Target, Where
+from schemas.severity import LEVELS, LevelName
 
 __all__ = [
-    "LEVELS",
     "Flap",
-    "LevelName",
     "Levels",
     "PolicyError",
     "Thresholds",
@@ -26,13 +25,10 @@ __all__ = [
     "trigger_policy",
 ]
 
-LevelName = Literal["info", "warn", "critical"]
 Source = Literal["sample", "window", "silence", "anomaly", "forecast"]
 Function = Literal["min", "max", "avg", "last", "rate"]
 Compare = Literal[">", ">=", "<", "<=", "==", "!="]
 
-LEVELS: tuple[LevelName, ...] = ("info", "warn", "critical")
-"""From the least serious to the most."""
 MOST_HISTORY = 64
 """Levels that flapping is judged by, at most: their changes are bits of one number."""
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from schemas.action import ActionReason
 from schemas.channel import ChannelSection, Secret
-from schemas.trigger_policy import LevelName
+from schemas.severity import LevelName
 
 __all__ = ["Channel", "ChannelContext", "ChannelMessage", "NotDelivered", "OpenSecret", "Sender"]
 

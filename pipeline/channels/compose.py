@@ -12,7 +12,7 @@ from pipeline.channels.base import ChannelMessage
 from pipeline.channels.templates import MOST_ITEMS, RenderError, TemplateRefused, check_template, render
 from schemas.alert import AlertEvent, AlertReason, AlertState
 from schemas.channel import Channel
-from schemas.trigger_policy import LEVELS, LevelName
+from schemas.severity import LevelName, greatest
 
 __all__ = ["VARIABLES", "AlertGroup", "check_templates", "compose", "trial_group"]
 
@@ -57,7 +57,7 @@ class AlertGroup:
     def level(self) -> LevelName | None:
         """The most serious level; None when all are over."""
         present = [alert.level for alert in self.alerts if alert.level is not None]
-        return max(present, key=LEVELS.index, default=None)
+        return greatest(present)
 
 
 def compose(group: AlertGroup, channel: Channel) -> tuple[ChannelMessage, str]:

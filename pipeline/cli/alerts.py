@@ -14,7 +14,7 @@ from pipeline.cli.loading import BootstrapOption, ConfigOption, kafka_or_exit
 from pipeline.cli.output import reader_may_leave
 from pipeline.cli.signals import ending_by_signals
 from pipeline.cli.times import duration_ms
-from schemas.trigger_policy import LevelName
+from schemas.severity import LevelName, Severity
 
 if TYPE_CHECKING:
     from pipeline.runtime.kafka.alert_table import AlertTable
@@ -26,7 +26,6 @@ _POLL_S: Final = 0.1
 _MOST_AT_ONCE: Final = 1000
 _OVER: Final = ("OK", "PENDING")
 """States that are none of an open alert."""
-_RANK: Final = {None: 0, "info": 1, "warn": 2, "critical": 3}
 
 Wanted = Callable[["AlertEvent"], bool]
 
@@ -148,7 +147,7 @@ def _open(events: "Iterable[AlertEvent]") -> "list[AlertEvent]":
         newest[event.alert_id] = event
         if event.state in _OVER:
             del newest[event.alert_id]
-    return sorted(newest.values(), key=lambda event: (_RANK[event.level], event.time_ms))
+    return sorted(newest.values(), key=lambda event: (Severity.of(event.level), event.time_ms))
 
 
 def _filter(
@@ -158,12 +157,12 @@ def _filter(
         from_ms = None if since is None else time.time_ns() // 1_000_000 - duration_ms(since)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--since") from error
-    rank = _RANK[level]
+    least = Severity.of(level)
 
     def wanted(event: "AlertEvent") -> bool:
         return (
             (event.notify or not notified_only)
-            and max(_RANK[event.level], _RANK[event.previous_level]) >= rank
+            and max(Severity.of(event.level), Severity.of(event.previous_level)) >= least
             and policy in {None, event.policy}
             and resource in {None, event.resource}
             and (from_ms is None or event.time_ms >= from_ms)

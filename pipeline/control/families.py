@@ -13,8 +13,9 @@ from schemas.detection_rule import DetectionRule
 from schemas.scenario import Scenario, Step
 from schemas.script import Script
 from schemas.selection import Target
+from schemas.severity import LEVELS
 from schemas.silence import Inhibition, Maintenance, Silence
-from schemas.trigger_policy import LEVELS, TriggerPolicy
+from schemas.trigger_policy import TriggerPolicy
 
 __all__ = ["CHANNEL", "FAMILIES", "SCENARIO", "SCRIPT", "Family"]
 

@@ -115,18 +115,19 @@ def _write(path: Path, rows: "SeriesRows", scores: "Scores", out_dir: Path | Non
 
 
 def _print(file: TextIO, rows: "SeriesRows", scores: "Scores") -> None:
-    from pipeline.core.anomalies.scorer import Level, Reason
+    from pipeline.core.anomalies.scorer import Reason
+    from schemas.severity import Severity
 
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(HEADER)
     for i, (time_text, value_text) in enumerate(zip(rows.time_text, rows.value_text, strict=True)):
-        level = Level(scores.level[i])
+        level = Severity(scores.level[i])
         writer.writerow(
             (
                 time_text,
                 value_text,
                 float(scores.score[i]),
-                int(level >= Level.WARN),
+                int(level >= Severity.WARN),
                 level.name.lower(),
                 Reason(scores.reason[i]).text,
                 _edge(scores.low[i]),

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pipeline.cli.series.files import SeriesRows
     from pipeline.cli.series.image import Panel
     from pipeline.core.anomalies.scorecard import Labelled
-    from pipeline.core.anomalies.scorer import Level, Scores
+    from pipeline.core.anomalies.scorer import Scores
+    from schemas.severity import Severity
 
 __all__ = ["register"]
 
@@ -146,15 +147,16 @@ def _panel(path: Path, rows: "SeriesRows", scores: "Scores", incidents: list[tup
 def _print_file(path: Path, rows: "SeriesRows", scores: "Scores", *, draw: bool) -> None:
     from pipeline.cli.series.plot import plotted
     from pipeline.core.anomalies.scorecard import alerts_from, days_of
-    from pipeline.core.anomalies.scorer import Level, Reason
+    from pipeline.core.anomalies.scorer import Reason
+    from schemas.severity import Severity
 
-    alerts = alerts_from(scores, rows.time_ms, Level.WARN).rows
+    alerts = alerts_from(scores, rows.time_ms, Severity.WARN).rows
     typer.echo(f"{path}: {len(rows.value):,} rows, {days_of(rows.time_ms):.1f} days, {len(alerts)} alerts from warn")
-    for line in plotted(rows.value, scores.level >= Level.WARN, _WIDTH) if draw else []:
+    for line in plotted(rows.value, scores.level >= Severity.WARN, _WIDTH) if draw else []:
         typer.echo(f"  {line}".rstrip())
     highest = sorted(alerts, key=lambda row: -scores.score[row])[:_LISTED]
     for row in sorted(highest):
-        level, reason = Level(scores.level[row]).name.lower(), Reason(scores.reason[row]).text
+        level, reason = Severity(scores.level[row]).name.lower(), Reason(scores.reason[row]).text
         at = datetime.fromtimestamp(int(rows.time_ms[row]) / 1000, UTC).isoformat(timespec="seconds")
         low, high = scores.low[row], scores.high[row]
         typer.echo(f"  {at}  {level:8s}  {reason}: {rows.value[row]:g}, expected {low:g} to {high:g}")
@@ -182,7 +184,7 @@ def _print_total(scored: "list[tuple[Path, SeriesRows, Scores]]", incidents: Inc
         typer.echo(line)
 
 
-def _labelled(path: Path, rows: "SeriesRows", scores: "Scores", level: "Level", incidents: Incidents) -> "Labelled":
+def _labelled(path: Path, rows: "SeriesRows", scores: "Scores", level: "Severity", incidents: Incidents) -> "Labelled":
     from pipeline.core.anomalies.scorecard import against_labels, alerts_from
 
     alerts = alerts_from(scores, rows.time_ms, level).rows

@@ -17,8 +17,8 @@ from pipeline.control.routes.answers import problems
 from pipeline.control.routes.paging import CursorQuery, LimitQuery, NsIdQuery, Page, cursor_of, cursor_values
 from pipeline.control.routes.problems import ProblemError
 from schemas.alert import AlertEvent, AlertState
+from schemas.severity import LevelName
 from schemas.silence import Acknowledgement
-from schemas.trigger_policy import LevelName
 
 ALERT_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 TEXT: Final = r"^[^\x00]*$"

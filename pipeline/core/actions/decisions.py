@@ -13,7 +13,8 @@ from pipeline.core.actions.suppression import SUPPRESSIONS, Suppression, Suppres
 from schemas.action import ActionReason, Outcome
 from schemas.alert import AlertEvent, AlertReason
 from schemas.scenario import Scenario, Step
-from schemas.trigger_policy import LevelName, TriggerPolicy
+from schemas.severity import LEVELS, LevelName
+from schemas.trigger_policy import TriggerPolicy
 
 __all__ = ["ActionRules", "Actions", "Decision", "Item", "Notification", "ScriptRun", "Skip"]
 
@@ -324,13 +325,12 @@ def _course(policy_id: str, rules: ActionRules) -> _Course | _Cause:
         steps = (Step.model_construct(after=timedelta(0), notify=policy.channels, run=None, to=()),)
         levels: dict[LevelName, tuple[Step, ...]] = {}
         if policy.channels:
-            levels = {"info": steps, "warn": steps, "critical": steps}
+            levels = dict.fromkeys(LEVELS, steps)
         return _Course(None, levels, _GROUP_WINDOW, send_resolved=True)
     scenario = rules.scenarios.get(policy.scenario)
     if scenario is None or not scenario.enabled:
         return _Cause(ActionReason.UNKNOWN if scenario is None else ActionReason.DISABLED, policy.scenario)
-    of = scenario.levels
-    levels = {"info": of.info, "warn": of.warn, "critical": of.critical}
+    levels = {level: scenario.levels.of(level) for level in LEVELS}
     return _Course(scenario.id, levels, scenario.group_window, scenario.send_resolved)
 
 

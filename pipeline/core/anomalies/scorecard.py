@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.core.anomalies.scorer import Level
 from pipeline.core.anomalies.step import Scores
 from pipeline.core.compiled import Array
+from schemas.severity import Severity
 
 __all__ = ["LEVELS", "Alerts", "Labelled", "against_labels", "alerts_from", "days_of"]
 
-LEVELS = (Level.INFO, Level.WARN, Level.CRITICAL)
+LEVELS = (Severity.INFO, Severity.WARN, Severity.CRITICAL)
 """The sensitivities, the most sensitive first."""
 _DAY_MS = 86_400_000
 
@@ -21,7 +21,7 @@ class Alerts:
 
     Attributes
     ----------
-    level : Level
+    level : Severity
         The least level that alerts.
     rows : int64[alerts]
         The rows that alert.
@@ -29,7 +29,7 @@ class Alerts:
         How many a day; 0 for a history without a length.
     """
 
-    level: Level
+    level: Severity
     rows: Array
     a_day: float
 
@@ -59,15 +59,15 @@ def days_of(time_ms: Array) -> float:
     return float(time_ms.max() - time_ms.min()) / _DAY_MS if len(time_ms) else 0.0
 
 
-def alerts_from(scores: Scores, time_ms: Array, level: Level) -> Alerts:
+def alerts_from(scores: Scores, time_ms: Array, level: Severity) -> Alerts:
     """Return the alerts from ``level`` on.
 
     Examples
     --------
     >>> level = np.array([0, 3, 0, 1], np.int8)
     >>> scores = Scores(np.zeros(4), level, level, np.zeros(4), np.zeros(4))
-    >>> alerts_from(scores, _DAY_MS * np.arange(4) // 2, Level.WARN)
-    Alerts(level=<Level.WARN: 2>, rows=array([1]), a_day=0.6666666666666666)
+    >>> alerts_from(scores, _DAY_MS * np.arange(4) // 2, Severity.WARN)
+    Alerts(level=<Severity.WARN: 2>, rows=array([1]), a_day=0.6666666666666666)
     """
     rows = np.flatnonzero(scores.level >= level)
     days = days_of(time_ms)

@@ -11,19 +11,10 @@ from pipeline.core.anomalies.state import ScorerState, clear, new_state
 from pipeline.core.anomalies.step import Scores, report_scores, score_samples
 from pipeline.core.compiled import Array
 
-__all__ = ["DEFAULT_DETECTOR", "Level", "Reason", "ScoreReporter", "Scores", "SeriesScorer"]
+__all__ = ["DEFAULT_DETECTOR", "Reason", "ScoreReporter", "Scores", "SeriesScorer"]
 
 DEFAULT_DETECTOR = "bank"
 """The name of this detector among others, in rules and options."""
-
-
-class Level(IntEnum):
-    """How serious an anomaly is; the numbers are those that the kernels write."""
-
-    NORMAL = 0
-    INFO = 1
-    WARN = 2
-    CRITICAL = 3
 
 
 class Reason(IntEnum):

@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.core.anomalies.scorer import Level, Reason, Scores, SeriesScorer
+from pipeline.core.anomalies.scorer import Reason, Scores, SeriesScorer
 from pipeline.core.anomalies.step import WARN_SCORE
 from pipeline.core.compiled import Array
 from pipeline.core.detection.series import WatchedSeries
+from schemas.severity import Severity
 
 
 class Window(NamedTuple):
@@ -33,7 +34,7 @@ class Scored(NamedTuple):
     value: float
     window: Window
     score: float
-    level: Level
+    level: Severity
     reason: Reason | None
     """None where it is not anomalous."""
     low: float
@@ -75,7 +76,7 @@ class Batch:
         scores = self._scores(scorer, np.repeat([window.start_ms for window in self._windows], counts))
         is_sampled = np.repeat([window.is_sampled for window in self._windows], counts)
         window_of = np.repeat(np.arange(len(counts)), counts)
-        wanted = np.flatnonzero((scores.level > Level.NORMAL) | is_sampled).tolist()
+        wanted = np.flatnonzero((scores.level > Severity.NORMAL) | is_sampled).tolist()
         scored = (self._scored(i, self._windows[window_of[i]], scores) for i in wanted)
         return [each for each in scored if each.reason is not None or each.window.is_sampled]
 
@@ -96,11 +97,11 @@ class Batch:
         score, reported, reason, low, high = (column[i].item() for column in scores)
         series = self._series[i]
         level = level_of(score, reported, series.watch.levels)
-        why = None if level is Level.NORMAL else Reason(reason)
+        why = None if level is Severity.NORMAL else Reason(reason)
         return Scored(i, series, self._values[i], window, score, level, why, low, high)
 
 
-def level_of(score: float, reported: int, levels: tuple[float, float, float]) -> Level:
+def level_of(score: float, reported: int, levels: tuple[float, float, float]) -> Severity:
     """Return the level of a score by a rule, or the scorer's own where that is lower because the series is young.
 
     Parameters
@@ -118,8 +119,8 @@ def level_of(score: float, reported: int, levels: tuple[float, float, float]) ->
     ['INFO', 'WARN']
     """
     reached = sum(score >= least for least in levels) if reported else 0
-    is_young = reported == Level.INFO and score >= WARN_SCORE
-    return Level(min(reached, Level.INFO) if is_young else reached)
+    is_young = reported == Severity.INFO and score >= WARN_SCORE
+    return Severity(min(reached, Severity.INFO) if is_young else reached)
 
 
 def _raw_score(series: WatchedSeries, value: float) -> float:

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import orjson
 
-from pipeline.core.anomalies.scorer import Level
 from pipeline.core.detection.batch import Batch, Scored, Window
 from pipeline.core.detection.host import HostLimits, Reported
 from pipeline.core.detection.records import host_record, series_record
@@ -24,6 +23,7 @@ from pipeline.core.detection.series import (
     parse_head,
 )
 from schemas.reasons import DeadLetterReason, NotScored
+from schemas.severity import Severity
 
 _START: Final = b',"start_ms":'
 _GREATEST_TIME_MS: Final = 2**53
@@ -304,10 +304,10 @@ class PartitionDetector:
                 )
                 self._emit("host", update.level, host.key, value)
 
-    def _emit(self, kind: str, level: Level, key: bytes, value: bytes) -> None:
+    def _emit(self, kind: str, level: Severity, key: bytes, value: bytes) -> None:
         self._out.keys.append(key)
         self._out.values.append(value)
-        self.balance.anomalies[kind, "none" if level is Level.NORMAL else level.name.lower()] += 1
+        self.balance.anomalies[kind, "none" if level is Severity.NORMAL else level.name.lower()] += 1
 
     def _refuse(self, offset: int, value: bytes, message: str) -> NotScored:
         self._out.refused.append(RefusedRecord(offset, DeadLetterReason.PARSE_SYNTAX, message, value))

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from pipeline.core.anomalies.scorer import Level, Reason
+from pipeline.core.anomalies.scorer import Reason
+from schemas.severity import Severity
 
 S = TypeVar("S")
 
@@ -47,7 +48,7 @@ class Reported(NamedTuple):
     end_ms: int
     """End of the window."""
     score: float
-    level: Level
+    level: Severity
     reason: Reason
 
 
@@ -57,7 +58,7 @@ class IncidentUpdate(NamedTuple, Generic[S]):
     change: IncidentChange
     begun_ms: int
     """Start of the window that it began with."""
-    level: Level
+    level: Severity
     """The greatest level of its series; NORMAL at its end."""
     score: float
     """The greatest score of its series; 0 at its end."""
@@ -81,13 +82,13 @@ class HostAnomalies(Generic[S]):
         The series that count as anomalous, with the greatest of what was reported, at the time of the newest.
     begun_ms : int or None
         Start of the window that the incident began with; none: there is no incident.
-    level : Level
+    level : Severity
         The greatest that was reported of the incident.
 
     Examples
     --------
     >>> host = HostAnomalies()
-    >>> spikes = {name: Reported(60_000, 3.0, Level.WARN, Reason.SPIKE) for name in ("cpu", "load", "net")}
+    >>> spikes = {name: Reported(60_000, 3.0, Severity.WARN, Reason.SPIKE) for name in ("cpu", "load", "net")}
     >>> update = host.settle(0, 60_000, spikes, 12, HostLimits(), str)
     >>> update.change.value, update.share, [name for name, _ in update.most]
     ('began', 0.25, ['cpu', 'load', 'net'])
@@ -98,7 +99,7 @@ class HostAnomalies(Generic[S]):
 
     reported: dict[S, Reported] = field(default_factory=dict)
     begun_ms: int | None = None
-    level: Level = Level.NORMAL
+    level: Severity = Severity.NORMAL
 
     @property
     def is_calm(self) -> bool:
@@ -135,7 +136,7 @@ class HostAnomalies(Generic[S]):
                 anomalous[series] = _greater(reported.get(series), each)
         self.reported = anomalous
         share = min(1.0, len(anomalous) / max(series_count, 1))
-        level = max((each.level for each in anomalous.values()), default=Level.NORMAL)
+        level = max((each.level for each in anomalous.values()), default=Severity.NORMAL)
         if self.begun_ms is None:
             if len(anomalous) < limits.least_series or share < limits.least_share:
                 return None
@@ -143,9 +144,9 @@ class HostAnomalies(Generic[S]):
             return self._update(IncidentChange.BEGAN, share, name_of)
         if not anomalous:
             update: IncidentUpdate[S] = IncidentUpdate(
-                IncidentChange.ENDED, self.begun_ms, Level.NORMAL, 0.0, 0.0, 0, ()
+                IncidentChange.ENDED, self.begun_ms, Severity.NORMAL, 0.0, 0.0, 0, ()
             )
-            self.begun_ms, self.level = None, Level.NORMAL
+            self.begun_ms, self.level = None, Severity.NORMAL
             return update
         if level > self.level:
             self.level = level

@@ -4,7 +4,7 @@ import math
 
 import orjson
 
-from pipeline.core.anomalies.scorer import Level, Reason
+from pipeline.core.anomalies.scorer import Reason
 from pipeline.core.detection.batch import Scored
 from pipeline.core.detection.host import IncidentChange, IncidentUpdate
 from pipeline.core.detection.series import Host, WatchedSeries
@@ -25,7 +25,7 @@ def series_record(scored: Scored, partition: int) -> bytes:
             "end_ms": window.end_ms,
             "value": scored.value,
             "score": scored.score,
-            "level": _name(scored.level),
+            "level": scored.level.level,
             "reason": None if scored.reason is None else reason_of(scored.reason),
             "text": None if scored.reason is None else scored.reason.text,
             "expected_low": _known(scored.low),
@@ -62,7 +62,7 @@ def host_record(
             "end_ms": end_ms,
             "value": None,
             "score": update.score,
-            "level": _name(update.level),
+            "level": update.level.level,
             "reason": AnomalyReason.INCIDENT_OVER if is_over else AnomalyReason.MANY_SERIES,
             "text": _text(update, host.series_count, end_ms),
             "expected_low": None,
@@ -79,7 +79,7 @@ def host_record(
                     "field": series.field,
                     "tags": series.group.tags,
                     "score": reported.score,
-                    "level": _name(reported.level),
+                    "level": reported.level.level,
                     "reason": reason_of(reported.reason),
                     "text": reported.reason.text,
                 }
@@ -102,10 +102,6 @@ def reason_of(reason: Reason) -> AnomalyReason:
 
 def _known(edge: float) -> float | None:
     return edge if math.isfinite(edge) else None
-
-
-def _name(level: Level) -> str | None:
-    return None if level is Level.NORMAL else level.name.lower()
 
 
 def _text(update: IncidentUpdate[WatchedSeries], series_count: int, end_ms: int) -> str:

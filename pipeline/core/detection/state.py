@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from pipeline.core.anomalies.scorer import DEFAULT_DETECTOR, Level, Reason
+from pipeline.core.anomalies.scorer import DEFAULT_DETECTOR, Reason
 from pipeline.core.anomalies.state import ScorerState
 from pipeline.core.detection.detector import DetectionSettings, HostWindows, PartitionDetector
 from pipeline.core.detection.host import HostAnomalies, Reported
@@ -16,6 +16,7 @@ from pipeline.core.detection.named_detector import NamedDetector
 from pipeline.core.detection.rules import DetectionRules, Watch
 from pipeline.core.detection.series import NO_ROW, Host, SeriesGroup, SeriesTable, WatchedSeries, parse_head
 from pipeline.core.snapshots.snapshot import Snapshot
+from schemas.severity import Severity
 
 STATE_VERSION: Final = 2
 _SCORER: Final = "bank."
@@ -106,7 +107,7 @@ def restore(
         _restore_scorer(detector.table, saved, state, zone_of)
         detector.time_ms = state["time_ms"]
         for key, begun_ms, level, reported in state["hosts"]:
-            anomalies = HostAnomalies(_reported(detector.table, reported), begun_ms, Level(level))
+            anomalies = HostAnomalies(_reported(detector.table, reported), begun_ms, Severity(level))
             detector.table.hosts[key.encode()].anomalies = anomalies
         for key, start_ms, end_ms, offset, reported in state["runs"]:
             host = detector.table.hosts[key.encode()]
@@ -146,7 +147,7 @@ def _reported(table: SeriesTable, document: list[Any]) -> dict[WatchedSeries, Re
         series = table.groups[head.encode()].fields[name]
         if series is None:
             raise ValueError(f"{name} of {head} is not scored")
-        reported[series] = Reported(end_ms, score, Level(level), _REASONS[reason])
+        reported[series] = Reported(end_ms, score, Severity(level), _REASONS[reason])
     return reported
 
 

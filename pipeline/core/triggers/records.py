@@ -12,7 +12,8 @@ from pipeline.core.triggers.matching import SeriesName, source_of
 from pipeline.core.triggers.state import NEVER, NONE, REASONS, STATES, Events
 from schemas.alert import AlertEvent, AlertReason, Evidence
 from schemas.durations import duration_text
-from schemas.trigger_policy import LEVELS, TriggerPolicy
+from schemas.severity import Severity
+from schemas.trigger_policy import TriggerPolicy
 
 __all__ = ["Origin", "alert_event", "alert_id", "policy_hash", "series_text"]
 
@@ -77,8 +78,8 @@ def alert_event(
         resource=resource_of(name.tags),
         state=STATES[int(events.state[row])],
         previous_state=STATES[int(events.previous_state[row])],
-        level=LEVELS[level - 1] if level else None,
-        previous_level=LEVELS[previous - 1] if previous else None,
+        level=Severity(level).level,
+        previous_level=Severity(previous).level,
         reason=reason,
         notify=bool(events.notify[row]),
         time_ms=time_ms,
@@ -110,7 +111,7 @@ def _text(
     threshold: float | None,
 ) -> str:
     what = f"{policy.title or policy.id}: {name.measurement} {name.field}{_whose(name)}"
-    now = LEVELS[level - 1] if level else "OK"
+    now = Severity(level).level or "OK"
     if reason in {AlertReason.WENT_SILENT, AlertReason.CAME_BACK}:
         silent = duration_text(round(1000 * (value or 0.0)))
         return f"{what} sent nothing for {silent}" if level else f"{what} is back after {silent}"

@@ -7,7 +7,8 @@ import numpy as np
 from pipeline.core.records.identity.interning import grown
 from pipeline.core.triggers.records import policy_hash
 from pipeline.core.triggers.state import COMPARISONS, Rules, new_rules
-from schemas.trigger_policy import LEVELS, TriggerPolicy
+from schemas.severity import Severity
+from schemas.trigger_policy import TriggerPolicy
 
 __all__ = ["RuleTable"]
 
@@ -60,11 +61,11 @@ class RuleTable:
         self.rules = rules = Rules(*(grown(column, row + 1) for column in self.rules))
         silence = policy.silence_after if policy.on == "silence" else None
         rules.silence_ms[row] = 0 if silence is None else silence // _MILLISECOND
-        rules.severity[row] = LEVELS.index(policy.severity) + 1
+        rules.severity[row] = Severity.of(policy.severity)
         rules.compare[row] = COMPARISONS[policy.compare]
         rules.fire[row], rules.reset[row] = np.nan, np.nan
         for name, level in policy.levels.given().items():
-            column = LEVELS.index(name) + 1
+            column = Severity.of(name)
             rules.fire[row, column] = level.fire
             rules.reset[row, column] = np.nan if level.reset is None else level.reset
         rules.easiest[row] = next((level.fire for level in policy.levels.given().values()), np.nan)

@@ -7,15 +7,16 @@ import numpy as np
 from pipeline.core.compiled import Array
 from pipeline.core.records.identity.interning import grown
 from schemas.alert import AlertReason, AlertState
+from schemas.severity import Severity
 
 NEVER = -(1 << 62)
 """Event time before all others."""
 NONE = -1
 """No alert, no policy, no sample."""
 
-INFO, WARN, CRITICAL = 1, 2, 3
-"""Levels; 0 is none."""
-LEVEL_COLUMNS = 4
+CRITICAL = Severity.CRITICAL.value
+LEVEL_COLUMNS = len(Severity)
+"""A column for each `Severity`; that of normal is not used."""
 
 ABOVE, AT_LEAST, BELOW, AT_MOST, EQUAL, UNEQUAL = 0, 1, 2, 3, 4, 5
 COMPARISONS = {">": ABOVE, ">=": AT_LEAST, "<": BELOW, "<=": AT_MOST, "==": EQUAL, "!=": UNEQUAL}

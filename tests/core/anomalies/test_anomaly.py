@@ -15,9 +15,10 @@ from pipeline.core.anomalies.detectors import (
     make_detector,
     score_series,
 )
-from pipeline.core.anomalies.scorer import Level, Reason, Scores, SeriesScorer
+from pipeline.core.anomalies.scorer import Reason, Scores, SeriesScorer
 from pipeline.core.anomalies.state import ScorerState
 from pipeline.core.compiled import Array
+from schemas.severity import Severity
 
 FIVE_MINUTES_MS = 300_000
 WEEK = 7 * 288
@@ -128,15 +129,15 @@ def test_hostile_values_give_finite_scores_and_no_storm(name: str, kind: str) ->
     count = 2000 if name == DEFAULT_DETECTOR else 800
     scores = score_series(name, times(count), HOSTILE[kind](np.arange(count)))
     assert np.isfinite(scores.score).all()
-    assert (scores.level >= Level.WARN).sum() <= 6
+    assert (scores.level >= Severity.WARN).sum() <= 6
 
 
 def test_noise_raises_no_storm_at_the_start_nor_later() -> None:
     scores = [scored(np.random.default_rng(seed).normal(50, 5, WEEK)) for seed in range(20)]
-    young = [int((v.level[:600] > Level.NORMAL).sum()) for v in scores]
-    assert all((v.level[:600] <= Level.INFO).all() for v in scores)
+    young = [int((v.level[:600] > Severity.NORMAL).sum()) for v in scores]
+    assert all((v.level[:600] <= Severity.INFO).all() for v in scores)
     assert max(young) <= 3
-    assert sum(int((v.level >= Level.WARN).sum()) for v in scores) <= 0.15 * 20 * 5  # a series and day
+    assert sum(int((v.level >= Severity.WARN).sum()) for v in scores) <= 0.15 * 20 * 5  # a series and day
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ def test_a_fault_is_told_with_its_reason(fault: Callable[[Array], Array], reason
     at = WEEK + 100
     values[at:] = fault(values[at:])
     scores = scored(values)
-    reported = np.flatnonzero(scores.level[at:] >= Level.WARN) + at
+    reported = np.flatnonzero(scores.level[at:] >= Severity.WARN) + at
     assert len(reported) > 0
     assert reason in set(scores.reason[reported].tolist())
 
@@ -164,7 +165,7 @@ def test_a_dip_is_measured_by_dips_where_peaks_are_larger(seed: int) -> None:
     values = np.exp(np.random.default_rng(seed).normal(3, 0.5, 2 * WEEK))  # from about 4 up to 120
     values[3000] = -40
     scores = scored(values)
-    assert scores.level[3000] >= Level.WARN
+    assert scores.level[3000] >= Severity.WARN
     assert scores.reason[3000] == Reason.DIP
     assert scores.low[3000] > -40
 
@@ -173,7 +174,7 @@ def test_a_dip_is_measured_by_dips_where_peaks_are_larger(seed: int) -> None:
 def test_what_comes_again_and_again_is_told_no_more(seed: int) -> None:
     """A sawtooth that falls every 58 hours, so that no hour of the day explains it; eight times here."""
     values = 40 + np.arange(3 * WEEK) % 700 / 100 + np.random.default_rng(seed).normal(0, 0.05, 3 * WEEK)
-    reported = np.flatnonzero(scored(values).level >= Level.WARN)
+    reported = np.flatnonzero(scored(values).level >= Severity.WARN)
     assert 1400 in reported
     assert reported.max() <= 2100
 
@@ -185,7 +186,7 @@ def test_steps_that_go_on_are_told_though_one_of_them_is_not(sign: int) -> None:
         for steps in reported:
             values = np.random.default_rng(seed).normal(50, 1, WEEK + steps)
             values[WEEK:] += sign * 2.5 * np.arange(1, steps + 1)
-            reported[steps] += bool((scored(values).level[WEEK:] >= Level.WARN).any())
+            reported[steps] += bool((scored(values).level[WEEK:] >= Severity.WARN).any())
     assert reported[1] <= 4
     assert reported[3] == 20
 
@@ -198,8 +199,8 @@ def test_a_second_incident_is_told_soon_after_the_first_is_over() -> None:
         values[WEEK : WEEK + 3] += 30
         values[WEEK + 90 : WEEK + 93] += 15
         scores = scored(values)
-        assert scores.level[WEEK] >= Level.WARN
-        reported += bool((scores.level[WEEK + 90 : WEEK + 93] >= Level.INFO).any())
+        assert scores.level[WEEK] >= Severity.WARN
+        reported += bool((scores.level[WEEK + 90 : WEEK + 93] >= Severity.INFO).any())
     assert reported == 20
 
 
@@ -208,7 +209,7 @@ def test_bursts_among_little_noise_are_no_drift() -> None:
     for seed in range(30):
         rng = np.random.default_rng(seed)
         values = 0.1 * rng.integers(0, 4, 2 * WEEK) + (rng.uniform(size=2 * WEEK) < 0.02) * rng.exponential(3, 2 * WEEK)
-        reported += int((scored(values).level >= Level.WARN).sum())
+        reported += int((scored(values).level >= Severity.WARN).sum())
     assert reported <= 0.15 * 30 * 14  # a series and day
 
 

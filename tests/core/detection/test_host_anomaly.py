@@ -2,8 +2,9 @@
 
 import pytest
 
-from pipeline.core.anomalies.scorer import Level, Reason
+from pipeline.core.anomalies.scorer import Reason
 from pipeline.core.detection.host import MOST_NAMED, HostAnomalies, HostLimits, IncidentChange, IncidentUpdate, Reported
+from schemas.severity import Severity
 
 LIMITS = HostLimits(least_share=0.25, least_series=2, together_ms=120_000)
 WATCHED = 8
@@ -23,8 +24,8 @@ class Host:
         return self.anomalies.settle(minute * 60_000, end_ms, told, watched, self._limits, str)
 
 
-def level_of(score: float) -> Level:
-    return Level.CRITICAL if score >= 2.5 else Level.WARN if score >= 2 else Level.INFO
+def level_of(score: float) -> Severity:
+    return Severity.CRITICAL if score >= 2.5 else Severity.WARN if score >= 2 else Severity.INFO
 
 
 def test_calm_and_one_series_are_no_incident() -> None:
@@ -47,19 +48,24 @@ def test_series_that_follow_each_other_are_one_incident_that_begins_grows_and_en
     assert host.at(0, a=1.6) is None
     began = host.at(1, b=1.7)
     assert began is not None
-    assert (began.change, began.begun_ms, began.level, began.score) == (IncidentChange.BEGAN, 60_000, Level.INFO, 1.7)
+    assert (began.change, began.begun_ms, began.level, began.score) == (
+        IncidentChange.BEGAN,
+        60_000,
+        Severity.INFO,
+        1.7,
+    )
     assert (began.share, began.anomalous) == (2 / WATCHED, 2)
     assert [name for name, _ in began.most] == ["b", "a"]
     assert host.at(2) is None
     assert host.at(3, c=1.8) is None
     grew = host.at(4, a=2.1)
     assert grew is not None
-    assert (grew.change, grew.begun_ms, grew.level) == (IncidentChange.GREW, 60_000, Level.WARN)
+    assert (grew.change, grew.begun_ms, grew.level) == (IncidentChange.GREW, 60_000, Severity.WARN)
     assert [(name, told.score) for name, told in grew.most] == [("a", 2.1), ("c", 1.8)]
     assert host.at(5) is None
     assert host.at(6) is None
     ended = host.at(7)
-    assert ended == IncidentUpdate(IncidentChange.ENDED, 60_000, Level.NORMAL, 0.0, 0.0, 0, ())
+    assert ended == IncidentUpdate(IncidentChange.ENDED, 60_000, Severity.NORMAL, 0.0, 0.0, 0, ())
     assert host.anomalies.is_calm
     assert host.at(8) is None
 
@@ -76,8 +82,8 @@ def test_a_series_keeps_its_greatest_score_while_it_is_told_again() -> None:
     host.at(0, a=3.0)
     began = host.at(2, a=1.6, b=1.6)
     assert began is not None
-    assert began.level is Level.CRITICAL
-    assert dict(began.most)["a"] == Reported(180_000, 3.0, Level.CRITICAL, Reason.SPIKE)
+    assert began.level is Severity.CRITICAL
+    assert dict(began.most)["a"] == Reported(180_000, 3.0, Severity.CRITICAL, Reason.SPIKE)
 
 
 def test_of_equal_scores_the_name_decides_and_so_many_are_named() -> None:
