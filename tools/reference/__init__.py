@@ -3,7 +3,7 @@
 ``make docs`` writes them; ``tests/test_reference.py`` fails while one differs from what the code says.
 """
 
-from tools.reference import commands, enums, metrics, models, settings, stages, topics
+from tools.reference import commands, components, enums, metrics, models, settings, topics
 
 __all__ = ["pages"]
 
@@ -13,13 +13,16 @@ NOTE = "<!-- Written by `make docs` from the code; edit the code, not this page.
 def pages() -> dict[str, str]:
     """Return the text of each generated page by the name of its file."""
     written = {
+        "channels.md": components.channels_page(),
         "commands.md": commands.page(),
         "documents.md": models.documents_page(),
         "metrics.md": metrics.page(),
         "reasons.md": enums.page(),
         "records.md": models.records_page(),
         "settings.md": settings.page(),
-        "stages.md": stages.page(),
+        "sources.md": components.sources_page(),
+        "stages.md": components.stages_page(),
+        "stores.md": components.stores_page(),
         "topics.md": topics.page(),
     }
     return {name: NOTE + text for name, text in written.items()}
