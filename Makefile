@@ -3,13 +3,17 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo test faults check docs coverage bench real-parts lock release-check clean
+.PHONY: help install demo test test-fast faults check docs coverage bench real-parts lock release-check clean
 
 # The first Python that is new enough; `make PYTHON=…` names another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null && echo $$python && break; done)
 DEMO_ARGS ?=
 TEST_ARGS ?=
+# How many tests run at a time, each process with its own brokers and databases; the tests of a file stay together.
+TEST_PROCESSES ?= 2
+PYTEST = $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+TESTS := tests pipeline/core schemas topics tools
 BENCH_ARGS ?=
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -33,8 +37,12 @@ check: install ## Linters, types, layers, doctests and the core's tests: what a 
 docs: install ## Write the generated pages of docs/reference from the code
 	$(BIN)/python -m tools.reference
 
+# The longest files come first, so that none is left alone at the end.
+test-fast: install ## All tests that need no server (TEST_ARGS='-k …')
+	$(PYTEST) -q -m 'not server and not wheel' tests/stages/detect tests/runtime tests/core $(TESTS) $(TEST_ARGS)
+
 test: install ## All tests (TEST_ARGS='-k …'); those on real parts are skipped where `make real-parts` was not run
-	$(BIN)/pytest $(TEST_ARGS)
+	$(PYTEST) tests/faults tests/stages tests/runtime $(TESTS) $(TEST_ARGS)
 
 faults: install ## Kills, rebalances, outages and bad input at full size, on a real Kafka and InfluxDB (CINNAMON_FAULT_SEED=…)
 	CINNAMON_FAULTS=full CINNAMON_REQUIRE_REAL=1 $(BIN)/pytest tests/faults $(TEST_ARGS)

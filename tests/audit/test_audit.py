@@ -28,18 +28,12 @@ FAR_MS = 4_000_000_000_000
 FUTURE = b"cpu,host=wild usage_user=1 %d000000" % FAR_MS
 
 
-@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.real)])
-def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
+@pytest.fixture(params=["own_embedded_broker", "kafka_broker"], ids=["embedded", "kafka"])
+def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     """An embedded broker of the test alone, and a real one."""
-    if request.param == "kafka":
-        found: Broker = request.getfixturevalue("kafka_broker")
-        with pipeline_topics(found):
-            yield found
-        return
-    server = EmbeddedBroker(tmp_path / "broker").start()
-    with pipeline_topics(server):
-        yield server
-    server.stop()
+    found: Broker = request.getfixturevalue(request.param)
+    with pipeline_topics(found):
+        yield found
 
 
 def stream() -> list[Raw]:
@@ -128,25 +122,22 @@ class Written:
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
+def written(module_embedded_broker: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory) -> Written:
     """What an undisturbed run leaves, for every test that tampers with it."""
     directory = tmp_path_factory.mktemp("audited")
-    server = EmbeddedBroker(directory / "broker").start()
-    try:
-        with pipeline_topics(server):
-            settings = worked(server, directory, windows={"dead_letter_late": True})
-            return Written(settings, {topic: read_topic(server, topic) for topic in USED})
-    finally:
-        server.stop()
+    with pipeline_topics(module_embedded_broker) as broker:
+        settings = worked(broker, directory, windows={"dead_letter_late": True})
+        return Written(settings, {topic: read_topic(broker, topic) for topic in USED})
 
 
 Tampering = Callable[[list[Stored]], list[Stored]]
+Audit = Callable[..., tuple[int, dict[str, Any]]]
 
 
 @pytest.fixture
-def audit_of(written: Written, tmp_path: Path) -> Iterator[Callable[..., tuple[int, dict[str, Any]]]]:
+def audit_of(written: Written, own_embedded_broker: EmbeddedBroker) -> Iterator[Audit]:
     """Audits a copy of the run's topics of which one is tampered with; without a topic, the last copy once more."""
-    server = EmbeddedBroker(tmp_path / "copy").start()
+    server = own_embedded_broker
 
     def run(topic: str | None, tampering: Tampering, *arguments: str) -> tuple[int, dict[str, Any]]:
         for name, records in written.records.items() if topic else ():
@@ -157,7 +148,6 @@ def audit_of(written: Written, tmp_path: Path) -> Iterator[Callable[..., tuple[i
 
     with pipeline_topics(server):
         yield run
-    server.stop()
 
 
 def untouched(records: list[Stored]) -> list[Stored]:

@@ -22,12 +22,10 @@ PERIOD_MS = 3_600_000
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
-    """A broker of this test alone."""
-    server = EmbeddedBroker(tmp_path / "broker").start()
-    with pipeline_topics(server):
-        yield server
-    server.stop()
+def broker(own_embedded_broker: EmbeddedBroker) -> Iterator[EmbeddedBroker]:
+    """A broker of this test alone, with the pipeline's topics."""
+    with pipeline_topics(own_embedded_broker):
+        yield own_embedded_broker
 
 
 def recent() -> list[Raw]:

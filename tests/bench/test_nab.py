@@ -5,7 +5,7 @@ import pytest
 
 from bench.fault_series import clean_series
 from bench.faults import measure
-from bench.nab import FALSE_A_DAY, judged
+from bench.nab import FALSE_A_DAY, scored
 from bench.nab_series import MISSED, LabelledSeries, alerting, load, nab_score, threshold_at
 
 
@@ -44,7 +44,7 @@ def test_the_figures_of_an_operator() -> None:
 
 def test_the_bank_keeps_its_score() -> None:
     series = load()
-    scores, _ = judged("bank", series)
+    scores, _ = scored("bank", series)
     for profile, floor in (("standard", 74), ("reward_low_FP_rate", 69), ("reward_low_FN_rate", 77)):
         assert nab_score(series, scores, profile)[0] >= floor
     assert alerting(series, scores, threshold_at(series, scores, FALSE_A_DAY)).recall >= 0.7

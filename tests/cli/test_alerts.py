@@ -23,11 +23,9 @@ BASE_MS = 1_780_000_000_000
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
-    server = EmbeddedBroker(tmp_path / "broker").start()
-    with pipeline_topics(server, partitions=2, names=(topics.ALERTS,)):
-        yield server
-    server.stop()
+def broker(own_embedded_broker: EmbeddedBroker) -> Iterator[EmbeddedBroker]:
+    with pipeline_topics(own_embedded_broker, partitions=2, names=(topics.ALERTS,)):
+        yield own_embedded_broker
 
 
 def event(alert: str, sequence: int, level: str | None, previous: str | None = None, **changes: object) -> AlertEvent:

@@ -33,17 +33,12 @@ def config_of(tmp_path: Path, broker: EmbeddedBroker) -> str:
     return str(path)
 
 
-def test_agents_that_send_without_a_key_are_named(tmp_path: Path) -> None:
-    broker = EmbeddedBroker(tmp_path / "broker")
-    broker.start()
-    try:
-        with pipeline_topics(broker):
-            headers = [(ORIGIN_HEADER, Origin(0, 5, 0).to_bytes())]
-            records = [Raw(b"cpu,host=a v=1 1700000000", b"ns1/m1/careless", headers=headers) for _ in range(3)]
-            produce(broker, [*records, Raw(b"cpu,host=b v=1 1700000000", b"ns1/m1/good")])
-            status, found = findings("--config", config_of(tmp_path, broker))
-    finally:
-        broker.stop()
+def test_agents_that_send_without_a_key_are_named(own_embedded_broker: EmbeddedBroker, tmp_path: Path) -> None:
+    with pipeline_topics(own_embedded_broker) as broker:
+        headers = [(ORIGIN_HEADER, Origin(0, 5, 0).to_bytes())]
+        records = [Raw(b"cpu,host=a v=1 1700000000", b"ns1/m1/careless", headers=headers) for _ in range(3)]
+        produce(broker, [*records, Raw(b"cpu,host=b v=1 1700000000", b"ns1/m1/good")])
+        status, found = findings("--config", config_of(tmp_path, own_embedded_broker))
     assert status == 1  # the test's broker has the pipeline's own topics alone
     assert found["topic alerts"] == ("fail", "missing; `cinnamon topics apply` makes it")
     assert f"topic {topics.METRICS_RAW}" in found

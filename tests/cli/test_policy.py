@@ -29,11 +29,9 @@ def run(*arguments: str) -> tuple[int, str, str]:
 
 
 @pytest.fixture
-def servers(tmp_path: Path) -> Iterator[EmbeddedBroker]:
-    broker = EmbeddedBroker(tmp_path / "broker").start()
-    with pipeline_topics(broker, names=(topics.POLICIES,)):
-        yield broker
-    broker.stop()
+def servers(own_embedded_broker: EmbeddedBroker) -> Iterator[EmbeddedBroker]:
+    with pipeline_topics(own_embedded_broker, names=(topics.POLICIES,)):
+        yield own_embedded_broker
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,12 +20,10 @@ from topics import METRICS_RAW
 DAY_MS = 86_400_000
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+@pytest.fixture
+def broker(module_embedded_broker: EmbeddedBroker) -> EmbeddedBroker:
     """A broker of this module alone: the command has one topic for all, each test its own day in it."""
-    own = EmbeddedBroker(tmp_path_factory.mktemp("simulate-broker")).start()
-    yield own
-    own.stop()
+    return module_embedded_broker
 
 
 def simulate(*arguments: str) -> Result:

@@ -1,7 +1,6 @@
 """``cinnamon topics`` makes the catalogue's topics, reports differences by its exit status, and deletes nothing."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,11 +27,9 @@ def run(*arguments: str) -> tuple[int, str, str]:
 
 
 @pytest.fixture
-def servers(tmp_path: Path) -> Iterator[str]:
+def servers(own_embedded_broker: EmbeddedBroker) -> str:
     """A broker of this test alone, as the topics' names are the same for all."""
-    broker = EmbeddedBroker(tmp_path / "broker").start()
-    yield broker.bootstrap_servers
-    broker.stop()
+    return own_embedded_broker.bootstrap_servers
 
 
 def test_apply_makes_all_topics_and_check_agrees(servers: str) -> None:

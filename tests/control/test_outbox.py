@@ -25,6 +25,7 @@ def draft(title: str) -> DraftDocument:
     return DraftDocument("trigger", "cpu", None, {"kind": "trigger", "id": "cpu", "title": title}, ())
 
 
+@pytest.mark.server
 def test_what_arrives_late_does_not_stay_the_newest(tmp_path: Path) -> None:
     """An instance that stood still sends an old change after another one has sent a newer one."""
     broker = EmbeddedBroker(tmp_path / "broker")

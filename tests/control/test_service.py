@@ -23,6 +23,8 @@ from tests.support.servers.process import ServerProcess, free_ports
 from tests.support.stages.brokers import Broker, Raw, pipeline_topics, produce, read_topic
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.server
+
 NEEDED = (topics.POLICIES, topics.ALERTS, topics.ACTIONS)
 ANY = {"If-Match": "*"}
 

@@ -1,7 +1,6 @@
 """The pipeline's topics, empty, for each test."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -18,16 +17,14 @@ def kafka(kafka_broker: KafkaBroker) -> Iterator[Broker]:
 
 
 @pytest.fixture
-def embedded(tmp_path: Path) -> Iterator[Broker]:
+def embedded(own_embedded_broker: EmbeddedBroker) -> Iterator[Broker]:
     """An embedded broker of this test alone with the pipeline's topics."""
-    server = EmbeddedBroker(tmp_path / "broker").start()
-    with pipeline_topics(server) as broker:
+    with pipeline_topics(own_embedded_broker) as broker:
         yield broker
-    server.stop()
 
 
-@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.real)])
-def broker(request: pytest.FixtureRequest) -> Broker:
+@pytest.fixture(params=["own_embedded_broker", "kafka_broker"], ids=["embedded", "kafka"])
+def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     """Each of the two."""
-    found: Broker = request.getfixturevalue(request.param)
-    return found
+    with pipeline_topics(request.getfixturevalue(request.param)) as broker:
+        yield broker

@@ -12,9 +12,9 @@ from topics.admin import BrokerError, TopicAdmin
 from topics.plan import Plan, TopicState, plan
 
 
-@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.real)])
+@pytest.fixture(params=["embedded_broker", "kafka_broker"], ids=["embedded", "kafka"])
 def servers(request: pytest.FixtureRequest) -> str:
-    return str(request.getfixturevalue(f"{request.param}_broker").bootstrap_servers)
+    return str(request.getfixturevalue(request.param).bootstrap_servers)
 
 
 def admin_of(servers: str, *, timeout_s: float = 15.0) -> TopicAdmin:

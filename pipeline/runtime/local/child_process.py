@@ -15,6 +15,24 @@ LOG_TAIL_LINES: Final = 20
 _TIED_EXEC: Final = Path(__file__).with_name("tied_exec.py")
 
 
+def tied_command(command: Sequence[str]) -> list[str]:
+    """Return the command line that runs a program which ends with this process; elsewhere than on Linux, as it was.
+
+    Parameters
+    ----------
+    command
+        The program's path and its arguments.
+
+    Notes
+    -----
+    The kernel kills the program when the thread that started it ends, be it by SIGKILL: start it from the main thread.
+    A program that changes its user must ask for that again.
+    """
+    if sys.platform != "linux":
+        return list(command)
+    return [sys.executable, "-I", "-S", str(_TIED_EXEC), str(os.getpid()), *command]
+
+
 class ChildFailedError(RuntimeError):
     """A child did not start or ended by itself; the text says which and how, with the end of its log."""
 
@@ -40,18 +58,16 @@ class ChildProcess:
 
     Notes
     -----
-    On Linux the kernel kills the child when the thread that started it ends, be it by SIGKILL: start children from
-    the main thread. Elsewhere a parent that is killed leaves them behind; every other end stops them.
+    On Linux the child is tied (see `tied_command`). Elsewhere a parent that is killed leaves it behind; every other
+    end stops it.
     """
 
     def __init__(self, name: str, command: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> None:
         self.name = name
         self.log = log
-        if sys.platform == "linux":
-            command = [sys.executable, "-I", "-S", str(_TIED_EXEC), str(os.getpid()), *command]
         with log.open("wb") as out:
             self._process = subprocess.Popen(  # noqa: S603  a list of ours, no shell
-                command,
+                tied_command(command),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,

@@ -29,21 +29,16 @@ KEY = b"n/m/vm-1"
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
+def broker(own_embedded_broker: EmbeddedBroker) -> Iterator[EmbeddedBroker]:
     """A broker of this test alone, as the topics' names are the same for all."""
-    server = EmbeddedBroker(tmp_path / "broker").start()
-    with pipeline_topics(server, partitions=2):
-        yield server
-    server.stop()
+    with pipeline_topics(own_embedded_broker, partitions=2):
+        yield own_embedded_broker
 
 
-@pytest.fixture(params=["broker", pytest.param("kafka_broker", marks=pytest.mark.real)])
+@pytest.fixture(params=["own_embedded_broker", "kafka_broker"], ids=["broker", "kafka_broker"])
 def either(request: pytest.FixtureRequest) -> Iterator[Broker]:
     """The embedded broker, and a real one."""
     found: Broker = request.getfixturevalue(request.param)
-    if isinstance(found, EmbeddedBroker):
-        yield found
-        return
     with pipeline_topics(found, partitions=2):
         yield found
 
@@ -129,15 +124,13 @@ def test_filters_leave_out_the_rest(filtered_broker: EmbeddedBroker, options: li
 
 
 @pytest.fixture(scope="module")
-def filtered_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+def filtered_broker(module_embedded_broker: EmbeddedBroker) -> Iterator[EmbeddedBroker]:
     """A broker with four letters, that tests only read."""
-    server = EmbeddedBroker(tmp_path_factory.mktemp("filtered")).start()
-    with pipeline_topics(server, partitions=2):
+    with pipeline_topics(module_embedded_broker, partitions=2) as server:
         old = [letter(R.PARSE_NUMBER, offset=1), letter(R.NO_FIELDS, offset=2), letter(offset=3, stage="sink-eu")]
         write(server, *old, timestamp_ms=BASE_MS)
         write(server, letter(offset=4))
-        yield server
-    server.stop()
+        yield module_embedded_broker
 
 
 def test_what_is_no_letter_is_counted_and_does_no_harm(broker: EmbeddedBroker) -> None:

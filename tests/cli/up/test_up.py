@@ -21,6 +21,8 @@ from pipeline.cli import app
 from pipeline.stores.embedded.windows import EmbeddedStore
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.server
+
 FAR_MS = 2**53
 
 

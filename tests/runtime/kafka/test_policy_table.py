@@ -17,7 +17,7 @@ from tests.support.stages.brokers import Broker, pipeline_topics
 from tests.support.waiting import wait_until
 
 
-@pytest.fixture(params=["embedded_broker", pytest.param("kafka_broker", marks=pytest.mark.real)])
+@pytest.fixture(params=["embedded_broker", "kafka_broker"])
 def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     found: Broker = request.getfixturevalue(request.param)
     with pipeline_topics(found, names=(topics.POLICIES,)):

@@ -101,6 +101,7 @@ def test_a_broker_that_does_not_answer_is_stopped(tmp_path: Path, monkeypatch: p
     wait_until(lambda: is_gone(pid), timeout_s=10, what="the broker's end")
 
 
+@pytest.mark.server
 def test_the_broker_answers_when_it_is_started_and_is_gone_when_it_is_stopped(tmp_path: Path) -> None:
     broker = EmbeddedBroker(tmp_path / "log")
     broker.start()
@@ -113,6 +114,7 @@ def test_the_broker_answers_when_it_is_started_and_is_gone_when_it_is_stopped(tm
         socket.create_connection((host, int(port)), timeout=1)
 
 
+@pytest.mark.server
 def test_a_port_that_was_taken_in_the_meantime_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = EmbeddedBroker(tmp_path / "other")
     other.start()

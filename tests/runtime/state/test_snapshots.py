@@ -33,7 +33,7 @@ from tests.support.waiting import wait_until
 _names = itertools.count()
 
 
-@pytest.fixture(params=["embedded_broker", pytest.param("kafka_broker", marks=pytest.mark.real)])
+@pytest.fixture(params=["embedded_broker", "kafka_broker"])
 def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     """Each of the two, with the topics of checkpoints."""
     found: Broker = request.getfixturevalue(request.param)

@@ -34,11 +34,9 @@ TIMEOUT_S = 60.0
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    server = EmbeddedBroker(tmp_path_factory.mktemp("broker")).start()
-    with pipeline_topics(server, partitions=2, names=USED) as found:
+def broker(module_embedded_broker: EmbeddedBroker) -> Iterator[Broker]:
+    with pipeline_topics(module_embedded_broker, partitions=2, names=USED) as found:
         yield found
-    server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -276,10 +274,9 @@ def who_acts_and_who_stands_by(first: Worker, second: Worker) -> tuple[Worker, W
 
 
 def test_what_a_killed_worker_had_decided_is_sent_by_the_next_one_with_the_same_key(
-    tmp_path: Path, hook: HttpReceiver
+    own_embedded_broker: EmbeddedBroker, tmp_path: Path, hook: HttpReceiver
 ) -> None:
-    server = EmbeddedBroker(tmp_path / "broker").start()
-    with pipeline_topics(server, partitions=2, names=USED) as broker, http_receiver() as hung:
+    with pipeline_topics(own_embedded_broker, partitions=2, names=USED) as broker, http_receiver() as hung:
         setting = Setting(broker, tmp_path, first_retry_s=60, longest_retry_s=60)
         setting.webhook("hung", hung.address)
         setting.webhook("hook", hook.address)
@@ -313,7 +310,6 @@ def test_what_a_killed_worker_had_decided_is_sent_by_the_next_one_with_the_same_
         finally:
             for worker in workers:
                 worker.discard()
-    server.stop()
     # an alert that was over before anybody acted: both are sent, and nothing that was not due in between
     assert [(action.outcome.value, action.alerts[0].level) for action in before] == [
         ("sent", "critical"),

@@ -28,11 +28,9 @@ SAMPLE_S, EXPIRE_S = 1800, 6000
 
 
 @pytest.fixture
-def embedded(tmp_path: Path) -> Iterator[Broker]:
-    server = EmbeddedBroker(tmp_path / "broker").start()
-    with pipeline_topics(server, names=DETECTION) as broker:
+def embedded(own_embedded_broker: EmbeddedBroker) -> Iterator[Broker]:
+    with pipeline_topics(own_embedded_broker, names=DETECTION) as broker:
         yield broker
-    server.stop()
 
 
 @pytest.fixture

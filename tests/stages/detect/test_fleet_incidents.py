@@ -284,8 +284,6 @@ def test_incidents_go_their_way_from_the_agents_messages_to_the_topic_of_anomali
 
 
 @pytest.fixture
-def embedded(tmp_path: Path) -> Iterator[Broker]:
-    server = EmbeddedBroker(tmp_path / "broker").start()
-    with pipeline_topics(server, names=sorted({*USED, *DETECTION})) as broker:
+def embedded(own_embedded_broker: EmbeddedBroker) -> Iterator[Broker]:
+    with pipeline_topics(own_embedded_broker, names=sorted({*USED, *DETECTION})) as broker:
         yield broker
-    server.stop()

@@ -28,11 +28,9 @@ CHUNKS = {"chunk_s": 120, "chunk_points": 16, "grace_s": 5, "allowed_lateness_s"
 
 
 @pytest.fixture
-def embedded(tmp_path: Path) -> Iterator[Broker]:
-    server = EmbeddedBroker(tmp_path / "broker").start()
-    with pipeline_topics(server, names=HISTORY) as broker:
+def embedded(own_embedded_broker: EmbeddedBroker) -> Iterator[Broker]:
+    with pipeline_topics(own_embedded_broker, names=HISTORY) as broker:
         yield broker
-    server.stop()
 
 
 @pytest.fixture

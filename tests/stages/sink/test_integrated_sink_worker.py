@@ -84,17 +84,17 @@ def test_two_databases_share_a_region_and_the_integrated_one_has_everything_afte
     )
 
 
-def test_the_embedded_integrated_store_gets_all_three_topics(tmp_path: Path) -> None:
-    server = EmbeddedBroker(tmp_path / "broker").start()
+def test_the_embedded_integrated_store_gets_all_three_topics(
+    own_embedded_broker: EmbeddedBroker, tmp_path: Path
+) -> None:
     path = tmp_path / "history.db"
-    with pipeline_topics(server, names=TOPICS) as broker:
+    with pipeline_topics(own_embedded_broker, names=TOPICS) as broker:
         store = {"name": "all", "kind": "embedded", "path": str(path), "role": "integrated"}
         with running(Worker(tmp_path / "worker", settings_of(broker, stores=[store]), stages="sink")) as worker:
             send(broker, topics.METRICS_DOWNSAMPLED, chunk(OLD, revision=5), chunk(NEW, revision=9))
             send(broker, topics.ANOMALIES, anomaly())
             send(broker, topics.ALERTS, alert())
             worker.wait_for(lambda scrape: decided(scrape) == 4, "everything")
-    server.stop()
     for topic in ("anomalies", "alerts"):
         events = EmbeddedEvents(path, topic)
         assert len(events.events(START_MS, START_MS + 1)) == 1

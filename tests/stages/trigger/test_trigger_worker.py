@@ -46,11 +46,9 @@ SILENCE = {"id": "gone", "on": "silence", "silence_after": "1h"}
 
 
 @pytest.fixture
-def embedded(tmp_path: Path) -> Iterator[Broker]:
-    server = EmbeddedBroker(tmp_path / "broker").start()
-    with pipeline_topics(server, names=TRIGGERS, partitions=PARTITIONS) as broker:
+def embedded(own_embedded_broker: EmbeddedBroker) -> Iterator[Broker]:
+    with pipeline_topics(own_embedded_broker, names=TRIGGERS, partitions=PARTITIONS) as broker:
         yield broker
-    server.stop()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+from pipeline.runtime.local.child_process import tied_command
 from tests.support.servers.embedded_broker import EmbeddedBroker
 from tests.support.servers.kafka import KafkaBroker
 from tests.support.servers.process import REPOSITORY
@@ -29,7 +30,9 @@ class WorkerProcess:
         self.log = directory / "worker.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", f"tests.support.runtime.{program}", bootstrap_servers, topic, mode],
+                tied_command(
+                    [sys.executable, "-m", f"tests.support.runtime.{program}", bootstrap_servers, topic, mode]
+                ),
                 cwd=REPOSITORY,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -48,9 +48,9 @@ class EmbeddedBroker:
         return self
 
     def stop(self) -> None:
-        """Stop the broker; what it held is gone."""
+        """End the broker; what it held is gone."""
         if self._process is not None:
-            self._process.stop()
+            self._process.kill()  # asked to end, it waits for its clients
             self._process = None
 
     def _accepts(self) -> bool:

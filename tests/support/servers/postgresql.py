@@ -43,7 +43,14 @@ class PostgreSQL:
         self._as_other: list[str] = []
         if os.getuid() == 0:
             shutil.chown(self._directory, "nobody", "nogroup")
-            self._as_other = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--"]
+            self._as_other = [
+                "setpriv",
+                "--reuid=nobody",
+                "--regid=nogroup",
+                "--clear-groups",
+                "--pdeathsig=KILL",
+                "--",
+            ]
         self._make_cluster()
 
     def url(self, database: str = "postgres") -> str:

@@ -1,7 +1,8 @@
-"""What the servers of the tests have in common: where they lie, free ports, start and end of a process."""
+"""What the servers of the tests have in common: where they lie, who may start one, free ports, start and end."""
 
 import atexit
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,12 +13,23 @@ from typing import TypeVar
 
 import pytest
 
+from pipeline.runtime.local.child_process import tied_command
+
 T = TypeVar("T")
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TOOLS = REPOSITORY / ".tools"
 PARTS = REPOSITORY / "tests" / "real" / "parts"
 LOG_TAIL_BYTES = 4000
+
+
+_permitted = True
+
+
+def permit_servers(*, permitted: bool) -> None:
+    """Say whether the test that runs now may start servers: those of the fast tier may not."""
+    global _permitted  # noqa: PLW0603  one test runs at a time
+    _permitted = permitted
 
 
 class PartMissingError(RuntimeError):
@@ -67,14 +79,23 @@ class ServerProcess:
         The file that its standard output and error are added to.
     environment
         Variables beside those of this process.
+
+    Raises
+    ------
+    RuntimeError
+        In a test without the marker ``server``.
     """
 
     def __init__(self, command: list[str], log: Path, environment: dict[str, str] | None = None) -> None:
-        self.command = command
+        if not _permitted:
+            raise RuntimeError(
+                "a test of the fast tier starts a server: use a fixture of SERVERS or the marker `server`"
+            )
+        program = shutil.which(command[0]) or command[0]
         self.log = log
         with log.open("ab") as out:
             self._process = subprocess.Popen(
-                command,
+                tied_command([program, *command[1:]]),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
