@@ -77,6 +77,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         report.py          what was found
 
     pipeline/control/  serves: the HTTP API and the database behind it
+        metrics.py          what it counts
         settings.py         its port, its database, whom it trusts
         service.py          the service from start to a clean end
         app.py              the API put together
@@ -136,6 +137,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
     pipeline/stages/downsample/  metrics.raw to chunks of kept points on metrics.downsampled
         spec.py      what is known of it
         settings.py  how much is kept, and how chunks are cut
+        metrics.py   what it counts
         stage.py     metrics.raw to chunks of kept points, with its snapshots
 
     pipeline/stages/detect/  metrics.agg to anomalies
@@ -154,10 +156,12 @@ The map of the house. Imports go down this page and never up (an import-linter c
     pipeline/stages/sink/  a topic to a store, with patience while it is down
         spec.py          what is known of it: which topics go to which stores
         stage.py         a topic to a store, with patience while it is down
+        metrics.py       what it counts
         region_route.py  which store a window goes to
 
     pipeline/stages/act/  alerts to channels, scripts and the topic actions
         spec.py           what is known of it
+        metrics.py        what it counts
         settings.py       where secrets and scripts are, and how long it is patient
         stage.py          alerts and policies to channels, scripts and actions
         notifications.py  notifications: each channel on its own, with attempts
@@ -256,7 +260,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         shadow_buffer.py    where the state is copied to at once
 
     pipeline/runtime/observability/  metrics, health, logs
-        metrics.py        every Prometheus metric
+        metrics.py        the metrics that every stage has, and what makes more
         worker_client.py  what a worker says there, as numbers
         logs.py           log lines: text or JSON
 

@@ -1,19 +1,21 @@
-"""Where everything meets: the settings of all stages, stores and services, as one model."""
+"""Where everything meets: the settings and metrics of all stages, stores and services."""
 
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from pipeline.control.metrics import ControlFamilies
 from pipeline.control.settings import ControlSettings
 from pipeline.runtime.kafka.settings import KafkaSettings
+from pipeline.runtime.observability.metrics import Metrics
 from pipeline.runtime.settings import WorkerSettings
 from pipeline.settings import model
 from pipeline.settings.loading import load
 from pipeline.stages.registry import stage_names, stage_specs
 from pipeline.stores.settings import StoreSettings
 
-__all__ = ["Settings", "load_settings"]
+__all__ = ["Settings", "declared_metrics", "load_settings"]
 
 
 def _known_stages(stages: tuple[str, ...]) -> tuple[str, ...]:
@@ -40,6 +42,16 @@ Settings = model.compose(
         ControlSettings,
     )
 )
+
+
+def declared_metrics() -> Metrics:
+    """Return new metrics with all that any process of the pipeline counts."""
+    metrics = Metrics()
+    for spec in stage_specs():
+        if spec.metrics is not None:
+            spec.metrics(metrics)
+    ControlFamilies(metrics)
+    return metrics
 
 
 def load_settings(path: Path | None = None) -> model.Settings:

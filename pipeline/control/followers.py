@@ -13,10 +13,10 @@ from pipeline.control.actions import apply_action, forget_actions
 from pipeline.control.alerts import apply_event, forget_alerts
 from pipeline.control.database import Database
 from pipeline.control.leadership import Leadership
+from pipeline.control.metrics import ControlFamilies
 from pipeline.control.tables import PLACES
 from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.kafka.topic_reader import TopicReader
-from pipeline.runtime.observability.metrics import Metrics
 from schemas.action import Action
 from schemas.alert import AlertEvent
 from topics import ACTIONS, ALERTS
@@ -70,7 +70,7 @@ class Followers:
         kafka: KafkaSettings,
         database: Database,
         leadership: Leadership,
-        metrics: Metrics,
+        metrics: ControlFamilies,
         *,
         history_ms: int,
         now_ms: Callable[[], int],

@@ -8,9 +8,9 @@ from sqlalchemy import delete, func, select
 from pipeline.control.database import Database
 from pipeline.control.documents import publish_again
 from pipeline.control.leadership import Leadership
+from pipeline.control.metrics import ControlFamilies
 from pipeline.control.tables import OUTBOX
 from pipeline.runtime.kafka.producer import DeliveryError, FlushTimeoutError, RecordProducer
-from pipeline.runtime.observability.metrics import Metrics
 from topics import POLICIES
 
 MOST_AT_ONCE: Final = 500
@@ -39,7 +39,9 @@ class Publisher:
         Where it is counted.
     """
 
-    def __init__(self, database: Database, producer: RecordProducer, leadership: Leadership, metrics: Metrics) -> None:
+    def __init__(
+        self, database: Database, producer: RecordProducer, leadership: Leadership, metrics: ControlFamilies
+    ) -> None:
         self._database = database
         self._producer = producer
         self._leadership = leadership

@@ -22,6 +22,7 @@ from pipeline.control.database import Database
 from pipeline.control.documents import Documents
 from pipeline.control.followers import Followers
 from pipeline.control.leadership import Leadership
+from pipeline.control.metrics import ControlFamilies
 from pipeline.control.outbox import Publisher
 from pipeline.control.routes.health import health_router
 from pipeline.control.settings import ControlSettings
@@ -85,12 +86,13 @@ class ControlService:
         self._database.migrate()
         self._leadership = Leadership(self._database, control)
         self._has_failed = threading.Event()
-        publisher = Publisher(self._database, RecordProducer(settings[KafkaSettings]), self._leadership, metrics)
+        families = ControlFamilies(metrics)
+        publisher = Publisher(self._database, RecordProducer(settings[KafkaSettings]), self._leadership, families)
         followers = Followers(
             settings[KafkaSettings],
             self._database,
             self._leadership,
-            metrics,
+            families,
             history_ms=control.history_ms,
             now_ms=now_ms,
         )

@@ -55,6 +55,8 @@ class StageSpec:
         Of the topics above those that are not in the catalogue: a plug-in's own.
     sections
         The sections of the settings that are for it.
+    metrics
+        Declares, on the metrics of a process, what it alone counts.
     build
         Makes what the worker runs, one for each group that the settings call for.
     """
@@ -69,6 +71,7 @@ class StageSpec:
     follows: tuple[str, ...] = ()
     topics: "tuple[Topic, ...]" = ()
     sections: "tuple[type[Section], ...]" = ()
+    metrics: "Callable[[Metrics], object] | None" = None
     build: "Callable[[Settings, Metrics], Sequence[Stage]]"
 
     @property

@@ -10,6 +10,7 @@ import topics
 from pipeline.control.database import Database
 from pipeline.control.documents import Documents, DraftDocument
 from pipeline.control.leadership import Leadership
+from pipeline.control.metrics import ControlFamilies
 from pipeline.control.outbox import Publisher
 from pipeline.control.settings import ControlSettings
 from pipeline.control.tables import OUTBOX
@@ -35,7 +36,7 @@ def test_what_arrives_late_does_not_stay_the_newest(tmp_path: Path) -> None:
     documents = Documents(database, lambda: 1, lambda: None)
     producer = RecordProducer(KafkaSettings(bootstrap_servers=broker.bootstrap_servers))
     leadership = Leadership(database, settings)
-    publisher = Publisher(database, producer, leadership, Metrics())
+    publisher = Publisher(database, producer, leadership, ControlFamilies(Metrics()))
 
     documents.create(draft("old"), "test")
     with pytest.raises(FlushTimeoutError):  # Kafka is away: it is on its way

@@ -8,8 +8,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from pipeline.factory import Settings
-from pipeline.runtime.observability.metrics import Metrics
+from pipeline.factory import Settings, declared_metrics
 from pipeline.settings.base import Section
 from tools.reference import pages
 
@@ -74,7 +73,7 @@ def test_the_page_of_settings_has_every_setting_with_its_default_and_no_other() 
 
 def test_the_page_of_metrics_has_every_metric_with_its_type_and_no_other() -> None:
     found = re.findall(r"^\| `(cinnamon_\w+)` \| (\w+) \|", PAGES["metrics.md"], re.MULTILINE)
-    collected = [family for family in Metrics().registry.collect() if family.name.startswith("cinnamon_")]
+    collected = [family for family in declared_metrics().registry.collect() if family.name.startswith("cinnamon_")]
     wanted = [
         (f"{family.name}_total" if family.type == "counter" else family.name, family.type) for family in collected
     ]

@@ -1,13 +1,13 @@
 """The page of metrics: every family that a process exports."""
 
-import re
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Final
 
 from prometheus_client.metrics import MetricWrapperBase
 
-import pipeline
+from pipeline.control.metrics import ControlFamilies
 from pipeline.runtime.observability.metrics import Metrics
+from pipeline.stages.registry import stage_specs
 from tools.reference.markdown import code, table
 
 __all__ = ["page"]
@@ -16,38 +16,35 @@ INTRO: Final = """\
 # Metrics
 
 What `/metrics` of a worker and of the control service has for Prometheus, beside `process_*`. Labels are closed sets:
-no label holds a series, a resource or an error's text. *Set by* names the stages; *several* is code that stages share.
+no label holds a series, a resource or an error's text. *Set by* names the stage that declares a metric for itself.
 
 """
-PACKAGE: Final = Path(pipeline.__file__).parent
 
 
 def page() -> str:
     """Return the page."""
-    families = {name: each for name, each in vars(Metrics()).items() if isinstance(each, MetricWrapperBase)}
-    users = _users()
-    rows = [(*_row(family), ", ".join(sorted(users.get(name, ())))) for name, family in families.items()]
+    rows = [_row(family, owner) for owner, family in _owned()]
     return INTRO + table(("metric", "type", "labels", "meaning", "set by"), rows)
 
 
-def _row(family: MetricWrapperBase) -> tuple[str, str, str, str]:
+def _owned() -> Iterator[tuple[str, MetricWrapperBase]]:
+    """Yield each family with who declares it: those of every stage first, then stage by stage."""
+    metrics = Metrics()
+    declared = [("every stage", len(metrics.families))]
+    for spec in stage_specs():
+        if spec.metrics is not None:
+            spec.metrics(metrics)
+        declared.append((spec.name, len(metrics.families)))
+    ControlFamilies(metrics)
+    declared.append(("control service", len(metrics.families)))
+    begin = 0
+    for owner, end in declared:
+        yield from ((owner, family) for family in metrics.families[begin:end])
+        begin = end
+
+
+def _row(family: MetricWrapperBase, owner: str) -> tuple[str, ...]:
     (described,) = family.describe()
     name = f"{described.name}_total" if described.type == "counter" else described.name
     labels = family._labelnames  # noqa: SLF001  the library has no public way to ask
-    return code(name), described.type, ", ".join(labels), described.documentation
-
-
-def _users() -> dict[str, set[str]]:
-    """Return who sets each metric, by the attribute of `Metrics` that the code names."""
-    found: dict[str, set[str]] = {}
-    for path in PACKAGE.rglob("*.py"):
-        for name in re.findall(r"metrics\.(\w+)", path.read_text(encoding="utf-8")):
-            found.setdefault(name, set()).add(_user(path.relative_to(PACKAGE)))
-    return found
-
-
-def _user(path: Path) -> str:
-    """Return whose a module is: a stage's, the control service's, or that of several stages."""
-    if path.parts[0] == "control":
-        return "control service"
-    return path.parts[1] if path.parts[0] == "stages" and len(path.parts) > 2 else "several"
+    return code(name), described.type, ", ".join(labels), described.documentation, owner

@@ -28,7 +28,6 @@ class Health:
         self._runners = tuple(runners)
         self._metrics = metrics
         self._stalled_after_s = stalled_after_s
-        self._shown: dict[StageRunner, frozenset[int]] = {}
 
     def alive(self) -> tuple[bool, dict[str, Any]]:
         """Return whether every partition with input waiting makes progress and every stage returns; which do not."""
@@ -57,8 +56,7 @@ class Health:
         for runner in self._runners:
             stage, topic = runner.stage.name, runner.stage.source_topic
             mine = frozenset(runner.progress)
-            self._metrics.forget_partitions(stage, topic, self._shown.get(runner, frozenset()) - mine)
-            self._shown[runner] = mine
+            self._metrics.forget_partitions(stage, topic, self._metrics.shown_partitions(stage, topic) - mine)
             for partition, progress in runner.progress.items():
                 labels = (stage, topic, str(partition))
                 self._metrics.lag_records.labels(*labels).set(runner.waiting_records(partition) or 0)

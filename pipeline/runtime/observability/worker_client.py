@@ -101,7 +101,7 @@ _SOURCES: Final = {
     "sink_lag": ("cinnamon_lag_records", _SINK),
     "series": ("cinnamon_series", "aggregate"),
     "watched": ("cinnamon_input_records_total", "detect"),
-    "judged": ("cinnamon_judged_samples_total", "detect"),
+    "judged": ("cinnamon_scored_samples_total", "detect"),
     "anomalies": ("cinnamon_anomalies_total{anomaly}", "detect"),
     "host_incidents": ("cinnamon_anomalies_total{host}", "detect"),
     "alerts": ("cinnamon_alerts_total", "trigger"),

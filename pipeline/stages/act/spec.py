@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import topics
+from pipeline.stages.act.metrics import ActFamilies
 from pipeline.stages.act.settings import ActSettings
 from pipeline.stages.spec import Group, StageSpec
 
@@ -28,5 +29,6 @@ SPEC = StageSpec(
     keeps="snapshots",
     follows=(topics.ALERTS,),
     sections=(ActSettings,),
+    metrics=ActFamilies,
     build=_build,
 )

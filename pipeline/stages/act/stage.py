@@ -33,6 +33,7 @@ from pipeline.runtime.observability.metrics import Metrics
 from pipeline.runtime.secrets.channel_secrets import Secrets
 from pipeline.runtime.state.snapshots import Snapshot, SnapshotStore
 from pipeline.settings.model import Settings
+from pipeline.stages.act.metrics import ActFamilies
 from pipeline.stages.act.notifications import NotificationQueues
 from pipeline.stages.act.records import Attempt, notification_record, now_ms, script_run_record, skip_record
 from pipeline.stages.act.scripts import ScriptQueues, Scripts, script_runner
@@ -106,7 +107,7 @@ class ActStage:
         self.group = settings[KafkaSettings].group(STAGE)
         self._settings = settings
         self._act = settings[ActSettings]
-        self._metrics = metrics
+        self._families = ActFamilies(metrics)
         self._secrets = Secrets(secrets_dir=self._act.secrets_dir, secrets_key_file=self._act.secrets_key_file)
         self._producer = RecordProducer(settings[KafkaSettings])
         self._snapshots = SnapshotStore(STAGE, STATE_VERSION, settings, metrics, results=self._producer, interval_s=0.0)
@@ -175,11 +176,11 @@ class ActStage:
         lease.scripts.look_at_approvals()
         await self._save(lease)
         self._begin_saved(lease)
-        self._metrics.active_alerts.labels(STAGE).set(len(lease.state.actions.alerts))
-        self._metrics.pending_actions.labels(STAGE).set(len(lease.state.pending))
+        self._families.active_alerts.labels(STAGE).set(len(lease.state.actions.alerts))
+        self._families.pending_actions.labels(STAGE).set(len(lease.state.pending))
         for partition, waiting in lease.alerts.waiting(lease.state.next_offsets).items():
             self._lagging.add(partition)
-            self._metrics.lag_records.labels(STAGE, topics.ALERTS, str(partition)).set(waiting)
+            self._families.common.lag_records.labels(STAGE, topics.ALERTS, str(partition)).set(waiting)
 
     async def stop(self) -> None:
         """Close the connections."""
@@ -270,7 +271,7 @@ class ActStage:
             await lease.notifications.close()
             await lease.scripts.close()
             await asyncio.to_thread(lease.alerts.close)
-        self._metrics.forget_partitions(STAGE, topics.ALERTS, self._lagging)
+        self._families.common.forget_partitions(STAGE, topics.ALERTS, self._lagging)
         self._lagging = set()
 
     def _finish(self, key: str) -> None:
@@ -327,11 +328,11 @@ class ActStage:
         channel = self._policies.policies("channel").get(action.channel or "")
         kind = "script" if action.script is not None else "none" if channel is None else channel.type
         if attempt.number:
-            self._metrics.action_seconds.labels(STAGE).observe(attempt.duration_ms / 1000)
+            self._families.action_seconds.labels(STAGE).observe(attempt.duration_ms / 1000)
         self._write(action, kind)
 
     def _write(self, action: Action, kind: str) -> None:
-        self._metrics.actions.labels(STAGE, kind, action.outcome.value, action.reason.value).inc()
+        self._families.actions.labels(STAGE, kind, action.outcome.value, action.reason.value).inc()
         self._producer.produce(topics.ACTIONS, key=action.resource.encode(), value=action.to_json())
 
 

@@ -1,10 +1,45 @@
 """The sample balance of the aggregate stage, partition by partition, as Prometheus metrics."""
 
+from typing import TYPE_CHECKING
+
 import topics
-from pipeline.core.windows.aggregator import Balance, PartitionAggregator
-from pipeline.runtime.observability.metrics import Metrics
+from pipeline.runtime.observability.metrics import OF_PARTITION, Metrics
+
+if TYPE_CHECKING:
+    from pipeline.core.windows.aggregator import Balance, PartitionAggregator
 
 STAGE = "aggregate"
+
+
+class AggregateFamilies:
+    """What the stage ``aggregate`` alone counts.
+
+    For each partition, between two fetches: input samples = aggregated + late + too late + open samples; a sample is
+    aggregated when its window is emitted. Fields that are no samples are counted beside them, by reason.
+
+    Parameters
+    ----------
+    metrics
+        Of the process.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.common = metrics
+        counter, gauge = metrics.counter, metrics.gauge
+        self.aggregated_samples = counter("aggregated_samples", "Samples in windows that were emitted.", OF_PARTITION)
+        self.late_samples = counter("late_samples", "Samples that corrected a closed window.", OF_PARTITION)
+        self.rekeyed_records = counter(
+            "rekeyed_records", "Records without a key, produced again with one.", OF_PARTITION
+        )
+        self.empty_records = counter("empty_records", "Records without any metric: blank or comments.", OF_PARTITION)
+        self.misplaced_resources = counter(
+            "misplaced_resources", "Resources found in a second partition: their windows come in halves.", ("stage",)
+        )
+        self.emitted_windows = counter("emitted_windows", "Windows emitted for the first time.", OF_PARTITION)
+        self.corrected_windows = counter(
+            "corrected_windows", "Windows emitted again after a late sample.", OF_PARTITION
+        )
+        self.open_windows = gauge("open_windows", "Windows not yet emitted.", OF_PARTITION)
 
 
 class AggregateMetrics:
@@ -12,36 +47,39 @@ class AggregateMetrics:
 
     Parameters
     ----------
-    metrics
-        Of the process.
+    families
+        Of the stage.
     partition
         Its number.
     balance
         The aggregator's balance when the stage took the partition over: only what comes on top is counted.
     """
 
-    def __init__(self, metrics: Metrics, partition: int, balance: Balance) -> None:
+    def __init__(self, families: AggregateFamilies, partition: int, balance: "Balance") -> None:
         labels = (STAGE, topics.METRICS_RAW, str(partition))
+        common = families.common
         self._before = balance
-        self._filtered = {reason: metrics.filtered_samples.labels(*labels, reason) for reason in balance.filtered}
-        self._batch_records = metrics.batch_records.labels(STAGE)
-        self._input_records = metrics.input_records.labels(*labels)
+        self._filtered = {reason: common.filtered_samples.labels(*labels, reason) for reason in balance.filtered}
+        self._batch_records = common.batch_records.labels(STAGE)
+        self._input_records = common.input_records.labels(*labels)
         self._counters = {
-            "parsed": metrics.input_samples.labels(*labels),
-            "aggregated": metrics.aggregated_samples.labels(*labels),
-            "late": metrics.late_samples.labels(*labels),
-            "too_late": metrics.too_late_samples.labels(*labels),
-            "empty_records": metrics.empty_records.labels(*labels),
-            "windows_emitted": metrics.emitted_windows.labels(*labels),
-            "corrections": metrics.corrected_windows.labels(*labels),
+            "parsed": common.input_samples.labels(*labels),
+            "aggregated": families.aggregated_samples.labels(*labels),
+            "late": families.late_samples.labels(*labels),
+            "too_late": common.too_late_samples.labels(*labels),
+            "empty_records": families.empty_records.labels(*labels),
+            "windows_emitted": families.emitted_windows.labels(*labels),
+            "corrections": families.corrected_windows.labels(*labels),
         }
-        self._open_samples = metrics.open_samples.labels(*labels)
-        self._open_windows = metrics.open_windows.labels(*labels)
-        self._series = metrics.series.labels(*labels)
-        self._lag_s = metrics.lag_seconds.labels(*labels)
-        self._watermark_age_s = metrics.watermark_age_seconds.labels(*labels)
+        self._open_samples = common.open_samples.labels(*labels)
+        self._open_windows = families.open_windows.labels(*labels)
+        self._series = common.series.labels(*labels)
+        self._lag_s = common.lag_seconds.labels(*labels)
+        self._watermark_age_s = common.watermark_age_seconds.labels(*labels)
 
-    def update(self, aggregator: PartitionAggregator, records: int, newest_record_ms: int | None, now_ms: int) -> None:
+    def update(
+        self, aggregator: "PartitionAggregator", records: int, newest_record_ms: int | None, now_ms: int
+    ) -> None:
         """Count what happened since the last call.
 
         Parameters

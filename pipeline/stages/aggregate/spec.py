@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import topics
+from pipeline.stages.aggregate.metrics import AggregateFamilies
 from pipeline.stages.aggregate.settings import WindowsSettings
 from pipeline.stages.parsing_settings import ParsingSettings
 from pipeline.stages.spec import Group, StageSpec
@@ -28,5 +29,6 @@ SPEC = StageSpec(
     writes=(topics.METRICS_AGG, topics.METRICS_RAW, topics.DEAD_LETTERS),
     keeps="checkpoint",
     sections=(ParsingSettings, WindowsSettings),
+    metrics=AggregateFamilies,
     build=_build,
 )

@@ -31,7 +31,7 @@ from pipeline.runtime.observability.metrics import Metrics
 from pipeline.runtime.settings import WorkerSettings
 from pipeline.runtime.state.checkpoints import CheckpointStore
 from pipeline.settings.model import Settings
-from pipeline.stages.aggregate.metrics import AggregateMetrics
+from pipeline.stages.aggregate.metrics import AggregateFamilies, AggregateMetrics
 from pipeline.stages.aggregate.settings import WindowsSettings
 from pipeline.stages.dead_letters import DeadLetters
 from pipeline.stages.raw_input import parse_options
@@ -85,7 +85,7 @@ class AggregateStage:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.group = settings[KafkaSettings].group(STAGE)
         self._settings = settings
-        self._metrics = metrics
+        self._families = AggregateFamilies(metrics)
         self._rules = window_rules(settings)
         self._options = parse_options(settings)
         self._counters = load_catalogue().counters
@@ -163,7 +163,7 @@ class AggregateStage:
             await self._save(due)
         for number, partition in self._partitions.items():
             age_s = now_s - partition.saved_s
-            self._metrics.checkpoint_age_seconds.labels(STAGE, self.source_topic, str(number)).set(age_s)
+            self._families.common.checkpoint_age_seconds.labels(STAGE, self.source_topic, str(number)).set(age_s)
 
     async def stop(self) -> None:
         """Let go of the connection."""
@@ -178,7 +178,7 @@ class AggregateStage:
             checkpoint=checkpoint,
             dead_letter_late=self._settings[WindowsSettings].dead_letter_late,
         )
-        metrics = AggregateMetrics(self._metrics, number, aggregator.balance)
+        metrics = AggregateMetrics(self._families, number, aggregator.balance)
         if checkpoint is None:
             return _Partition(aggregator, OriginLedger(), metrics)
         origins = OriginLedger(checkpoint.highest_offset, checkpoint.origins)
@@ -219,7 +219,7 @@ class AggregateStage:
             )
         for refusal in refusals:
             self._dead_letters.refuse(columns.partition, offset, refusal, value[refusal.start : refusal.end])
-        self._metrics.rekeyed_records.labels(STAGE, self.source_topic, str(columns.partition)).inc()
+        self._families.rekeyed_records.labels(STAGE, self.source_topic, str(columns.partition)).inc()
         return False
 
     def _send(self, partition: int, output: Output) -> None:
@@ -233,7 +233,7 @@ class AggregateStage:
         for name in aggregator.new_resources():
             home = self._home.setdefault(name, number)
             if home != number and name != NO_RESOURCE:
-                self._metrics.misplaced_resources.labels(STAGE).inc()
+                self._families.misplaced_resources.labels(STAGE).inc()
                 logger.error(
                     "resource %s lies in partition %d and in %d of %s: its agent's routing key or partitioner is not"
                     " the fleet's, and its windows are not whole",

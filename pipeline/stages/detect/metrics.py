@@ -1,10 +1,38 @@
 """What detection makes of its records, partition by partition, as Prometheus metrics."""
 
+from typing import TYPE_CHECKING
+
 import topics
-from pipeline.core.detection.detector import DetectionBalance, PartitionDetector
-from pipeline.runtime.observability.metrics import Metrics
+from pipeline.runtime.observability.metrics import OF_PARTITION, Metrics
+
+if TYPE_CHECKING:
+    from pipeline.core.detection.detector import PartitionDetector
 
 STAGE = "detect"
+
+
+class DetectFamilies:
+    """What the stage ``detect`` alone counts.
+
+    Parameters
+    ----------
+    metrics
+        Of the process.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.common = metrics
+        counter = metrics.counter
+        self.scored_windows = counter("scored_windows", "Windows with values that were scored.", OF_PARTITION)
+        self.unscored_windows = counter("unscored_windows", "Windows left out, by reason.", (*OF_PARTITION, "reason"))
+        self.scored_samples = counter("scored_samples", "Values scored.", OF_PARTITION)
+        self.unscored_samples = counter(
+            "unscored_samples", "Watched values of scored windows left out, by reason.", (*OF_PARTITION, "reason")
+        )
+        self.anomalies = counter(
+            "anomalies", "Records of detection written; level none for samples and ends.", ("stage", "kind", "level")
+        )
+        self.started_series = counter("started_series", "Series that began to be scored.", OF_PARTITION)
 
 
 class DetectMetrics:
@@ -12,19 +40,19 @@ class DetectMetrics:
 
     Parameters
     ----------
-    metrics
-        Of the process.
+    families
+        Of the stage.
     partition
         Its number.
     """
 
-    def __init__(self, metrics: Metrics, partition: int) -> None:
-        self._metrics = metrics
+    def __init__(self, families: DetectFamilies, partition: int) -> None:
+        self._families = families
         self._labels = (STAGE, topics.METRICS_AGG, str(partition))
         self._started = self._ended = 0
 
     def update(
-        self, detector: PartitionDetector, *, records: int = 0, newest_record_ms: int | None = None, now_ms: int
+        self, detector: "PartitionDetector", *, records: int = 0, newest_record_ms: int | None = None, now_ms: int
     ) -> None:
         """Count what happened since the last call.
 
@@ -39,25 +67,26 @@ class DetectMetrics:
         now_ms
             The clock.
         """
-        metrics, labels = self._metrics, self._labels
-        balance, detector.balance = detector.balance, DetectionBalance()
-        metrics.input_records.labels(*labels).inc(balance.records)
-        metrics.judged_windows.labels(*labels).inc(balance.scored_windows)
-        metrics.judged_samples.labels(*labels).inc(balance.scored_samples)
+        families, common, labels = self._families, self._families.common, self._labels
+        balance = detector.balance
+        detector.balance = type(balance)()
+        common.input_records.labels(*labels).inc(balance.records)
+        families.scored_windows.labels(*labels).inc(balance.scored_windows)
+        families.scored_samples.labels(*labels).inc(balance.scored_samples)
         for reason, count in balance.unscored_windows.items():
-            metrics.unjudged_windows.labels(*labels, reason.value).inc(count)
+            families.unscored_windows.labels(*labels, reason.value).inc(count)
         for reason, count in balance.unscored_samples.items():
-            metrics.unjudged_samples.labels(*labels, reason.value).inc(count)
+            families.unscored_samples.labels(*labels, reason.value).inc(count)
         for (kind, level), count in balance.anomalies.items():
-            metrics.anomalies.labels(STAGE, kind, level).inc(count)
+            families.anomalies.labels(STAGE, kind, level).inc(count)
         table = detector.table
-        metrics.started_series.labels(*labels).inc(table.started - self._started)
-        metrics.expired_series.labels(*labels).inc(table.ended - self._ended)
+        families.started_series.labels(*labels).inc(table.started - self._started)
+        common.expired_series.labels(*labels).inc(table.ended - self._ended)
         self._started, self._ended = table.started, table.ended
-        metrics.series.labels(*labels).set(table.series_count)
+        common.series.labels(*labels).set(table.series_count)
         if records:
-            metrics.batch_records.labels(STAGE).observe(records)
+            common.batch_records.labels(STAGE).observe(records)
         if newest_record_ms is not None:
-            metrics.lag_seconds.labels(*labels).set(max(0.0, (now_ms - newest_record_ms) / 1000))
+            common.lag_seconds.labels(*labels).set(max(0.0, (now_ms - newest_record_ms) / 1000))
         if detector.time_ms:
-            metrics.watermark_age_seconds.labels(*labels).set(max(0.0, (now_ms - detector.time_ms) / 1000))
+            common.watermark_age_seconds.labels(*labels).set(max(0.0, (now_ms - detector.time_ms) / 1000))

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import topics
+from pipeline.stages.detect.metrics import DetectFamilies
 from pipeline.stages.detect.settings import DetectSettings
 from pipeline.stages.spec import Group, StageSpec
 
@@ -28,5 +29,6 @@ SPEC = StageSpec(
     keeps="snapshots",
     follows=(topics.POLICIES,),
     sections=(DetectSettings,),
+    metrics=DetectFamilies,
     build=_build,
 )

@@ -22,7 +22,7 @@ from pipeline.runtime.observability.metrics import Metrics
 from pipeline.runtime.state.snapshots import Snapshot
 from pipeline.settings.model import Settings
 from pipeline.stages.dead_letters import DeadLetters
-from pipeline.stages.detect.metrics import DetectMetrics
+from pipeline.stages.detect.metrics import DetectFamilies, DetectMetrics
 from pipeline.stages.detect.settings import DetectSettings
 from pipeline.stages.saved_partitions import READ_TIMEOUT_S, SavedPartitions
 from schemas.catalogue import load_catalogue
@@ -72,7 +72,7 @@ class DetectStage:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.group = settings[KafkaSettings].group(STAGE)
-        self._metrics = metrics
+        self._families = DetectFamilies(metrics)
         self._detection = detection_settings(settings)
         self._zones = Zones(settings[DetectSettings].zone, settings[DetectSettings].zones)
         self._policies = PolicyTable(settings[KafkaSettings], metrics, STAGE, {RULES: partial(policy_of, RULES)})
@@ -124,7 +124,7 @@ class DetectStage:
         await asyncio.to_thread(self._producer.close, CLOSE_TIMEOUT_S)
 
     def _take_over(self, number: int, snapshot: Snapshot | None) -> _Partition:
-        metrics = DetectMetrics(self._metrics, number)
+        metrics = DetectMetrics(self._families, number)
         if snapshot is None:
             return _Partition(PartitionDetector(number, self._rules, self._detection, ZoneInfo), metrics, 0)
         detector = state.restore(snapshot, number, self._rules, self._detection, ZoneInfo)

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import topics
+from pipeline.stages.downsample.metrics import DownsampleFamilies
 from pipeline.stages.downsample.settings import DownsampleSettings
 from pipeline.stages.parsing_settings import ParsingSettings
 from pipeline.stages.spec import Group, StageSpec
@@ -28,5 +29,6 @@ SPEC = StageSpec(
     writes=(topics.METRICS_DOWNSAMPLED,),
     keeps="snapshots",
     sections=(ParsingSettings, DownsampleSettings),
+    metrics=DownsampleFamilies,
     build=_build,
 )

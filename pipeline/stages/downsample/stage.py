@@ -16,11 +16,11 @@ from pipeline.runtime.observability.metrics import Metrics
 from pipeline.runtime.state.snapshots import Snapshot
 from pipeline.settings.base import to_ms
 from pipeline.settings.model import Settings
+from pipeline.stages.downsample.metrics import DownsampleFamilies, DownsampleMetrics
 from pipeline.stages.downsample.settings import DownsampleSettings
 from pipeline.stages.raw_input import keyed_records, parse_options
 from pipeline.stages.saved_partitions import SavedPartitions
 from schemas.catalogue import Catalogue, load_catalogue
-from schemas.reasons import FilterReason
 
 STAGE = "downsample"
 CLOSE_TIMEOUT_S = 5.0
@@ -52,7 +52,7 @@ class _Partition:
     """What the stage knows of one partition."""
 
     downsampler: PartitionDownsampler
-    metrics: "_BalanceMetrics"
+    metrics: DownsampleMetrics
     next_offset: int = 0
     caught_up: bool = False
 
@@ -75,7 +75,7 @@ class DownsampleStage:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.group = settings[KafkaSettings].group(STAGE)
-        self._metrics = metrics
+        self._families = DownsampleFamilies(metrics)
         self._rules = downsampling_rules(settings)
         self._times = SilenceLimits(
             to_ms(settings[DownsampleSettings].idle_close_s), to_ms(settings[DownsampleSettings].expire_after_s)
@@ -144,45 +144,8 @@ class DownsampleStage:
             snapshot=snapshot,
         )
         next_offset = 0 if snapshot is None else snapshot.offset
-        return _Partition(downsampler, _BalanceMetrics(self._metrics, number, downsampler), next_offset)
+        return _Partition(downsampler, DownsampleMetrics(self._families, number, downsampler), next_offset)
 
     def _send(self, output: ChunkOutput) -> None:
         if output.values:
             self._producer.produce_many(topics.METRICS_DOWNSAMPLED, output.keys, output.values)
-
-
-class _BalanceMetrics:
-    """The sample balance of one partition as Prometheus metrics."""
-
-    def __init__(self, metrics: Metrics, number: int, downsampler: PartitionDownsampler) -> None:
-        labels = (STAGE, topics.METRICS_RAW, str(number))
-        self._before = downsampler.balance
-        self._input_records = metrics.input_records.labels(*labels)
-        self._batch_records = metrics.batch_records.labels(STAGE)
-        self._counters = {
-            "parsed": metrics.input_samples.labels(*labels),
-            "encoded": metrics.downsampled_samples.labels(*labels),
-            "late": metrics.too_late_samples.labels(*labels),
-            "replaced": metrics.replaced_samples.labels(*labels),
-            "chunks": metrics.downsampled_chunks.labels(*labels),
-            "revised": metrics.revised_chunks.labels(*labels),
-            "kept_points": metrics.kept_points.labels(*labels),
-            "expired_series": metrics.expired_series.labels(*labels),
-        }
-        self._filtered = {reason: metrics.filtered_samples.labels(*labels, reason) for reason in FilterReason}
-        self._open_samples = metrics.open_samples.labels(*labels)
-        self._series = metrics.series.labels(*labels)
-
-    def update(self, downsampler: PartitionDownsampler, records: int) -> None:
-        """Count what happened since the last call, which was about so many records."""
-        balance, before = downsampler.balance, self._before
-        self._before = balance
-        for name, counter in self._counters.items():
-            counter.inc(getattr(balance, name) - getattr(before, name))
-        for reason, counter in self._filtered.items():
-            counter.inc(balance.filtered[reason] - before.filtered[reason])
-        self._open_samples.set(balance.waiting)
-        self._series.set(downsampler.series_count)
-        if records:
-            self._input_records.inc(records)
-            self._batch_records.observe(records)

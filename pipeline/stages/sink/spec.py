@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import topics
+from pipeline.stages.sink.metrics import SinkFamilies
 from pipeline.stages.spec import Group, StageSpec
 from pipeline.stores.settings import INTEGRATED_TOPICS, StoreSettings, integrated_store, regional_stores
 
@@ -29,11 +30,11 @@ def _build(settings: "Settings", metrics: "Metrics") -> "Sequence[Stage]":
     from pipeline.stages.sink.stage import SinkStage
     from pipeline.stores.factory import open_integrated, open_store
 
-    regional = regional_stores(settings)
+    regional, families = regional_stores(settings), SinkFamilies(metrics)
     return [
-        SinkStage(settings, metrics, group, store, everything, open_integrated(store, group.topic))
+        SinkStage(settings, families, group, store, everything, open_integrated(store, group.topic))
         if store.role == "integrated"
-        else SinkStage(settings, metrics, group, store, RegionRoute(store, regional).destination, open_store(store))
+        else SinkStage(settings, families, group, store, RegionRoute(store, regional).destination, open_store(store))
         for group, store in _feeds(settings)
     ]
 
@@ -50,5 +51,6 @@ SPEC = StageSpec(
     writes=(topics.DEAD_LETTERS,),
     keeps="offsets",
     sections=(StoreSettings,),
+    metrics=SinkFamilies,
     build=_build,
 )

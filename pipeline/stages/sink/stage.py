@@ -23,9 +23,9 @@ from pipeline.runtime.engine.stage import StageContext
 from pipeline.runtime.kafka.producer import FlushTimeoutError, RecordProducer
 from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.kafka.topic_reader import TopicReader, TopicReadError, committed_offsets
-from pipeline.runtime.observability.metrics import Metrics
 from pipeline.settings.model import Settings
 from pipeline.stages.dead_letters import DeadLetters
+from pipeline.stages.sink.metrics import SinkFamilies
 from pipeline.stages.sink.region_route import Destination
 from pipeline.stages.spec import Group
 from pipeline.stores.base import RecordStore, StoreUnavailable, WriteResult
@@ -54,8 +54,10 @@ class SinkStage:
 
     Parameters
     ----------
-    settings, metrics
+    settings
         Of the process.
+    families
+        The stage's metrics.
     group
         Which topic, and the stage's name.
     options
@@ -69,7 +71,7 @@ class SinkStage:
     def __init__(
         self,
         settings: Settings,
-        metrics: Metrics,
+        families: SinkFamilies,
         group: Group,
         options: StoreSettings,
         destination: Callable[[bytes], Destination],
@@ -79,7 +81,7 @@ class SinkStage:
         self.source_topic = group.topic
         self.group = settings[KafkaSettings].group(self.name)
         self._kafka = settings[KafkaSettings]
-        self._metrics = metrics
+        self._families = families
         self._store = store
         self._store_name = options.name
         self._destination = destination
@@ -87,7 +89,7 @@ class SinkStage:
         self._batch_records = options.batch_lines * options.requests_in_flight
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=self.name)
         self._producer = RecordProducer(settings[KafkaSettings])
-        self._dead_letters = DeadLetters(self.name, self.source_topic, self._producer, metrics)
+        self._dead_letters = DeadLetters(self.name, self.source_topic, self._producer, families.common)
         self._context: StageContext | None = None
         self._values: list[bytes] = []
         self._places: list[tuple[int, int]] = []
@@ -139,7 +141,7 @@ class SinkStage:
         if known:
             await self._in_store_thread(self._store.remember, self._mine_of(columns, known))
         labels = (self.name, self.source_topic, str(columns.partition))
-        self._metrics.input_records.labels(*labels).inc(len(columns) - known)
+        self._families.common.input_records.labels(*labels).inc(len(columns) - known)
         if not self._values:
             self._oldest_s = time.monotonic()
         for i in range(known, len(columns)):
@@ -151,7 +153,7 @@ class SinkStage:
                     self._values.append(value)
                     self._places.append((columns.partition, int(columns.offset[i])))
                 case Destination.NOBODYS:
-                    self._metrics.unrouted_points.labels(self.name).inc()
+                    self._families.unrouted_points.labels(self.name).inc()
         next_offset = max(columns.next_offset, written_before)
         self._next_offset[columns.partition] = next_offset
         if not self._values:
@@ -241,9 +243,9 @@ class SinkStage:
         result = await writing
         if self._try_again_s is None:
             self._release()
-        self._metrics.write_seconds.labels(self.name).observe(time.monotonic() - begun_s)
-        self._metrics.written_points.labels(self.name).inc(result.written)
-        self._metrics.superseded_points.labels(self.name).inc(result.superseded)
+        self._families.write_seconds.labels(self.name).observe(time.monotonic() - begun_s)
+        self._families.written_points.labels(self.name).inc(result.written)
+        self._families.superseded_points.labels(self.name).inc(result.superseded)
         self._reject(result)
         self._observe_age(self._values[-1])
         self._values.clear()
@@ -262,7 +264,7 @@ class SinkStage:
             partition, offset = self._places[rejected.index]
             reason = DeadLetterReason.STORE_REJECTED
             self._dead_letters.reject(partition, offset, reason, rejected.message, self._values[rejected.index])
-            self._metrics.rejected_points.labels(self.name, reason.value).inc()
+            self._families.rejected_points.labels(self.name, reason.value).inc()
 
     def _observe_age(self, value: bytes) -> None:
         """Note how long after its end a window or chunk was written: one for a batch, the newest."""
@@ -270,7 +272,7 @@ class SinkStage:
             end_ms = int(orjson.loads(value)["end_ms"])
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             return
-        self._metrics.end_to_end_seconds.labels(self.name).observe(max(0.0, time.time() - end_ms / 1000))
+        self._families.end_to_end_seconds.labels(self.name).observe(max(0.0, time.time() - end_ms / 1000))
 
     def _pause(self, error: StoreUnavailable) -> None:
         pause_s = max(self._pause_s, min(error.retry_after_s or 0.0, LONGEST_ASKED_PAUSE_S))
@@ -278,7 +280,7 @@ class SinkStage:
             logger.error("store %s is down, its partitions wait: %s", self._store_name, error)
         self._try_again_s = time.monotonic() + pause_s
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
-        self._metrics.write_retries.labels(self.name, "unavailable").inc()
+        self._families.write_retries.labels(self.name, "unavailable").inc()
         self._hold()
 
     def _hold(self) -> None:
@@ -292,7 +294,7 @@ class SinkStage:
             self._context.resume(self._assigned)
 
     def _count_retry(self, state: RetryCallState) -> None:
-        self._metrics.write_retries.labels(self.name, "unavailable").inc()
+        self._families.write_retries.labels(self.name, "unavailable").inc()
         logger.warning("store %s: attempt %d failed, trying again", self._store_name, state.attempt_number)
 
     async def _commit(self) -> None:

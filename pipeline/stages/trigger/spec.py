@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import topics
 from pipeline.stages.parsing_settings import ParsingSettings
 from pipeline.stages.spec import Group, StageSpec
+from pipeline.stages.trigger.metrics import TriggerFamilies
 from pipeline.stages.trigger.settings import TriggerSettings
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ def _build(settings: "Settings", metrics: "Metrics") -> "Sequence[Stage]":
     from pipeline.stages.trigger.feeds import FEEDS
     from pipeline.stages.trigger.stage import TriggerStage
 
-    return [TriggerStage(settings, metrics, group, FEEDS[group.topic]) for group in SPEC.groups]
+    families = TriggerFamilies(metrics)
+    return [TriggerStage(settings, families, group, FEEDS[group.topic]) for group in SPEC.groups]
 
 
 SPEC = StageSpec(
@@ -34,5 +36,6 @@ SPEC = StageSpec(
     keeps="snapshots",
     follows=(topics.POLICIES,),
     sections=(ParsingSettings, TriggerSettings),
+    metrics=TriggerFamilies,
     build=_build,
 )

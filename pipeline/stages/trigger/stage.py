@@ -16,14 +16,13 @@ from pipeline.runtime.engine.stage import StageContext
 from pipeline.runtime.kafka.policy_table import PolicyTable
 from pipeline.runtime.kafka.producer import RecordProducer
 from pipeline.runtime.kafka.settings import KafkaSettings
-from pipeline.runtime.observability.metrics import Metrics
 from pipeline.runtime.state.snapshots import Snapshot
 from pipeline.settings.model import Settings
 from pipeline.stages.dead_letters import DeadLetters
 from pipeline.stages.saved_partitions import READ_TIMEOUT_S, SavedPartitions
 from pipeline.stages.spec import Group
 from pipeline.stages.trigger.feeds import Feed, FeedInput
-from pipeline.stages.trigger.metrics import TriggerMetrics
+from pipeline.stages.trigger.metrics import TriggerFamilies, TriggerMetrics
 from pipeline.stages.trigger.settings import TriggerSettings
 from schemas.alert import AlertEvent
 from schemas.reasons import DeadLetterReason
@@ -63,20 +62,23 @@ class TriggerStage:
 
     Parameters
     ----------
-    settings, metrics
+    settings
         Of the process.
+    families
+        The stage's metrics.
     group
         The topic, and the stage's name.
     feed
         How the topic is read.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, group: Group, feed: Feed) -> None:
+    def __init__(self, settings: Settings, families: TriggerFamilies, group: Group, feed: Feed) -> None:
         self.name = group.name
         self.source_topic = group.topic
         self.group = settings[KafkaSettings].group(group.name)
         self._settings = settings
-        self._metrics = metrics
+        self._families = families
+        metrics = families.common
         self._feed = feed
         self._log = PolicyTable(settings[KafkaSettings], metrics, self.name, {KIND: partial(policy_of, KIND)})
         self._producer = RecordProducer(settings[KafkaSettings])
@@ -171,7 +173,7 @@ class TriggerStage:
             evaluator = PolicyEvaluator(number)
         else:
             evaluator = PolicyEvaluator.restore(TriggerState(dict(snapshot.records), dict(snapshot.arrays)), number)
-        metrics = TriggerMetrics(self._metrics, self.name, self.source_topic, number)
+        metrics = TriggerMetrics(self._families, self.name, self.source_topic, number)
         next_offset = 0 if snapshot is None else snapshot.offset
         return _Partition(evaluator, self._feed(evaluator, self._settings), metrics, next_offset)
 

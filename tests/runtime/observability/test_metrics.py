@@ -2,7 +2,11 @@
 
 import re
 
-from pipeline.runtime.observability.metrics import Metrics
+from prometheus_client import Gauge
+
+from pipeline.factory import declared_metrics
+from pipeline.runtime.observability.metrics import OF_PARTITION, Metrics
+from pipeline.stages.sink.metrics import SinkFamilies
 
 LABELS = {"kind", "le", "level", "outcome", "partition", "reason", "stage", "topic"}
 UNITS = (
@@ -28,7 +32,7 @@ UNITS = (
 
 
 def test_every_metric_is_named_after_what_it_counts_and_has_closed_labels() -> None:
-    metrics = Metrics()
+    metrics = declared_metrics()
     families = [family for family in metrics.registry.collect() if not family.name.startswith("process_")]
     assert len(families) > 20
     for family in families:
@@ -54,5 +58,27 @@ def test_the_gauges_of_a_partition_that_moved_away_are_gone_and_its_counters_sta
 
 def test_two_workers_in_one_process_have_metrics_of_their_own() -> None:
     one, other = Metrics(), Metrics()
-    one.written_points.labels("sink-a").inc()
+    SinkFamilies(one).written_points.labels("sink-a").inc()
     assert other.registry.get_sample_value("cinnamon_written_points_total", {"stage": "sink-a"}) is None
+
+
+def test_a_gauge_that_a_stage_declares_is_forgotten_with_its_partition() -> None:
+    metrics = Metrics()
+    backlog = metrics.gauge("echo_records", "Records to be echoed.", OF_PARTITION)
+    for partition in ("1", "2"):
+        backlog.labels("echo", "metrics.agg", partition).set(7)
+
+    assert metrics.shown_partitions("echo", "metrics.agg") == {1, 2}
+    metrics.forget_partitions("echo", "metrics.agg", [1])
+    assert metrics.shown_partitions("echo", "metrics.agg") == {2}
+
+
+def test_no_gauge_of_a_stage_stays_for_a_partition_that_it_gave_up() -> None:
+    metrics = declared_metrics()
+    gauges = [family for family in metrics.families if isinstance(family, Gauge) and "partition" in family._labelnames]
+    for gauge in gauges:
+        gauge.labels("aggregate", "metrics.raw", "1").set(7)
+    metrics.forget_partitions("aggregate", "metrics.raw", [1])
+
+    assert {"alert_pairs", "open_alerts", "open_windows"} <= {gauge._name.removeprefix("cinnamon_") for gauge in gauges}
+    assert [sample for gauge in gauges for sample in next(iter(gauge.collect())).samples] == []

@@ -3,6 +3,7 @@
 import pytest
 from prometheus_client import generate_latest
 
+from pipeline.factory import declared_metrics
 from pipeline.runtime.local.embedded_broker import free_port
 from pipeline.runtime.observability.metrics import Metrics
 from pipeline.runtime.observability.worker_client import (
@@ -11,20 +12,25 @@ from pipeline.runtime.observability.worker_client import (
     WorkerUnreachableError,
     parse_counts,
 )
+from pipeline.stages.aggregate.metrics import AggregateFamilies
+from pipeline.stages.detect.metrics import DetectFamilies
+from pipeline.stages.sink.metrics import SinkFamilies
 
 
 def test_counts_are_summed_over_partitions_and_told_apart_by_stage() -> None:
     metrics = Metrics()
+    windows, detection = AggregateFamilies(metrics), DetectFamilies(metrics)
+    sinks = SinkFamilies(metrics)
     for number, partition in enumerate(("0", "1"), start=1):
         raw = ("aggregate", "metrics.raw", partition)
         metrics.input_records.labels(*raw).inc(100 * number)
         metrics.input_samples.labels(*raw).inc(1000 * number)
-        metrics.aggregated_samples.labels(*raw).inc(600 * number)
-        metrics.late_samples.labels(*raw).inc(30 * number)
+        windows.aggregated_samples.labels(*raw).inc(600 * number)
+        windows.late_samples.labels(*raw).inc(30 * number)
         metrics.too_late_samples.labels(*raw).inc(20 * number)
         metrics.open_samples.labels(*raw).set(350 * number)
-        metrics.emitted_windows.labels(*raw).inc(10 * number)
-        metrics.corrected_windows.labels(*raw).inc(number)
+        windows.emitted_windows.labels(*raw).inc(10 * number)
+        windows.corrected_windows.labels(*raw).inc(number)
         metrics.lag_records.labels(*raw).set(number)
         metrics.series.labels(*raw).set(5)
         agg = ("sink-local", "metrics.agg", partition)
@@ -32,17 +38,17 @@ def test_counts_are_summed_over_partitions_and_told_apart_by_stage() -> None:
         metrics.lag_records.labels(*agg).set(4)
         detect = ("detect", "metrics.agg", partition)
         metrics.input_records.labels(*detect).inc(11 * number)
-        metrics.judged_samples.labels(*detect).inc(70 * number)
+        detection.scored_samples.labels(*detect).inc(70 * number)
     told = {("anomaly", "info"): 4, ("anomaly", "warn"): 2, ("sample", "none"): 9, ("host", "warn"): 1}
     for (kind, level), count in told.items():
-        metrics.anomalies.labels("detect", kind, level).inc(count)
+        detection.anomalies.labels("detect", kind, level).inc(count)
     metrics.filtered_samples.labels("aggregate", "metrics.raw", "0", "STRING").inc(7)
     metrics.dead_lettered_records.labels("aggregate", "metrics.raw", "0", "PARSE_SYNTAX").inc(2)
     metrics.dead_lettered_records.labels("sink-local", "metrics.agg", "1", "STORE_REJECTED").inc(1)
-    metrics.written_points.labels("sink-local").inc(30)
-    metrics.written_points.labels("sink-history-downsampled").inc(500)
-    metrics.superseded_points.labels("sink-local").inc(2)
-    metrics.rejected_points.labels("sink-local", "STORE_REJECTED").inc(1)
+    sinks.written_points.labels("sink-local").inc(30)
+    sinks.written_points.labels("sink-history-downsampled").inc(500)
+    sinks.superseded_points.labels("sink-local").inc(2)
+    sinks.rejected_points.labels("sink-local", "STORE_REJECTED").inc(1)
 
     counts = parse_counts(generate_latest(metrics.registry).decode())
 
@@ -76,7 +82,7 @@ def test_counts_are_summed_over_partitions_and_told_apart_by_stage() -> None:
 
 
 def test_what_is_not_shown_yet_is_nothing() -> None:
-    assert parse_counts(generate_latest(Metrics().registry).decode()) == WorkerCounts()
+    assert parse_counts(generate_latest(declared_metrics().registry).decode()) == WorkerCounts()
 
 
 def test_a_window_that_the_sink_has_not_read_or_written_is_not_all_written() -> None:

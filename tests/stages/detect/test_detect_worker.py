@@ -93,7 +93,7 @@ def test_the_worker_writes_what_the_core_makes_of_its_windows(embedded: Broker, 
     assert {record.kind for record in anomalies(record.value for record in stored)} == {"anomaly", "sample", "host"}
     assert {record.key for record in stored} == {key_of(record) for record in stored}
     assert scrape.total("input_records_total") == count
-    assert count == scrape.total("judged_windows_total") + scrape.total("unjudged_windows_total")
+    assert count == scrape.total("scored_windows_total") + scrape.total("unscored_windows_total")
     assert scrape.total("anomalies_total") == len(stored)
     assert scrape.by("kind", "anomalies_total") == count_by_kind(stored)
     assert scrape.total("series") == scrape.total("started_series_total") - scrape.total("expired_series_total") > 0
@@ -101,7 +101,7 @@ def test_the_worker_writes_what_the_core_makes_of_its_windows(embedded: Broker, 
     assert {(letter["stage"], letter["topic"], letter["reason"]) for letter in letters} == {
         ("detect", "metrics.agg", "PARSE_SYNTAX")
     }
-    refused = scrape.by("reason", "unjudged_windows_total")["unreadable"]
+    refused = scrape.by("reason", "unscored_windows_total")["unreadable"]
     without_value = sum(record.value == b"" for record in read_topic(embedded, topics.METRICS_AGG))
     assert len(letters) == refused - without_value > 0
 
@@ -142,19 +142,19 @@ def test_rules_are_followed_while_the_worker_runs_and_read_when_it_starts(embedd
         worker.wait_for(is_counted, what)
 
     with running(worker):
-        sends_until("unjudged_windows_total", "not judged without a rule", reason="not_watched")
+        sends_until("unscored_windows_total", "not judged without a rule", reason="not_watched")
         policy("apply", "-f", str(rule))
-        sends_until("judged_windows_total", "judged under the rule")
+        sends_until("scored_windows_total", "judged under the rule")
         produce(embedded, [Raw(b"{", b"detection/queues")], topics.POLICIES)
         worker.wait_for(lambda scrape: scrape.total("refused_policies_total") == 1, "the bad record counted")
-        sends_until("judged_windows_total", "judged under the old rule")
+        sends_until("scored_windows_total", "judged under the old rule")
         policy("delete", "queues")
-        sends_until("unjudged_windows_total", "not judged any more", reason="not_watched")
+        sends_until("unscored_windows_total", "not judged any more", reason="not_watched")
         policy("apply", "-f", str(rule))
         worker.wait_for(lambda scrape: scrape.total("policies") == 1, "the rule once more")
     with running(worker):
-        sends_until("judged_windows_total", "judged from the start")
-        assert worker.scrape().by("reason", "unjudged_windows_total")["not_watched"] == 0
+        sends_until("scored_windows_total", "judged from the start")
+        assert worker.scrape().by("reason", "unscored_windows_total")["not_watched"] == 0
 
 
 @pytest.mark.real
