@@ -2,11 +2,14 @@
 
 import base64
 import binascii
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from schemas.reasons import DeadLetterReason
+
+SCHEMA_VERSION: Final = 1
+"""The version that records are written in; it grows when a reader of the one before would go wrong."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Offset = Annotated[int, Field(ge=0)]
@@ -16,6 +19,10 @@ class Record(BaseModel):
     """A record of a topic: frozen, and nothing in it that its model does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    schema_version: Literal[1] = Field(
+        SCHEMA_VERSION, description="Version of the record's form, always first; a record without it is of version 1."
+    )
 
     def to_json(self) -> bytes:
         """Return the record as one line of JSON in UTF-8."""

@@ -58,7 +58,8 @@ class WindowRows:
             (_field_hash(name), int(functions["count"]), numbers_of(functions) if self._deep else ())
             for name, functions in record["fields"].items()
         ]
-        digest = blake2b(orjson.dumps(record, option=orjson.OPT_SORT_KEYS), digest_size=8).digest()
+        content = {name: value for name, value in record.items() if name != "schema_version"}  # not in old records
+        digest = blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=8).digest()
         identity = text_hash(identity_text(record["measurement"], record["tags"]))
         columns = (record["end_ms"], record["revision"], record["partition"], record["first_offset"])
         place = (offset, partition, int.from_bytes(digest, "little"), store, state)

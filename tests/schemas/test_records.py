@@ -17,6 +17,7 @@ from schemas.reasons import DeadLetterReason
 from schemas.records import AggregatedWindow, DeadLetter, Record
 
 WINDOW: dict[str, Any] = {
+    "schema_version": 1,
     "measurement": "net",
     "tags": {"ns_id": "ns1", "infra_id": "i1", "node_id": "n1", "interface": "eth0"},
     "start_ms": 60_000,
@@ -63,6 +64,7 @@ LETTER = DeadLetter(
 
 
 CHUNK: dict[str, Any] = {
+    "schema_version": 1,
     "measurement": "cpu",
     "field": "usage_user",
     "tags": {"node_id": "n1"},
@@ -92,6 +94,27 @@ CHUNK: dict[str, Any] = {
 
 def schema_of(name: str) -> Draft202012Validator:
     return Draft202012Validator(json.loads(json_schemas()[name]))
+
+
+@pytest.mark.parametrize("name", sorted(RECORDS))
+def test_a_record_says_its_version_first(name: str) -> None:
+    assert next(iter(RECORDS[name].model_fields)) == "schema_version"
+    assert json.loads(json_schemas()[name])["properties"]["schema_version"]["const"] == 1
+
+
+@pytest.mark.parametrize(
+    "record", [AggregatedWindow.model_validate(WINDOW), LETTER], ids=lambda record: type(record).__name__
+)
+def test_a_record_begins_with_its_version_and_one_without_is_of_version_1(record: Record) -> None:
+    text = record.to_json()
+
+    assert text.startswith(b'{"schema_version":1,')
+    assert type(record).model_validate_json(text.replace(b'"schema_version":1,', b"", 1)) == record
+
+
+def test_a_record_of_a_version_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(ValidationError, match="schema_version"):
+        AggregatedWindow.model_validate(WINDOW | {"schema_version": 2})
 
 
 def test_a_window_survives_json_unchanged_and_leaves_unknown_rates_out() -> None:

@@ -23,8 +23,10 @@ from pipeline.core.detection.series import (
     parse_head,
 )
 from schemas.reasons import DeadLetterReason, NotScored
+from schemas.records import SCHEMA_VERSION
 from schemas.severity import Severity
 
+_VERSION: Final = b'{"schema_version":%d,' % SCHEMA_VERSION
 _START: Final = b',"start_ms":'
 _GREATEST_TIME_MS: Final = 2**53
 _SWEEPS: Final = 8
@@ -169,7 +171,9 @@ class PartitionDetector:
         if value is None:
             return NotScored.UNREADABLE
         document: Any = None
-        head = value[: value.find(_START)]
+        end = value.find(_START)
+        # without its version, which records of before it do not have
+        head = b"{" + value[len(_VERSION) : end] if value.startswith(_VERSION) else value[:end]
         group = self.table.groups.get(head)
         if group is None or group.may_watch:
             try:

@@ -9,6 +9,7 @@ from pipeline.core.detection.batch import Scored
 from pipeline.core.detection.host import IncidentChange, IncidentUpdate
 from pipeline.core.detection.series import Host, WatchedSeries
 from schemas.anomaly import AnomalyReason
+from schemas.records import SCHEMA_VERSION
 
 
 def series_record(scored: Scored, partition: int) -> bytes:
@@ -16,6 +17,7 @@ def series_record(scored: Scored, partition: int) -> bytes:
     series, window = scored.series, scored.window
     return orjson.dumps(
         {
+            "schema_version": SCHEMA_VERSION,
             "kind": "sample" if scored.reason is None else "anomaly",
             "measurement": series.group.measurement,
             "field": series.field,
@@ -53,6 +55,7 @@ def host_record(
     is_over = update.change is IncidentChange.ENDED
     return orjson.dumps(
         {
+            "schema_version": SCHEMA_VERSION,
             "kind": "host",
             "measurement": None,
             "field": None,

@@ -63,7 +63,7 @@ class SeriesGroup:
     Attributes
     ----------
     head : bytes
-        Its records up to the time: ``{"measurement":…,"tags":…``.
+        Its records up to the time, without their version: ``{"measurement":…,"tags":…``.
     phase : int
         Spreads the samples of scores over time.
     may_watch : bool

@@ -22,6 +22,7 @@ from pipeline.core.records.identity.raw_samples import RawSamples, SeriesName
 from pipeline.core.records.telegraf.parser import ParseOptions, RecordBatch
 from pipeline.core.snapshots.snapshot import Snapshot
 from schemas.reasons import FilterReason
+from schemas.records import SCHEMA_VERSION
 
 STATE_VERSION: Final = 1
 """Of what `PartitionDownsampler.snapshot` returns."""
@@ -99,8 +100,8 @@ class PartitionDownsampler:
     >>> output = downsampler.add(batch_of(lines, 0), 0, 400, now_ms=1_000_004_000_000)
     >>> output.keys
     [b'a']
-    >>> output.values[0][:73]
-    b'{"measurement":"cpu","field":"v","tags":{"host":"a"},"partition":0,"start'
+    >>> output.values[0][:86]
+    b'{"schema_version":1,"measurement":"cpu","field":"v","tags":{"host":"a"},"partition":0,'
     """
 
     def __init__(
@@ -271,6 +272,7 @@ def _record(name: SeriesName, partition: int, chunk: Chunk) -> bytes:
     interp = chunk.interp.tobytes().decode("ascii")
     return orjson.dumps(
         {
+            "schema_version": SCHEMA_VERSION,
             "measurement": name.measurement,
             "field": name.field,
             "tags": name.tags,

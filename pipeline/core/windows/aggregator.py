@@ -108,8 +108,8 @@ class PartitionAggregator:
     >>> output = aggregator.add(batch, 0, 2, now_ms=1_000_000_100_000)
     >>> output.keys
     [b'a']
-    >>> output.values[0][:75]
-    b'{"measurement":"cpu","tags":{"host":"a"},"start_ms":999999960000,"end_ms":1'
+    >>> output.values[0][:86]
+    b'{"schema_version":1,"measurement":"cpu","tags":{"host":"a"},"start_ms":999999960000,"e'
     """
 
     def __init__(

@@ -18,7 +18,8 @@ def test_a_record_has_this_text() -> None:
     partition.finish()
     (value,) = partition.last_output.values
     assert value == (
-        b'{"measurement":"m","tags":{"device":"sda","host":"a"},"start_ms":1699999980000,"end_ms":1699999990000,'
+        b'{"schema_version":1,"measurement":"m","tags":{"device":"sda","host":"a"},'
+        b'"start_ms":1699999980000,"end_ms":1699999990000,'
         b'"revision":1,"fields":{"v":{"min":0.5,"max":2.0,"avg":1.25,"last":0.5,"first":2.0,"sum":2.5,"count":2},'
         b'"c":{"min":10.0,"max":14.0,"avg":12.0,"last":14.0,"first":10.0,"sum":24.0,"count":2,'
         b'"increase":4.0,"rate":2.0}},"partition":7,"first_offset":0,"last_offset":1,"lag_ms":250}'

@@ -139,7 +139,7 @@ def note_truth(windows: Iterable[bytes], truth: dict[tuple[str, str], dict[int, 
     """Note the values of the truth's metrics in records of metrics.agg: the rate of a counter, the mean of all else."""
     for metric in SHOWS:
         measurement, name = metric.split(".")
-        begin = f'{{"measurement":"{measurement}"'.encode()
+        begin = f'{{"schema_version":1,"measurement":"{measurement}"'.encode()
         for value in windows:
             if value.startswith(begin):
                 record = orjson.loads(value)

@@ -14,6 +14,7 @@ import numpy as np
 from pipeline.core.compiled import Array, Bytes, Int, compiled
 from pipeline.core.records.identity.resource import canonical_tags, resource_of
 from pipeline.core.words import hash_bytes, same_bytes
+from schemas.records import SCHEMA_VERSION
 
 FORMAT_INFLUX, FORMAT_JSON = 0, 1
 KIND_GAUGE, KIND_COUNTER = 0, 1
@@ -27,6 +28,7 @@ _NO_COLUMNS: dict[str, int] = {}
 WORD_BYTES = 8
 """Spare bytes behind texts that are copied by words."""
 
+_HEAD_BEGIN = b'{"schema_version":%d,' % SCHEMA_VERSION
 _HEAD_END = b',"start_ms":'
 _PLAIN_NAME = re.compile(rb'[^\x00-\x20,=\\"]+')
 
@@ -57,7 +59,7 @@ class RowTable(NamedTuple):
     slot_base: Array  # int64: its first window slot
     cell_base: Array  # int64: its first cell
     cell_stride: Array  # int32: cells a window (columns it has room for)
-    head_start: Array  # int64: `{"measurement":…,"start_ms":` in the head pool
+    head_start: Array  # int64: `{"schema_version":…,"start_ms":` in the head pool
     head_length: Array  # int32
 
 
@@ -247,7 +249,8 @@ class SeriesTable:
         row = self.row_count
         rule = self._rule_of(measurement, canonical)
         resource = self.intern_resource(resource_of(canonical))
-        head = b'{"measurement":%b,"tags":%b%b' % (
+        head = b'%b"measurement":%b,"tags":%b%b' % (
+            _HEAD_BEGIN,
             json.dumps(measurement, ensure_ascii=False).encode(),
             json.dumps(canonical, ensure_ascii=False, separators=(",", ":")).encode(),
             _HEAD_END,
