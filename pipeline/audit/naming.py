@@ -83,9 +83,9 @@ class Namer:
 
 
 def absent_finding(fault: Fault, row: np.void) -> Finding:
-    """Give the finding of a letter or a part that is not there."""
+    """Give the finding of a dead letter or a part that is not there."""
     place = f"metrics.raw/{row['partition']}/{row['offset']}"
-    if fault is Fault.LETTER_MISSING:
+    if fault is Fault.DEAD_LETTER_MISSING:
         line = f", line {row['line']}" if row["line"] else ""
         message = f"{place}{line}: {REASONS[row['reason']]}, and no dead letter says so"
     else:

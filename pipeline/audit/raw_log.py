@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from confluent_kafka import Message
 
-from pipeline.audit.dead_letters import Letters, letter_rows
+from pipeline.audit.dead_letters import DeadLetters, dead_letter_rows
 from pipeline.audit.recompute import Recomputed, doubtful_rows
 from pipeline.audit.report import PartitionReport
 from pipeline.audit.spill import Spill
@@ -40,12 +40,12 @@ class Spills:
     again : Spill
         Windows that a deep audit computes again.
     needed_letters, needed_parts, parts : Spill
-        Letters and re-keyed parts that there must be, and the parts that there are.
+        Dead letters and re-keyed parts that there must be, and the parts that there are.
     """
 
     samples: Spill
     again: Spill
-    needed_letters: Spill
+    needed_dead_letters: Spill
     needed_parts: Spill
     parts: Spill
 
@@ -61,7 +61,7 @@ class PartitionLog:
 
     samples: PartitionSamples
     report: PartitionReport
-    letters: Letters
+    dead_letters: DeadLetters
     spills: Spills
     options: ParseOptions
     processed_until: int
@@ -81,7 +81,7 @@ class PartitionLog:
         report.records += 1
         report.first_offset = offset if report.first_offset is None else report.first_offset
         report.last_offset = offset
-        if self.letters.unreadable and self.letters.is_unreadable(report.partition, offset):
+        if self.dead_letters.unreadable and self.dead_letters.is_unreadable(report.partition, offset):
             report.unreadable_records += 1
             return
         value, time_ms = message.value() or b"", message.timestamp()[1]
@@ -111,7 +111,7 @@ class PartitionLog:
             timestamp_ms=times_ms,
         )
         partition = self.report.partition
-        ahead_from_ms = self.letters.ahead_from_ms(partition, self._offsets, times_ms)
+        ahead_from_ms = self.dead_letters.ahead_from_ms(partition, self._offsets, times_ms)
         judged = self.samples.add(batch, ahead_from_ms)
         if self.recomputed is not None:
             self.recomputed.add(batch, ahead_from_ms)
@@ -119,12 +119,12 @@ class PartitionLog:
         self._values, self._offsets, self._times_ms = [], [], []
         self.spills.samples.add(judged.rows)
         for part in judged.refused:
-            self._need_letter(part.offset, part.refusal.line, part.refusal.column, part.refusal.reason, part.value)
+            self._need_dead_letter(part.offset, part.refusal.line, part.refusal.column, part.refusal.reason, part.value)
         for offset in judged.ahead:
-            self._need_letter(offset, 0, 0, DeadLetterReason.TIMESTAMP_FUTURE, b"")
+            self._need_dead_letter(offset, 0, 0, DeadLetterReason.TIMESTAMP_FUTURE, b"")
         if self.dead_letter_late:
             for offset in judged.too_late:
-                self._need_letter(offset, 0, 0, DeadLetterReason.TOO_LATE, b"")
+                self._need_dead_letter(offset, 0, 0, DeadLetterReason.TOO_LATE, b"")
 
     def finish(self) -> None:
         """Count what is left, and note what was counted along the way."""
@@ -152,16 +152,16 @@ class PartitionLog:
         parts, refusals = split_by_resource(value, self.options, named.decode("utf-8", "replace") if named else None)
         for refusal in refusals:
             refused = value[refusal.start : refusal.end]
-            self._need_letter(offset, refusal.line, refusal.column, refusal.reason, refused)
+            self._need_dead_letter(offset, refusal.line, refusal.column, refusal.reason, refused)
         if time_ms >= self.parts_from_ms:
             origins = [Origin(self.report.partition, offset, number) for number in range(len(parts))]
             self.spills.needed_parts.add(_rows([part_row(origin) for origin in origins]))
 
-    def _need_letter(self, offset: int, line: int, column: int, reason: DeadLetterReason, value: bytes) -> None:
+    def _need_dead_letter(self, offset: int, line: int, column: int, reason: DeadLetterReason, value: bytes) -> None:
         if offset <= self.processed_until:
             self._dead[reason.value] += 1
             row = (self.report.partition, offset, line, column, reason, value)
-            self.spills.needed_letters.add(letter_rows([row]))
+            self.spills.needed_dead_letters.add(dead_letter_rows([row]))
 
 
 def _rows(rows: Iterable[tuple[int, int, int, int]]) -> "np.ndarray[tuple[int], np.dtype[np.void]]":

@@ -18,7 +18,7 @@ class Fault(StrEnum):
     """Two records of one window and revision say different things."""
     BAD_RECORD = "bad_record"
     """A record of metrics.agg contradicts itself, or cannot be read."""
-    LETTER_MISSING = "letter_missing"
+    DEAD_LETTER_MISSING = "dead_letter_missing"
     """What cannot be used has no dead letter."""
     PART_MISSING = "part_missing"
     """A record without a key was not produced again with one, or not all of it."""

@@ -11,7 +11,7 @@ import numpy as np
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Message
 
 import topics
-from pipeline.audit.dead_letters import LETTER_ROW, Letters
+from pipeline.audit.dead_letters import DEAD_LETTER_ROW, DeadLetters
 from pipeline.audit.naming import Namer, absent_finding, first_of
 from pipeline.audit.raw_log import PART_ROW, PartitionLog, Spills
 from pipeline.audit.recompute import Recomputed
@@ -61,9 +61,9 @@ class Audit:
 
     Notes
     -----
-    The checkpoints are read first. What a checkpoint covers was acknowledged before it was written: so every letter and
-    every record of ``metrics.agg`` that the samples up to its offset call for is on the topics that are read next, and
-    ``metrics.raw``, read last, has every sample that those records can have been made from.
+    The checkpoints are read first. What a checkpoint covers was acknowledged before it was written: so every dead
+    letter and every record of ``metrics.agg`` that the samples up to its offset call for is on the topics that are read
+    next, and ``metrics.raw``, read last, has every sample that those records can have been made from.
     """
 
     def __init__(
@@ -101,10 +101,10 @@ class Audit:
         report = self._report
         partitions = reader.partitions(topics.METRICS_RAW)
         checkpoints = self._checkpoints(partitions)
-        letters_there = Spill(directory, "letters", LETTER_ROW)
-        letters = Letters(letters_there, self._options)
-        letters.read_all(reader)
-        self._on_read(topics.DEAD_LETTERS, letters.read, letters.read)
+        dead_letters_there = Spill(directory, "dead-letters", DEAD_LETTER_ROW)
+        dead_letters = DeadLetters(dead_letters_there, self._options)
+        dead_letters.read_all(reader)
+        self._on_read(topics.DEAD_LETTERS, dead_letters.read, dead_letters.read)
         windows = Spill(directory, "windows", WINDOW_ROW)
         namer = Namer(reader, self._rules, self._options)
         place = {"start_ms": report.start_ms, "end_ms": report.end_ms}
@@ -114,18 +114,18 @@ class Audit:
         spills = Spills(
             samples=Spill(directory, "samples", SAMPLE_ROW, merged),
             again=Spill(directory, "again", WINDOW_ROW),
-            needed_letters=Spill(directory, "needed-letters", LETTER_ROW),
+            needed_dead_letters=Spill(directory, "needed-dead-letters", DEAD_LETTER_ROW),
             needed_parts=Spill(directory, "needed-parts", PART_ROW),
             parts=Spill(directory, "parts", PART_ROW),
         )
-        logs = self._read_raw(reader, partitions, checkpoints, letters, spills, log)
+        logs = self._read_raw(reader, partitions, checkpoints, dead_letters, spills, log)
         self._judge(spills.samples, windows, [_closed_until(each, checkpoints) for each in logs], namer)
-        self._find_absent(spills.needed_letters, letters_there, Fault.LETTER_MISSING)
+        self._find_absent(spills.needed_dead_letters, dead_letters_there, Fault.DEAD_LETTER_MISSING)
         self._find_absent(spills.needed_parts, spills.parts, Fault.PART_MISSING)
         if self._deep:
             self._judge_values(spills.again, windows, namer)
             for number, store in enumerate(regional_stores(self._settings)):
-                rejected = letters.rejected.get(f"{SINK}-{store.name}", [])
+                rejected = dead_letters.rejected.get(f"{SINK}-{store.name}", [])
                 if stores.compare(number, committed[store.name], rejected, self._on_read, is_whole=self._is_whole):
                     report.undecided.append(f"store {store.name} has not been given all windows of the period yet")
         if sum(each.waiting for each in report.partitions):
@@ -181,7 +181,7 @@ class Audit:
         reader: TopicReader,
         partitions: list[int],
         checkpoints: dict[int, AggregateCheckpoint],
-        letters: Letters,
+        dead_letters: DeadLetters,
         spills: Spills,
         windows: WindowLog,
     ) -> list[PartitionLog]:
@@ -207,7 +207,7 @@ class Audit:
             logs[partition] = PartitionLog(
                 samples=samples,
                 report=PartitionReport(partition, processed_until=None if checkpoint is None else processed_until),
-                letters=letters,
+                dead_letters=dead_letters,
                 spills=spills,
                 options=self._options,
                 processed_until=processed_until,

@@ -43,8 +43,15 @@ def aggregate(
     grace: Annotated[
         int, typer.Option(parser=_duration, metavar="TIME", help="How long a window waits for late samples.")
     ] = "10s",  # type: ignore[assignment]
-    correction: Annotated[
-        int, typer.Option(parser=_duration, metavar="TIME", help="How long a closed window takes corrections.")
+    allowed_lateness: Annotated[
+        int,
+        typer.Option(
+            "--allowed-lateness",
+            "--correction",
+            parser=_duration,
+            metavar="TIME",
+            help="How long a closed window is corrected by late samples.",
+        ),
     ] = "60s",  # type: ignore[assignment]
     idle_close: Annotated[
         int | None,
@@ -80,7 +87,7 @@ def aggregate(
 
     if not 1 <= every <= _LONGEST_CYCLE_MS:
         raise typer.BadParameter("must be 1ms to 1d", param_hint="--every")
-    rules = WindowRules(WindowRule(every, grace, correction), grace if idle_close is None else idle_close)
+    rules = WindowRules(WindowRule(every, grace, allowed_lateness), grace if idle_close is None else idle_close)
     counters = load_catalogue().counters
     aggregator = PartitionAggregator(
         0,

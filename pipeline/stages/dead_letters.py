@@ -18,7 +18,7 @@ class DeadLetters:
     Parameters
     ----------
     stage
-        Name of the stage, written into each letter.
+        Name of the stage, written into each dead letter.
     topic
         Topic that the stage reads.
     producer, metrics
@@ -58,7 +58,7 @@ class DeadLetters:
         if len(value) > MAX_VALUE_BYTES:
             message = f"{message} (the first {MAX_VALUE_BYTES} of {len(value)} bytes are kept)"
             value = value[:MAX_VALUE_BYTES]
-        letter = DeadLetter(
+        dead_letter = DeadLetter(
             topic=self._topic,
             partition=partition,
             offset=offset,
@@ -69,5 +69,5 @@ class DeadLetters:
             stage=self._stage,
             value=value,
         )
-        self._producer.produce(topics.DEAD_LETTERS, key=letter.key().encode(), value=letter.to_json())
+        self._producer.produce(topics.DEAD_LETTERS, key=dead_letter.key().encode(), value=dead_letter.to_json())
         self._metrics.dead_lettered_records.labels(self._stage, self._topic, str(partition), reason.value).inc()

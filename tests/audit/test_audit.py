@@ -84,11 +84,11 @@ def test_an_undisturbed_run_is_proved(broker: Broker, tmp_path: Path) -> None:
     assert sum(each["open"] for each in partitions) == ends
     filtered = {reason for each in partitions for reason in each["filtered"]}
     assert "string" in filtered
-    letters = Counter[str]()
+    dead_letters = Counter[str]()
     for each in partitions:
-        letters.update(each["dead_lettered"])
-    assert letters[DeadLetterReason.PARSE_NUMBER] >= 1
-    assert letters[DeadLetterReason.PARSE_SYNTAX] >= 1
+        dead_letters.update(each["dead_lettered"])
+    assert dead_letters[DeadLetterReason.PARSE_NUMBER] >= 1
+    assert dead_letters[DeadLetterReason.PARSE_SYNTAX] >= 1
 
 
 @pytest.mark.parametrize("seed", [1])
@@ -286,13 +286,16 @@ def test_a_record_that_contradicts_itself_is_named(key: str, written: Written, a
 
 @pytest.mark.parametrize("reason", ["PARSE_NUMBER", "PARSE_SYNTAX", "TIMESTAMP_FUTURE", "TOO_LATE"])
 def test_a_dead_letter_that_is_missing_is_named(reason: str, written: Written, audit_of: AuditOf) -> None:
-    letters = [DeadLetter.model_validate_json(r.value) for r in written.records[topics.DEAD_LETTERS]]
-    places = [letter.offset for letter in letters if letter.reason == reason]
-    number = next(i for i, each in enumerate(letters) if each.reason == reason and places.count(each.offset) == 1)
+    dead_letters = [DeadLetter.model_validate_json(r.value) for r in written.records[topics.DEAD_LETTERS]]
+    places = [dead_letter.offset for dead_letter in dead_letters if dead_letter.reason == reason]
+    number = next(i for i, each in enumerate(dead_letters) if each.reason == reason and places.count(each.offset) == 1)
     status, report = audit_of(topics.DEAD_LETTERS, without(number))
     first = report["first"]
-    assert (status, report["faults"]) == (1, {"letter_missing": 1})
-    assert (first["raw_partition"], first["raw_first_offset"]) == (letters[number].partition, letters[number].offset)
+    assert (status, report["faults"]) == (1, {"dead_letter_missing": 1})
+    assert (first["raw_partition"], first["raw_first_offset"]) == (
+        dead_letters[number].partition,
+        dead_letters[number].offset,
+    )
     assert reason in first["message"]
 
 

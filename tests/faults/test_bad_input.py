@@ -1,4 +1,4 @@
-"""What is malformed, hostile or of another time harms nothing beside it; each record's letter: tests/stages."""
+"""What is malformed, hostile or of another time harms nothing beside it; each record's dead letter: tests/stages."""
 
 import random
 
@@ -10,7 +10,7 @@ from tests.support.core.reference_windows import Record
 from tests.support.faults.load import DAYS_AHEAD_MS, PARTITIONS, POISON, ahead_host, load
 from tests.support.faults.sizes import only_full
 from tests.support.faults.system import System
-from tests.support.faults.verdict import assert_undisturbed, read_letters
+from tests.support.faults.verdict import assert_undisturbed, read_dead_letters
 from tests.support.stages.brokers import Raw, Stored, read_topic
 from tests.support.stages.streams import Place, decoded, expected, latest
 
@@ -54,12 +54,12 @@ def test_an_agent_whose_clock_is_days_ahead_changes_no_window_of_another(system:
 
 
 @only_full
-def test_a_flood_of_poison_is_all_letters_and_holds_up_nothing(system: System, seed: int) -> None:
+def test_a_flood_of_poison_is_all_dead_letters_and_holds_up_nothing(system: System, seed: int) -> None:
     r = random.Random(seed)
     stream = load(seed, RECORDS)
     flood = [Raw(r.choice(POISON[:-1]), b"bad", BASE_MS, r.randrange(PARTITIONS)) for _ in range(POISON_RECORDS)]
     middle = len(stream) // 2
     system.produce([*stream[:middle], *flood, *stream[middle:]])
     system.finish(system.worker())
-    assert len(read_letters(system)) >= POISON_RECORDS
+    assert len(read_dead_letters(system)) >= POISON_RECORDS
     assert_undisturbed(system)

@@ -18,7 +18,7 @@ from tests.support.servers.influxdb import InfluxDB
 from tests.support.servers.proxy import Mode, Proxy, proxy_of
 from tests.support.stages.brokers import Raw, produce, read_topic
 from tests.support.stages.databases import assert_same_points, influxdb_store, points_in_influxdb, points_of
-from tests.support.stages.sinks import decided, emitted_by, emitted_now, in_region, letters_of, until_written
+from tests.support.stages.sinks import dead_letters_of, decided, emitted_by, emitted_now, in_region, until_written
 from tests.support.stages.streams import BASE_MS, END_MS, decoded, end_line
 from tests.support.stages.worker import Scrape, running
 from tests.support.waiting import wait_until
@@ -165,11 +165,11 @@ def test_of_a_full_batch_the_points_that_the_database_refuses_are_dead_letters_a
         system.finish(worker)
     stored = read_topic(system.broker, topics.METRICS_AGG)
     places = {orjson.loads(one.value)["measurement"]: one for one in stored}
-    letters = letters_of(system.broker, "sink-one")
+    dead_letters = dead_letters_of(system.broker, "sink-one")
     want = [(DeadLetterReason.STORE_REJECTED, places[name].offset, places[name].value) for name in ("gpu", "old")]
-    got = [(letter.reason, letter.offset, letter.value) for letter in letters]
+    got = [(dead_letter.reason, dead_letter.offset, dead_letter.value) for dead_letter in dead_letters]
     assert sorted(got) == sorted(want)
-    messages = {letter.offset: letter.message for letter in letters}
+    messages = {dead_letter.offset: dead_letter.message for dead_letter in dead_letters}
     assert "field type conflict" in messages[places["gpu"].offset]
     assert "time outside range" in messages[places["old"].offset]
     others = [record for record in decoded(stored) if record["measurement"] not in {"gpu", "old"}]

@@ -50,7 +50,7 @@ WINDOW: dict[str, Any] = {
     "last_offset": 17,
     "lag_ms": 250,
 }
-LETTER = DeadLetter(
+DEAD_LETTER = DeadLetter(
     topic="metrics.raw",
     partition=2,
     offset=7,
@@ -103,7 +103,7 @@ def test_a_record_says_its_version_first(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "record", [AggregatedWindow.model_validate(WINDOW), LETTER], ids=lambda record: type(record).__name__
+    "record", [AggregatedWindow.model_validate(WINDOW), DEAD_LETTER], ids=lambda record: type(record).__name__
 )
 def test_a_record_begins_with_its_version_and_one_without_is_of_version_1(record: Record) -> None:
     text = record.to_json()
@@ -171,11 +171,11 @@ def test_a_window_that_contradicts_itself_is_refused(change: dict[str, Any], mes
 
 
 def test_a_dead_letter_is_keyed_by_where_its_bytes_came_from() -> None:
-    assert LETTER.key() == "metrics.raw/2/7"
+    assert DEAD_LETTER.key() == "metrics.raw/2/7"
 
 
 def test_a_dead_letter_carries_its_bytes_as_standard_base64_and_says_null_for_no_line() -> None:
-    document = json.loads(LETTER.to_json())
+    document = json.loads(DEAD_LETTER.to_json())
 
     assert document["value"] == "Y3B1//4/Pg=="
     assert document["line"] is None
@@ -184,21 +184,21 @@ def test_a_dead_letter_carries_its_bytes_as_standard_base64_and_says_null_for_no
 
 @given(value=st.binary(max_size=200))
 def test_a_dead_letter_gives_the_original_bytes_back(value: bytes) -> None:
-    letter = LETTER.model_copy(update={"value": value})
+    dead_letter = DEAD_LETTER.model_copy(update={"value": value})
 
-    assert DeadLetter.model_validate_json(letter.to_json()).value == value
+    assert DeadLetter.model_validate_json(dead_letter.to_json()).value == value
 
 
 @pytest.mark.parametrize("value", ["Y3B1__4_Pg==", "Y3B", "Y3 B1", "é"])
 def test_a_dead_letter_whose_value_is_no_base64_is_refused(value: str) -> None:
-    document = json.loads(LETTER.to_json()) | {"value": value}
+    document = json.loads(DEAD_LETTER.to_json()) | {"value": value}
 
     with pytest.raises(ValidationError, match="must be base64 with the standard alphabet"):
         DeadLetter.model_validate_json(json.dumps(document))
 
 
 def test_an_unknown_reason_is_refused() -> None:
-    document = json.loads(LETTER.to_json()) | {"reason": "BAD_LUCK"}
+    document = json.loads(DEAD_LETTER.to_json()) | {"reason": "BAD_LUCK"}
 
     with pytest.raises(ValidationError, match="PARSE_SYNTAX"):
         DeadLetter.model_validate_json(json.dumps(document))

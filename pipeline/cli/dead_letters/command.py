@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections import Counter
 
     from pipeline.core.records.dead_letter_replay import Fate
-    from pipeline.runtime.kafka.dead_letter_log import StoredLetter
+    from pipeline.runtime.kafka.dead_letter_log import StoredDeadLetter
     from pipeline.runtime.kafka.dead_letter_replay import Replay
 
 app = typer.Typer(no_args_is_help=True, help="List, show and replay what could not be used.")
@@ -30,26 +30,27 @@ ReasonOption = Annotated[
 ]
 StageOption = Annotated[str | None, typer.Option("--stage", help="Only of this stage: aggregate, detect, sink-NAME.")]
 SinceOption = Annotated[
-    str | None, typer.Option("--since", metavar="DURATION", help="Only letters written so long ago at most: 15m, 1h.")
+    str | None,
+    typer.Option("--since", metavar="DURATION", help="Only dead letters written so long ago at most: 15m, 1h."),
 ]
 FromOption = Annotated[
-    str | None, typer.Option("--from", metavar="MOMENT", help="Only letters written from then: ISO 8601 or ms.")
+    str | None, typer.Option("--from", metavar="MOMENT", help="Only dead letters written from then: ISO 8601 or ms.")
 ]
-ToOption = Annotated[str | None, typer.Option("--to", metavar="MOMENT", help="Only letters written before then.")]
+ToOption = Annotated[str | None, typer.Option("--to", metavar="MOMENT", help="Only dead letters written before then.")]
 TimeoutOption = Annotated[
     float, typer.Option("--timeout-s", min=0.1, max=600.0, help="Seconds that Kafka may say nothing.")
 ]
 
 
 @app.command("list")
-def list_letters(
+def list_dead_letters(
     *,
     reason: ReasonOption = None,
     stage: StageOption = None,
     since: SinceOption = None,
     from_: FromOption = None,
     to: ToOption = None,
-    limit: Annotated[int, typer.Option("--limit", min=0, max=10_000, help="So many letters, the newest.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", min=0, max=10_000, help="So many dead letters, the newest.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON document in place of tables.")] = False,
     bootstrap: BootstrapOption = None,
     config: ConfigOption = None,
@@ -60,11 +61,11 @@ def list_letters(
     All that the topic holds is read to its end, in bounded memory.
     """
     from pipeline.cli.dead_letters.output import print_json, print_tables
-    from pipeline.cli.dead_letters.rows import LetterRows
+    from pipeline.cli.dead_letters.rows import DeadLetterRows
 
     wanted = _filter(reason, stage, since, from_, to)
     kafka = kafka_or_exit(config, bootstrap)
-    rows = LetterRows(limit)
+    rows = DeadLetterRows(limit)
     with _failing_with_1(), _progress() as on_read:
         from pipeline.runtime.kafka.dead_letter_log import read_log
         from pipeline.runtime.kafka.topic_reader import TopicReader
@@ -84,31 +85,31 @@ def show(
     place: Annotated[str, typer.Argument(metavar="TOPIC/PARTITION/OFFSET", help="The record, as `list` names it.")],
     *,
     raw: Annotated[
-        bool, typer.Option("--raw", help="Write the original bytes alone, of several letters one after the other.")
+        bool, typer.Option("--raw", help="Write the original bytes alone, of several dead letters one after the other.")
     ] = False,
     bootstrap: BootstrapOption = None,
     config: ConfigOption = None,
     timeout_s: TimeoutOption = 30.0,
 ) -> None:
-    """Show every letter of one record with its original bytes: as text, or in hexadecimal where they are none."""
+    """Show every dead letter of one record with its original bytes: as text, or in hexadecimal where they are none."""
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}/[0-9]{1,10}/[0-9]{1,19}", place):
         raise typer.BadParameter(f"{place!r} must be TOPIC/PARTITION/OFFSET, as in metrics.raw/3/17")
-    from pipeline.cli.dead_letters.output import print_letter
+    from pipeline.cli.dead_letters.output import print_dead_letter
 
     kafka = kafka_or_exit(config, bootstrap)
     shown: set[str] = set()
     with _failing_with_1(), reader_may_leave():
-        from pipeline.runtime.kafka.dead_letter_log import StoredLetter, read_log
+        from pipeline.runtime.kafka.dead_letter_log import StoredDeadLetter, read_log
         from pipeline.runtime.kafka.topic_reader import TopicReader
 
         with TopicReader(kafka, timeout_s) as reader:
             for entry in read_log(reader):
-                if not isinstance(entry, StoredLetter) or entry.letter.key() != place or _seen(entry, shown):
+                if not isinstance(entry, StoredDeadLetter) or entry.dead_letter.key() != place or _seen(entry, shown):
                     continue
                 if raw:
-                    sys.stdout.buffer.write(entry.letter.value)
+                    sys.stdout.buffer.write(entry.dead_letter.value)
                 else:
-                    print_letter(entry)
+                    print_dead_letter(entry)
     if not shown:
         typer.echo(f"{place} has no dead letter.", err=True)
         raise typer.Exit(1)
@@ -134,13 +135,13 @@ def replay(
     Without --reason those that can have become good by themselves: TIMESTAMP_FUTURE and STORE_REJECTED. TOO_LATE and
     UNREADABLE_BATCH are never replayed.
 
-    A letter is replayed once, however often this runs: what was replayed is marked in dead-letters, and what an
-    interrupted run announced and did not mark is looked for in the letter's own topic before it is produced. For five
-    minutes after an interruption such letters are left alone; where retention has deleted what would tell, they are
-    left alone for good and counted as in doubt. Run one replay at a time. A replayed sample whose window is closed and
-    not kept any more is too late, as any other.
+    A dead letter is replayed once, however often this runs: what was replayed is marked in dead-letters, and what an
+    interrupted run announced and did not mark is looked for in the dead letter's own topic before it is produced. For
+    five minutes after an interruption such dead letters are left alone; where retention has deleted what would tell,
+    they are left alone for good and counted as in doubt. Run one replay at a time. A replayed sample whose window is
+    closed and not kept any more is too late, as any other.
 
-    Exit status 1 when letters could not be replayed for want of something.
+    Exit status 1 when dead letters could not be replayed for want of something.
     """
     from pipeline.core.records.dead_letter_replay import LEFT_FOR_LATER, NEVER_REPLAYED, REPLAYED_BY_DEFAULT, Fate
 
@@ -191,7 +192,7 @@ def _replay(
 
 def _filter(
     reasons: list[DeadLetterReason] | None, stage: str | None, since: str | None, from_: str | None, to: str | None
-) -> "Callable[[StoredLetter], bool]":
+) -> "Callable[[StoredDeadLetter], bool]":
     now_ms = time.time_ns() // 1_000_000
     if since is not None and from_ is not None:
         raise typer.BadParameter("give one of --since and --from", param_hint="--since")
@@ -204,11 +205,11 @@ def _filter(
         raise typer.BadParameter(str(error)) from error
     accepted = frozenset(reasons or DeadLetterReason)
 
-    def wanted(stored: "StoredLetter") -> bool:
-        letter = stored.letter
+    def wanted(stored: "StoredDeadLetter") -> bool:
+        dead_letter = stored.dead_letter
         return (
-            letter.reason in accepted
-            and stage in {None, letter.stage}
+            dead_letter.reason in accepted
+            and stage in {None, dead_letter.stage}
             and (start_ms is None or stored.time_ms >= start_ms)
             and (end_ms is None or stored.time_ms < end_ms)
         )
@@ -216,9 +217,9 @@ def _filter(
     return wanted
 
 
-def _seen(entry: "StoredLetter", shown: set[str]) -> bool:
-    """Tell whether a letter was shown before, as one that a restart wrote twice, and note it."""
-    name = f"{entry.letter.stage}/{entry.letter.reason}/{entry.name}"
+def _seen(entry: "StoredDeadLetter", shown: set[str]) -> bool:
+    """Tell whether a dead letter was shown before, as one that a restart wrote twice, and note it."""
+    name = f"{entry.dead_letter.stage}/{entry.dead_letter.reason}/{entry.name}"
     if name in shown:
         return True
     shown.add(name)
@@ -228,7 +229,7 @@ def _seen(entry: "StoredLetter", shown: set[str]) -> bool:
 def _print_fates(fates: "Counter[Fate]", *, would: bool) -> None:
     from pipeline.core.records.dead_letter_replay import Fate
 
-    typer.echo(f"{fates[Fate.REPLAYED]} letters {'would be ' if would else ''}replayed")
+    typer.echo(f"{fates[Fate.REPLAYED]} dead letters {'would be ' if would else ''}replayed")
     for fate in Fate:
         if fate is not Fate.REPLAYED and fates[fate]:
             typer.echo(f"{fates[fate]} left alone: {fate}")

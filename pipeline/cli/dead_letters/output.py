@@ -11,27 +11,27 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.cli.dead_letters.rows import LetterRows
-from pipeline.runtime.kafka.dead_letter_log import StoredLetter
+from pipeline.cli.dead_letters.rows import DeadLetterRows
+from pipeline.runtime.kafka.dead_letter_log import StoredDeadLetter
 
 DUMPED_BYTES: Final = 16
 """Bytes in a line of a hexadecimal dump."""
 
 
-def print_json(rows: LetterRows) -> None:
-    """Print counts and letters as one JSON document."""
+def print_json(rows: DeadLetterRows) -> None:
+    """Print counts and dead letters as one JSON document."""
     counts = [
-        {"reason": reason, "stage": stage, "letters": letters}
-        for (reason, stage), letters in sorted(rows.counts.items())
+        {"reason": reason, "stage": stage, "letters": dead_letters}
+        for (reason, stage), dead_letters in sorted(rows.counts.items())
     ]
     document = {"counts": counts, "foreign": rows.foreign, "letters": [asdict(row) for row in rows.newest()]}
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
-def print_tables(rows: LetterRows) -> None:
-    """Print a table of counts and one of letters."""
+def print_tables(rows: DeadLetterRows) -> None:
+    """Print a table of counts and one of dead letters."""
     if rows.foreign:
-        typer.echo(f"{rows.foreign} records of the topic are no letters.", err=True)
+        typer.echo(f"{rows.foreign} records of the topic are no dead letters.", err=True)
     if not rows.counts:
         typer.echo("No dead letters found.", err=True)
         return
@@ -39,9 +39,9 @@ def print_tables(rows: LetterRows) -> None:
     counts = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("reason", "stage"):
         counts.add_column(column, no_wrap=True)
-    counts.add_column("letters", justify="right", no_wrap=True)
-    for (reason, stage), letters in sorted(rows.counts.items()):
-        counts.add_row(reason, stage, f"{letters:,}")
+    counts.add_column("dead letters", justify="right", no_wrap=True)
+    for (reason, stage), dead_letters in sorted(rows.counts.items()):
+        counts.add_row(reason, stage, f"{dead_letters:,}")
     console.print(counts)
     newest = rows.newest()
     if not newest:
@@ -61,19 +61,21 @@ def print_tables(rows: LetterRows) -> None:
     console.print(table)
 
 
-def print_letter(stored: StoredLetter) -> None:
-    """Print one letter: where, why, and its bytes."""
-    letter = stored.letter
-    at = _position(letter.line, letter.column)
+def print_dead_letter(stored: StoredDeadLetter) -> None:
+    """Print one dead letter: where, why, and its bytes."""
+    dead_letter = stored.dead_letter
+    at = _position(dead_letter.line, dead_letter.column)
     where = f" at {at}" if at else ""
-    typer.echo(f"{letter.key()}{where}: {letter.reason}, stage {letter.stage}, {_time(stored.time_ms)} UTC")
-    typer.echo(_printable(letter.message))
-    typer.echo(f"{len(letter.value)} bytes:")
-    text = _as_text(letter.value)
+    typer.echo(
+        f"{dead_letter.key()}{where}: {dead_letter.reason}, stage {dead_letter.stage}, {_time(stored.time_ms)} UTC"
+    )
+    typer.echo(_printable(dead_letter.message))
+    typer.echo(f"{len(dead_letter.value)} bytes:")
+    text = _as_text(dead_letter.value)
     if text is not None:
         typer.echo(text)
     else:
-        for line in hex_lines(letter.value):
+        for line in hex_lines(dead_letter.value):
             typer.echo(line)
     typer.echo()
 

@@ -5,14 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.runtime.kafka.dead_letter_log import ForeignRecord, LogEntry, ReplayMark, ReplayState, StoredLetter
+from pipeline.runtime.kafka.dead_letter_log import ForeignRecord, LogEntry, ReplayMark, ReplayState, StoredDeadLetter
 
 LONGEST_MESSAGE: Final = 500
 
 
 @dataclass(slots=True)
-class LetterRow:
-    """What is listed of a letter."""
+class DeadLetterRow:
+    """What is listed of a dead letter."""
 
     time_ms: int
     place: str
@@ -25,24 +25,24 @@ class LetterRow:
     is_replayed: bool = False
 
 
-class LetterRows:
-    """The newest letters, and how many there are of each reason and stage.
+class DeadLetterRows:
+    """The newest dead letters, and how many there are of each reason and stage.
 
     Parameters
     ----------
     limit
-        How many letters to keep.
+        How many dead letters to keep.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        # by partition, as order holds only there; a letter that a restart wrote twice has one row
-        self._rows: defaultdict[int, OrderedDict[str, LetterRow]] = defaultdict(OrderedDict)
+        # by partition, as order holds only there; a dead letter that a restart wrote twice has one row
+        self._rows: defaultdict[int, OrderedDict[str, DeadLetterRow]] = defaultdict(OrderedDict)
         self.counts: Counter[tuple[str, str]] = Counter()
         self.foreign = 0
 
-    def add(self, entry: LogEntry, wanted: Callable[[StoredLetter], bool]) -> None:
-        """Take the next of the log; letters that are not wanted are left out."""
+    def add(self, entry: LogEntry, wanted: Callable[[StoredDeadLetter], bool]) -> None:
+        """Take the next of the log; dead letters that are not wanted are left out."""
         if isinstance(entry, ForeignRecord):
             self.foreign += 1
             return
@@ -53,24 +53,24 @@ class LetterRows:
             return
         if not wanted(entry):
             return
-        letter = entry.letter
-        self.counts[letter.reason.value, letter.stage] += 1
+        dead_letter = entry.dead_letter
+        self.counts[dead_letter.reason.value, dead_letter.stage] += 1
         earlier = rows.pop(entry.name, None)
-        rows[entry.name] = LetterRow(
+        rows[entry.name] = DeadLetterRow(
             time_ms=entry.time_ms,
-            place=letter.key(),
-            line=letter.line,
-            column=letter.column,
-            reason=letter.reason.value,
-            stage=letter.stage,
-            message=letter.message[:LONGEST_MESSAGE],
-            size_bytes=len(letter.value),
+            place=dead_letter.key(),
+            line=dead_letter.line,
+            column=dead_letter.column,
+            reason=dead_letter.reason.value,
+            stage=dead_letter.stage,
+            message=dead_letter.message[:LONGEST_MESSAGE],
+            size_bytes=len(dead_letter.value),
             is_replayed=earlier is not None and earlier.is_replayed,
         )
         if len(rows) > self._limit:
             rows.popitem(last=False)
 
-    def newest(self) -> list[LetterRow]:
-        """Return the newest letters, the oldest of them first."""
+    def newest(self) -> list[DeadLetterRow]:
+        """Return the newest dead letters, the oldest of them first."""
         rows = sorted((row for part in self._rows.values() for row in part.values()), key=lambda row: row.time_ms)
         return rows[-self._limit :] if self._limit else []

@@ -111,7 +111,7 @@ class PartitionSamples:
     Notes
     -----
     A sample is too late for certain when its resource's newest time before the record, less the grace, has passed the
-    window's end by the correction time. It may be too late when the resource may have been forgotten before: when it
+    window's end by the allowed lateness. It may be too late when the resource may have been forgotten before: when it
     was silent, by the partition's time or by Kafka's timestamps, for half of the time that it takes. The partition's
     time is computed from the records given; with more of them it would not be lower.
     """
@@ -340,7 +340,7 @@ def judge_lines(
             if time_ms >= ahead_from_ms[record]:
                 verdict[line] = DOUBTFUL
             elif (
-                end_ms + rows.correction_ms[row] <= times.newest_ms[resource] - rows.grace_ms[row]
+                end_ms + rows.allowed_lateness_ms[row] <= times.newest_ms[resource] - rows.grace_ms[row]
                 or number <= highest[row] - MOST_WINDOWS
             ):
                 verdict[line] = OUT

@@ -18,14 +18,14 @@ REPLAYED_BY_DEFAULT: Final = frozenset({DeadLetterReason.TIMESTAMP_FUTURE, DeadL
 """Reasons that pass without anything of ours changing: the clock goes on, the store is mended."""
 
 NEVER_REPLAYED: Final[Mapping[DeadLetterReason, str]] = {
-    DeadLetterReason.TOO_LATE: "its letter has the whole record, whose other samples count already",
-    DeadLetterReason.UNREADABLE_BATCH: "its letter has a batch of Kafka's, not a record",
+    DeadLetterReason.TOO_LATE: "its dead letter has the whole record, whose other samples count already",
+    DeadLetterReason.UNREADABLE_BATCH: "its dead letter has a batch of Kafka's, not a record",
 }
-"""Reasons whose letters are no record to produce again, and why."""
+"""Reasons whose dead letters are no record to produce again, and why."""
 
 
 class Fate(StrEnum):
-    """What became of a letter in a replay."""
+    """What became of a dead letter in a replay."""
 
     REPLAYED = "replayed"
     ALREADY = "replayed before"
@@ -33,7 +33,7 @@ class Fate(StrEnum):
     AHEAD = "still ahead of the clock"
     UNDER_WAY = "announced by another replay in the last minutes"
     IN_DOUBT = "announced, and the records that would tell are deleted"
-    CUT = "cut: the letter has only a part of the bytes"
+    CUT = "cut: the dead letter has only a part of the bytes"
     ELSEWHERE = "from a topic that nothing is replayed to"
     GONE = "without its original record, which tells the key or the time"
 
@@ -44,7 +44,7 @@ LEFT_FOR_LATER: Final = frozenset({Fate.UNDER_WAY, Fate.IN_DOUBT, Fate.CUT, Fate
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a letter's own bytes say of the record to produce.
+    """What a dead letter's own bytes say of the record to produce.
 
     Attributes
     ----------
@@ -80,20 +80,20 @@ class WindowVersion:
     revision: int
 
 
-def draft_of(letter: DeadLetter, options: ParseOptions) -> Draft:
-    """Give what the bytes of a letter say of its record.
+def draft_of(dead_letter: DeadLetter, options: ParseOptions) -> Draft:
+    """Give what the bytes of a dead letter say of its record.
 
-    The key is derived only where the letter's record had one for certain, so that its partition is that of its
-    siblings: of a record without a key, as the letters of syntax may come from, the partition says nothing.
+    The key is derived only where the dead letter's record had one for certain, so that its partition is that of its
+    siblings: of a record without a key, as the dead letters of syntax may come from, the partition says nothing.
     """
-    if letter.reason is DeadLetterReason.STORE_REJECTED:
-        version = window_version(letter.value)
+    if dead_letter.reason is DeadLetterReason.STORE_REJECTED:
+        version = window_version(dead_letter.value)
         return Draft(None if version is None else version.resource.encode(), None, is_timed=True)
-    if letter.reason is not DeadLetterReason.TIMESTAMP_FUTURE:
+    if dead_letter.reason is not DeadLetterReason.TIMESTAMP_FUTURE:
         return Draft(None, None, is_timed=False)
     items = list(
         parse_record(
-            letter.value,
+            dead_letter.value,
             input_format=options.input_format,
             influx_unit=options.influx_unit,
             json_unit=options.json_unit,

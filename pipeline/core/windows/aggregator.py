@@ -90,7 +90,7 @@ class PartitionAggregator:
     partition
         Number of the partition, written into every record.
     rules
-        Cycles, grace, correction and idle times.
+        Cycles, grace, allowed lateness and idle times.
     is_counter
         Tells whether (measurement, field) is a cumulative counter.
     options
@@ -275,7 +275,7 @@ class PartitionAggregator:
         resource, every_ms = rows.resource[:count], rows.every_ms[:count]
         end_ms = (w.rejected[:count] + 1) * every_ms
         own_ms = w.newest_ms[resource] - rows.grace_ms[:count]
-        kept = (end_ms + rows.correction_ms[:count] + every_ms > own_ms) & (end_ms > w.floor_ms[resource])
+        kept = (end_ms + rows.allowed_lateness_ms[:count] + every_ms > own_ms) & (end_ms > w.floor_ms[resource])
         found = np.flatnonzero(kept & (w.rejected[:count] != NEVER)).tolist()
         if not found:
             return {}

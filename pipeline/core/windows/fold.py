@@ -118,11 +118,11 @@ def fold(
     state, tally = windows.state, windows.tally
     line_row, line_time_ms, line_record = columns.line_row, columns.line_time_ms, columns.line_record
     line_sample, sample_column, sample_value = columns.line_sample, columns.sample_column, columns.sample_value
-    row_resource, row_every, row_grace, row_correction = (
+    row_resource, row_every, row_grace, row_lateness = (
         rows.resource,
         rows.every_ms,
         rows.grace_ms,
-        rows.correction_ms,
+        rows.allowed_lateness_ms,
     )
     row_slot, row_ring, row_cell, row_stride, row_field = (
         rows.slot_base,
@@ -200,7 +200,7 @@ def fold(
             held = held_number[slot]
             if (
                 end_ms <= floor_ms[resource]
-                or end_ms + row_correction[row] <= own_ms  # not idle_ms: silence closes, it makes nothing too late
+                or end_ms + row_lateness[row] <= own_ms  # not idle_ms: silence closes, it makes nothing too late
                 or held > number
                 or (several and number < windows.lowest[row])
             ):

@@ -84,7 +84,7 @@ def refold(
             slot = rows.slot_base[row] + number % rows.ring[row]
             held = windows.number[slot]
             if (
-                end_ms + rows.correction_ms[row] + every_ms <= kept_from
+                end_ms + rows.allowed_lateness_ms[row] + every_ms <= kept_from
                 or end_ms <= replay.floor_ms[resource]
                 or (number == windows.rejected[row] and offset > windows.rejected_after[row])
                 or held > number
@@ -153,7 +153,7 @@ def _is_kept(slot: Int, row: Int, rows: RowTable, windows: Windows) -> bool:
     if number == NEVER:
         return False
     end_ms = (number + 1) * rows.every_ms[row]
-    keep_ms = rows.correction_ms[row] + rows.every_ms[row]
+    keep_ms = rows.allowed_lateness_ms[row] + rows.every_ms[row]
     kept_from = windows.newest_ms[resource] - rows.grace_ms[row]
     return bool(end_ms + keep_ms > kept_from and end_ms > windows.floor_ms[resource])
 

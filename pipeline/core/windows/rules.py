@@ -7,7 +7,7 @@ from pipeline.core.globs import glob_matches, tags_match
 from pipeline.core.records.identity.interning import WindowRule
 from pipeline.core.windows.closing import Lateness
 
-_DEFAULT = WindowRule(every_ms=60_000, grace_ms=10_000, correction_ms=60_000)
+_DEFAULT = WindowRule(every_ms=60_000, grace_ms=10_000, allowed_lateness_ms=60_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class MatchingRule:
     Attributes
     ----------
     rule : WindowRule
-        Cycle, grace and correction time.
+        Cycle, grace and allowed lateness.
     measurement : str
         Glob (``*``, ``?``, ``[…]``) that the measurement must match.
     tags : mapping of str to str
@@ -76,10 +76,10 @@ class WindowRules:
         """
         every = [self.default, *(candidate.rule for candidate in self.rules)]
         longest_ms = max(rule.every_ms for rule in every)
-        correction_ms = max(rule.correction_ms for rule in every)
+        allowed_lateness_ms = max(rule.allowed_lateness_ms for rule in every)
         return Lateness(
             grace_ms=self.default.grace_ms,
             idle_close_ms=self.idle_close_ms,
-            forget_ms=self.idle_close_ms + correction_ms + 2 * longest_ms,
+            forget_ms=self.idle_close_ms + allowed_lateness_ms + 2 * longest_ms,
             lead_ms=self.default.every_ms,
         )

@@ -1,4 +1,4 @@
-"""The ``dead-letters`` topic, read: letters, and the marks that a replay leaves on them."""
+"""The ``dead-letters`` topic, read: dead letters, and the marks that a replay leaves on them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,56 +14,56 @@ from pipeline.runtime.kafka.topic_reader import TopicReader, headers_of
 from schemas.records import DeadLetter
 
 MARK_HEADER: Final = "cinnamon-replay"
-"""Header of a mark, a record of ``dead-letters`` without a value: ``state/offset/letter``."""
+"""Header of a mark, a record of ``dead-letters`` without a value: ``state/offset/dead_letter``."""
 REPLAY_HEADER: Final = "cinnamon-replay-of"
-"""Header of a replayed record: the letter that it is made from."""
+"""Header of a replayed record: the dead letter that it is made from."""
 
 
 class ReplayState(StrEnum):
-    """How far the replay of a letter has come."""
+    """How far the replay of a dead letter has come."""
 
     ANNOUNCED = "announced"
     REPLAYED = "replayed"
 
 
 @dataclass(frozen=True, slots=True)
-class StoredLetter:
-    """A letter where it lies.
+class StoredDeadLetter:
+    """A dead letter where it lies.
 
     Attributes
     ----------
-    letter : DeadLetter
-        The letter.
+    dead_letter : DeadLetter
+        The dead letter.
     partition, offset : int
         Its place in ``dead-letters``.
     time_ms : int
         When it was written.
     """
 
-    letter: DeadLetter
+    dead_letter: DeadLetter
     partition: int
     offset: int
     time_ms: int
 
     @property
     def name(self) -> str:
-        """What tells the letter from others, and is the same where a restart has written it twice."""
-        digest = blake2b(self.letter.value, digest_size=8).hexdigest()
-        return f"{self.letter.key()}/{self.letter.line or 0}/{self.letter.column or 0}/{digest}"
+        """What tells the dead letter from others, and is the same where a restart has written it twice."""
+        digest = blake2b(self.dead_letter.value, digest_size=8).hexdigest()
+        return f"{self.dead_letter.key()}/{self.dead_letter.line or 0}/{self.dead_letter.column or 0}/{digest}"
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayMark:
-    """What a replay has noted about a letter.
+    """What a replay has noted about a dead letter.
 
     Attributes
     ----------
     state : ReplayState
         Announced: a replay is going to produce it. Replayed: the record is acknowledged.
     name : str
-        The letter's `StoredLetter.name`.
+        The dead letter's `StoredDeadLetter.name`.
     source_offset : int
-        The replayed record cannot lie before this offset of the letter's own topic and partition.
+        The replayed record cannot lie before this offset of the dead letter's own topic and partition.
     partition, offset : int
         The mark's place in ``dead-letters``.
     time_ms : int
@@ -89,24 +89,24 @@ class ReplayMark:
 
     @property
     def source(self) -> tuple[str, int]:
-        """The letter's own topic and partition."""
+        """The dead letter's own topic and partition."""
         parts = self.name.split("/")
         return parts[0], int(parts[1])
 
 
 @dataclass(frozen=True, slots=True)
 class ForeignRecord:
-    """A record of ``dead-letters`` that is neither a letter nor a mark."""
+    """A record of ``dead-letters`` that is neither a dead letter nor a mark."""
 
     partition: int
     offset: int
 
 
-LogEntry = StoredLetter | ReplayMark | ForeignRecord
+LogEntry = StoredDeadLetter | ReplayMark | ForeignRecord
 
 
 def read_log(reader: TopicReader, topic: str = topics.DEAD_LETTERS) -> Iterator[LogEntry]:
-    """Yield what lies in ``dead-letters``, each partition in its order: a letter always before its marks.
+    """Yield what lies in ``dead-letters``, each partition in its order: a dead letter always before its marks.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def _entry(message: Message) -> LogEntry:
     time_ms = message.timestamp()[1]
     if value is not None:
         try:
-            return StoredLetter(DeadLetter.model_validate_json(value), partition, offset, time_ms)
+            return StoredDeadLetter(DeadLetter.model_validate_json(value), partition, offset, time_ms)
         except ValidationError:
             return ForeignRecord(partition, offset)
     return _mark(header_of(message, MARK_HEADER) or "", partition, offset, time_ms) or ForeignRecord(partition, offset)

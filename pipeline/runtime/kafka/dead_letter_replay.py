@@ -1,8 +1,9 @@
 """Dead letters produced to their own topics again, each once however often it is asked for.
 
-A batch of letters is announced by marks in ``dead-letters``, produced with a header that names each letter, and marked
-as replayed when Kafka has acknowledged it. What an interrupted replay announced and did not mark is looked for in the
-letters' own topics by that header. Marks have the letters' keys, so they lie behind them and are kept longer.
+A batch of dead letters is announced by marks in ``dead-letters``, produced with a header that names each one, and
+marked as replayed when Kafka has acknowledged it. What an interrupted replay announced and did not mark is looked for
+in the dead letters' own topics by that header. Marks have the dead letters' keys, so they lie behind them and are kept
+longer.
 """
 
 import time
@@ -23,7 +24,7 @@ from pipeline.runtime.kafka.dead_letter_log import (
     REPLAY_HEADER,
     ReplayMark,
     ReplayState,
-    StoredLetter,
+    StoredDeadLetter,
     header_of,
     read_log,
 )
@@ -33,19 +34,19 @@ from pipeline.runtime.kafka.topic_reader import TopicReader, headers_of
 from schemas.reasons import DeadLetterReason
 
 ANNOUNCED_FOR_MS: Final = 5 * 60_000
-"""So long a letter that was announced belongs to the replay that did so."""
+"""So long a dead letter that was announced belongs to the replay that did so."""
 DELIVERY_TIMEOUT_S: Final = 60.0
-BATCH_LETTERS: Final = 500
+BATCH_DEAD_LETTERS: Final = 500
 BATCH_BYTES: Final = 16 * 1024 * 1024
 PROGRESS_EVERY_RECORDS: Final = 1000
 SOURCE_TOPICS: Final = frozenset({topics.METRICS_RAW, topics.METRICS_AGG})
-"""Where letters may go: who can write a letter must not thereby write to other topics, such as policies."""
+"""Where dead letters may go: who can write a dead letter must not thereby write to other topics, such as policies."""
 _NOT_COPIED: Final = frozenset({ORIGIN_HEADER, REPLAY_HEADER})
 """Headers that would have the new record taken for the old one."""
 
 T = TypeVar("T")
 Digest = bytes
-Wanted = Callable[[StoredLetter], bool]
+Wanted = Callable[[StoredDeadLetter], bool]
 OnRead = Callable[[str, int], None]
 
 
@@ -55,7 +56,7 @@ class ReplayError(Exception):
 
 @dataclass(slots=True)
 class _Known:
-    """What the marks say: which letters were replayed, and which may have been."""
+    """What the marks say: which dead letters were replayed, and which may have been."""
 
     replayed: set[Digest] = field(default_factory=set)
     announced: dict[str, ReplayMark] = field(default_factory=dict)
@@ -64,8 +65,8 @@ class _Known:
     ends: dict[int, int] = field(default_factory=dict)
     windows: dict[bytes, int] = field(default_factory=dict)
 
-    def fate_of(self, stored: StoredLetter) -> Fate | None:
-        """Return what the marks and later windows decide for a letter; None: it may be replayed."""
+    def fate_of(self, stored: StoredDeadLetter) -> Fate | None:
+        """Return what the marks and later windows decide for a dead letter; None: it may be replayed."""
         digest = _digest(stored.name)
         if digest in self.replayed:
             return Fate.ALREADY
@@ -83,7 +84,7 @@ class _Known:
 class _Replayed:
     """A record to produce."""
 
-    letter: StoredLetter
+    stored: StoredDeadLetter
     key: bytes | None
     headers: list[tuple[str, bytes]]
     time_ms: int
@@ -99,7 +100,7 @@ class Replay:
     options
         How ``metrics.raw`` is parsed.
     max_value_bytes
-        A letter with so many bytes was cut.
+        A dead letter with so many bytes was cut.
     timeout_s
         How long Kafka may say nothing while topics are read, in seconds.
     on_read
@@ -142,12 +143,12 @@ class Replay:
         )
 
     def run(self, wanted: Wanted, *, limit: int, now_ms: int, dry_run: bool = False) -> Counter[Fate]:
-        """Replay the letters that are wanted, the oldest of each partition first, and count what became of them.
+        """Replay the dead letters that are wanted, the oldest of each partition first, and count what became of them.
 
         Parameters
         ----------
         wanted
-            Which letters.
+            Which dead letters.
         limit
             How many to replay at most.
         now_ms
@@ -170,18 +171,18 @@ class Replay:
                 self._mark(found, ReplayState.REPLAYED)
             batch: list[_Replayed] = []
             batch_bytes = 0
-            with closing(self._letters(log, known, wanted, fates)) as letters:
-                for stored in letters:
+            with closing(self._dead_letters(log, known, wanted, fates)) as dead_letters:
+                for stored in dead_letters:
                     draft = self._drafted(sources, stored, now_ms)
                     if isinstance(draft, Fate):
                         fates[draft] += 1
                         continue
                     batch.append(draft)
-                    batch_bytes += len(stored.letter.value)
+                    batch_bytes += len(stored.dead_letter.value)
                     fates[Fate.REPLAYED] += 1
                     if fates[Fate.REPLAYED] == limit:
                         break
-                    if len(batch) == BATCH_LETTERS or batch_bytes >= BATCH_BYTES:
+                    if len(batch) == BATCH_DEAD_LETTERS or batch_bytes >= BATCH_BYTES:
                         self._send(sources, batch, dry_run=dry_run)
                         batch, batch_bytes = [], 0
             self._send(sources, batch, dry_run=dry_run)
@@ -199,11 +200,11 @@ class Replay:
                     known.announced.pop(entry.name, None)
                 else:
                     known.announced[entry.name] = entry
-            elif isinstance(entry, StoredLetter) and wanted(entry):
+            elif isinstance(entry, StoredDeadLetter) and wanted(entry):
                 version = _rejected_window(entry)
                 if version is not None:
-                    place = (entry.letter.topic, entry.letter.partition)
-                    rejected[place] = min(rejected.get(place, entry.letter.offset), entry.letter.offset)
+                    place = (entry.dead_letter.topic, entry.dead_letter.partition)
+                    rejected[place] = min(rejected.get(place, entry.dead_letter.offset), entry.dead_letter.offset)
                     resources.add(version.resource.encode())
                     known.windows[version.identity] = -1
         for name, mark in list(known.announced.items()):
@@ -225,7 +226,7 @@ class Replay:
                     known.windows[version.identity] = max(known.windows[version.identity], version.revision)
 
     def _resolve(self, sources: TopicReader, known: _Known) -> list[ReplayMark]:
-        """Find out which announced letters were produced; give those."""
+        """Find out which announced dead letters were produced; give those."""
         places: defaultdict[tuple[str, int], list[ReplayMark]] = defaultdict(list)
         for mark in known.announced.values():
             places[mark.source].append(mark)
@@ -242,13 +243,13 @@ class Replay:
         known.replayed.update(_digest(mark.name) for mark in found)
         return found
 
-    def _letters(
+    def _dead_letters(
         self, log: TopicReader, known: _Known, wanted: Wanted, fates: Counter[Fate]
-    ) -> Generator[StoredLetter, None, None]:
-        """Yield the letters to replay, each once; count the others."""
+    ) -> Generator[StoredDeadLetter, None, None]:
+        """Yield the dead letters to replay, each once; count the others."""
         seen: set[Digest] = set()
         for entry in self._counted(read_log(log), topics.DEAD_LETTERS):
-            if not isinstance(entry, StoredLetter) or entry.offset >= known.ends.get(entry.partition, 0):
+            if not isinstance(entry, StoredDeadLetter) or entry.offset >= known.ends.get(entry.partition, 0):
                 continue
             digest = _digest(entry.name)
             if digest in seen or not wanted(entry):
@@ -260,16 +261,16 @@ class Replay:
             else:
                 fates[fate] += 1
 
-    def _drafted(self, sources: TopicReader, stored: StoredLetter, now_ms: int) -> _Replayed | Fate:
-        letter = stored.letter
-        if letter.topic not in SOURCE_TOPICS:
+    def _drafted(self, sources: TopicReader, stored: StoredDeadLetter, now_ms: int) -> _Replayed | Fate:
+        dead_letter = stored.dead_letter
+        if dead_letter.topic not in SOURCE_TOPICS:
             return Fate.ELSEWHERE
-        if len(letter.value) >= self._max_value_bytes:
+        if len(dead_letter.value) >= self._max_value_bytes:
             return Fate.CUT
-        draft: Draft = draft_of(letter, self._options)
+        draft: Draft = draft_of(dead_letter, self._options)
         key, headers, newest_ms, time_ms = draft.key, [(REPLAY_HEADER, stored.name.encode())], draft.newest_ms, 0
         if key is None or not draft.is_timed:
-            original = sources.record(letter.topic, letter.partition, letter.offset)
+            original = sources.record(dead_letter.topic, dead_letter.partition, dead_letter.offset)
             if original is None:
                 return Fate.GONE
             kind, stamp_ms = original.timestamp()
@@ -279,7 +280,7 @@ class Replay:
                 newest_ms = max(newest_ms or 0, time_ms)
             key = _as_bytes(original.key())
             headers += [(name, value) for name, value in headers_of(original) if name not in _NOT_COPIED]
-        is_future = letter.reason is DeadLetterReason.TIMESTAMP_FUTURE
+        is_future = dead_letter.reason is DeadLetterReason.TIMESTAMP_FUTURE
         if is_future and newest_ms is not None and newest_ms > now_ms + self._options.future_limit_ms:
             return Fate.AHEAD
         return _Replayed(stored, key, headers, time_ms)
@@ -290,15 +291,15 @@ class Replay:
             return
         starts: dict[tuple[str, int], int] = {}
         for each in batch:
-            letter = each.letter.letter
-            place = (letter.topic, letter.partition)
+            dead_letter = each.stored.dead_letter
+            place = (dead_letter.topic, dead_letter.partition)
             if place not in starts:
                 starts[place] = sources.bounds(*place)[1]
         marks = [
             ReplayMark(
                 ReplayState.ANNOUNCED,
-                each.letter.name,
-                starts[each.letter.letter.topic, each.letter.letter.partition],
+                each.stored.name,
+                starts[each.stored.dead_letter.topic, each.stored.dead_letter.partition],
             )
             for each in batch
         ]
@@ -307,12 +308,12 @@ class Replay:
         if time.monotonic() - begun_s > ANNOUNCED_FOR_MS / 2000:
             raise ReplayError("the announcement took too long, and nothing of it was produced: run it again")
         for each in batch:
-            letter = each.letter.letter
+            dead_letter = each.stored.dead_letter
             self._produce(
-                letter.topic,
-                letter.value,
+                dead_letter.topic,
+                dead_letter.value,
                 each.key,
-                partition=letter.partition,
+                partition=dead_letter.partition,
                 headers=each.headers,
                 timestamp=each.time_ms,
             )
@@ -350,9 +351,9 @@ class Replay:
             yield entry
 
 
-def _rejected_window(stored: StoredLetter) -> WindowVersion | None:
-    is_rejected = stored.letter.reason is DeadLetterReason.STORE_REJECTED
-    return window_version(stored.letter.value) if is_rejected else None
+def _rejected_window(stored: StoredDeadLetter) -> WindowVersion | None:
+    is_rejected = stored.dead_letter.reason is DeadLetterReason.STORE_REJECTED
+    return window_version(stored.dead_letter.value) if is_rejected else None
 
 
 def _count(refused: Counter[str], error: KafkaError | None) -> None:

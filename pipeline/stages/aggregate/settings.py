@@ -81,7 +81,7 @@ class WindowsSettings(Section):
     )
     dead_letter_late: bool = Field(
         default=False,
-        title="Dead-letter late",
+        title="Dead-dead letter late",
         description="Whether samples behind the allowed lateness are kept there.",
     )
 

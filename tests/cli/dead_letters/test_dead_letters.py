@@ -1,4 +1,4 @@
-"""``cinnamon dead-letters`` lists, shows and replays what was refused, and replays each letter once."""
+"""``cinnamon dead-letters`` lists, shows and replays what was refused, and replays each dead letter once."""
 
 import json
 import time
@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 import topics
 from pipeline.cli import app
-from pipeline.runtime.kafka.dead_letter_log import MARK_HEADER, REPLAY_HEADER, ReplayMark, ReplayState, StoredLetter
+from pipeline.runtime.kafka.dead_letter_log import MARK_HEADER, REPLAY_HEADER, ReplayMark, ReplayState, StoredDeadLetter
 from pipeline.runtime.kafka.dead_letter_replay import ANNOUNCED_FOR_MS
 from schemas.reasons import DeadLetterReason
 from schemas.records import DeadLetter
@@ -47,7 +47,7 @@ def run(broker: Broker, *arguments: str) -> Result:
     return CliRunner().invoke(app, ["dead-letters", *arguments, "--bootstrap", broker.bootstrap_servers])
 
 
-def letter(reason: DeadLetterReason = R.TIMESTAMP_FUTURE, value: bytes = LINE, **changes: Any) -> DeadLetter:
+def dead_letter(reason: DeadLetterReason = R.TIMESTAMP_FUTURE, value: bytes = LINE, **changes: Any) -> DeadLetter:
     fields: dict[str, Any] = {
         "topic": topics.METRICS_RAW,
         "partition": 1,
@@ -60,13 +60,13 @@ def letter(reason: DeadLetterReason = R.TIMESTAMP_FUTURE, value: bytes = LINE, *
     return DeadLetter(reason=reason, value=value, **{**fields, **changes})
 
 
-def write(broker: Broker, *letters: DeadLetter, timestamp_ms: int = -1) -> None:
-    records = [Raw(each.to_json(), each.key().encode(), timestamp_ms) for each in letters]
+def write(broker: Broker, *dead_letters: DeadLetter, timestamp_ms: int = -1) -> None:
+    records = [Raw(each.to_json(), each.key().encode(), timestamp_ms) for each in dead_letters]
     produce(broker, records, topics.DEAD_LETTERS)
 
 
 def name_of(of: DeadLetter) -> str:
-    return StoredLetter(of, 0, 0, 0).name
+    return StoredDeadLetter(of, 0, 0, 0).name
 
 
 def announce(broker: Broker, of: DeadLetter, *, age_ms: int, source_offset: int = 0) -> None:
@@ -86,9 +86,9 @@ def marks(broker: Broker) -> Sequence[bytes]:
 
 
 def test_list_counts_by_reason_and_stage_and_gives_the_newest(broker: EmbeddedBroker) -> None:
-    write(broker, letter(R.PARSE_NUMBER, b"cpu v=1x", offset=1, line=2, column=7), timestamp_ms=BASE_MS)
-    write(broker, letter(offset=2), timestamp_ms=BASE_MS + 1000)
-    write(broker, letter(offset=3), letter(offset=4, stage="sink-eu"), timestamp_ms=BASE_MS + 2000)
+    write(broker, dead_letter(R.PARSE_NUMBER, b"cpu v=1x", offset=1, line=2, column=7), timestamp_ms=BASE_MS)
+    write(broker, dead_letter(offset=2), timestamp_ms=BASE_MS + 1000)
+    write(broker, dead_letter(offset=3), dead_letter(offset=4, stage="sink-eu"), timestamp_ms=BASE_MS + 2000)
 
     result = run(broker, "list", "--json", "--limit", "3")
 
@@ -125,28 +125,32 @@ def test_filters_leave_out_the_rest(filtered_broker: EmbeddedBroker, options: li
 
 @pytest.fixture(scope="module")
 def filtered_broker(module_embedded_broker: EmbeddedBroker) -> Iterator[EmbeddedBroker]:
-    """A broker with four letters, that tests only read."""
+    """A broker with four dead letters, that tests only read."""
     with pipeline_topics(module_embedded_broker, partitions=2) as server:
-        old = [letter(R.PARSE_NUMBER, offset=1), letter(R.NO_FIELDS, offset=2), letter(offset=3, stage="sink-eu")]
+        old = [
+            dead_letter(R.PARSE_NUMBER, offset=1),
+            dead_letter(R.NO_FIELDS, offset=2),
+            dead_letter(offset=3, stage="sink-eu"),
+        ]
         write(server, *old, timestamp_ms=BASE_MS)
-        write(server, letter(offset=4))
+        write(server, dead_letter(offset=4))
         yield module_embedded_broker
 
 
-def test_what_is_no_letter_is_counted_and_does_no_harm(broker: EmbeddedBroker) -> None:
+def test_what_is_no_dead_letter_is_counted_and_does_no_harm(broker: EmbeddedBroker) -> None:
     produce(broker, [Raw(b"{}"), Raw(b"\xff")], topics.DEAD_LETTERS)
-    write(broker, letter())
+    write(broker, dead_letter())
 
     result = run(broker, "list")
 
     assert result.exit_code == 0
-    assert result.stderr == "2 records of the topic are no letters.\n"
-    assert run(broker, "replay", "--yes").stdout == "1 letters replayed\n"
+    assert result.stderr == "2 records of the topic are no dead letters.\n"
+    assert run(broker, "replay", "--yes").stdout == "1 dead letters replayed\n"
 
 
-def test_show_gives_every_letter_of_a_record_with_its_bytes_once(broker: EmbeddedBroker) -> None:
-    text, binary = letter(R.PARSE_SYNTAX, "cpu é".encode()), letter(R.PARSE_SYNTAX, b"\xff\x00ab", line=2)
-    write(broker, text, binary, text, letter(offset=18, value=b"other"))
+def test_show_gives_every_dead_letter_of_a_record_with_its_bytes_once(broker: EmbeddedBroker) -> None:
+    text, binary = dead_letter(R.PARSE_SYNTAX, "cpu é".encode()), dead_letter(R.PARSE_SYNTAX, b"\xff\x00ab", line=2)
+    write(broker, text, binary, text, dead_letter(offset=18, value=b"other"))
 
     result = run(broker, "show", "metrics.raw/1/17")
 
@@ -158,17 +162,17 @@ def test_show_gives_every_letter_of_a_record_with_its_bytes_once(broker: Embedde
     assert run(broker, "show", "--raw", "metrics.raw/1/18").stdout_bytes == b"other"
 
 
-def test_show_of_a_record_without_letters_is_status_1(broker: EmbeddedBroker) -> None:
+def test_show_of_a_record_without_dead_letters_is_status_1(broker: EmbeddedBroker) -> None:
     result = run(broker, "show", "metrics.raw/1/17")
     assert (result.exit_code, result.stderr) == (1, "metrics.raw/1/17 has no dead letter.\n")
 
 
-def test_a_letter_goes_back_to_its_partition_under_its_resource_once(either: Broker) -> None:
-    write(either, letter(partition=0), letter(partition=1, value=LINE + b"\n", line=2))
-    write(either, letter(partition=0))  # as a restart writes it again
+def test_a_dead_letter_goes_back_to_its_partition_under_its_resource_once(either: Broker) -> None:
+    write(either, dead_letter(partition=0), dead_letter(partition=1, value=LINE + b"\n", line=2))
+    write(either, dead_letter(partition=0))  # as a restart writes it again
 
-    assert run(either, "replay", "--yes").stdout == "2 letters replayed\n"
-    assert run(either, "replay", "--yes").stdout == "0 letters replayed\n2 left alone: replayed before\n"
+    assert run(either, "replay", "--yes").stdout == "2 dead letters replayed\n"
+    assert run(either, "replay", "--yes").stdout == "0 dead letters replayed\n2 left alone: replayed before\n"
 
     found = [(record.partition, record.key, record.value) for record in replayed(either)]
     assert found == [(0, KEY, LINE), (1, KEY, LINE + b"\n")]
@@ -177,38 +181,38 @@ def test_a_letter_goes_back_to_its_partition_under_its_resource_once(either: Bro
 
 
 def test_a_dry_run_writes_nothing_and_a_limit_is_kept(broker: EmbeddedBroker) -> None:
-    write(broker, *(letter(offset=offset) for offset in range(5)))
+    write(broker, *(dead_letter(offset=offset) for offset in range(5)))
 
-    assert run(broker, "replay", "--dry-run").stdout == "5 letters would be replayed\n"
+    assert run(broker, "replay", "--dry-run").stdout == "5 dead letters would be replayed\n"
     assert (replayed(broker), marks(broker)) == ([], [])
 
-    assert run(broker, "replay", "--yes", "--limit", "2").stdout == "2 letters replayed\n"
-    assert run(broker, "replay", "--yes").stdout == "3 letters replayed\n2 left alone: replayed before\n"
+    assert run(broker, "replay", "--yes", "--limit", "2").stdout == "2 dead letters replayed\n"
+    assert run(broker, "replay", "--yes").stdout == "3 dead letters replayed\n2 left alone: replayed before\n"
     assert len(replayed(broker)) == 5
 
 
 def test_what_was_announced_and_produced_before_a_crash_is_not_produced_again(either: Broker) -> None:
-    written = letter(partition=1)
+    written = dead_letter(partition=1)
     write(either, written)
     announce(either, written, age_ms=ANNOUNCED_FOR_MS + 60_000)
     produce(either, [Raw(LINE, KEY, partition=1, headers=[(REPLAY_HEADER, name_of(written).encode())])])
 
-    assert run(either, "replay", "--yes").stdout == "0 letters replayed\n1 left alone: replayed before\n"
+    assert run(either, "replay", "--yes").stdout == "0 dead letters replayed\n1 left alone: replayed before\n"
     assert len(replayed(either)) == 1
     assert sum(mark.startswith(b"replayed/") for mark in marks(either)) == 1
 
 
 def test_what_was_announced_and_not_produced_before_a_crash_is_produced(broker: EmbeddedBroker) -> None:
-    write(broker, letter())
-    announce(broker, letter(), age_ms=ANNOUNCED_FOR_MS + 60_000)
+    write(broker, dead_letter())
+    announce(broker, dead_letter(), age_ms=ANNOUNCED_FOR_MS + 60_000)
 
-    assert run(broker, "replay", "--yes").stdout == "1 letters replayed\n"
+    assert run(broker, "replay", "--yes").stdout == "1 dead letters replayed\n"
     assert len(replayed(broker)) == 1
 
 
 def test_what_another_replay_has_just_announced_is_left_to_it(broker: EmbeddedBroker) -> None:
-    write(broker, letter())
-    announce(broker, letter(), age_ms=1000)
+    write(broker, dead_letter())
+    announce(broker, dead_letter(), age_ms=1000)
 
     result = run(broker, "replay", "--yes")
 
@@ -221,8 +225,8 @@ def test_what_another_replay_has_just_announced_is_left_to_it(broker: EmbeddedBr
 def test_what_was_announced_is_in_doubt_where_its_topics_records_are_deleted(kafka_broker: KafkaBroker) -> None:
     with pipeline_topics(kafka_broker, partitions=2) as broker:
         produce(broker, [Raw(LINE, KEY, partition=1)] * 3)
-        write(broker, letter())
-        announce(broker, letter(), age_ms=ANNOUNCED_FOR_MS + 60_000)
+        write(broker, dead_letter())
+        announce(broker, dead_letter(), age_ms=ANNOUNCED_FOR_MS + 60_000)
         client = kafka_broker.admin()
         for done in client.delete_records([TopicPartition(topics.METRICS_RAW, 1, 2)]).values():
             done.result(30)
@@ -234,8 +238,8 @@ def test_what_was_announced_is_in_doubt_where_its_topics_records_are_deleted(kaf
         assert replayed(broker) == []
 
 
-def test_a_letter_from_another_topic_goes_nowhere(broker: EmbeddedBroker) -> None:
-    write(broker, letter(topic="policies"))
+def test_a_dead_letter_from_another_topic_goes_nowhere(broker: EmbeddedBroker) -> None:
+    write(broker, dead_letter(topic="policies"))
 
     result = run(broker, "replay", "--yes")
 
@@ -245,12 +249,12 @@ def test_a_letter_from_another_topic_goes_nowhere(broker: EmbeddedBroker) -> Non
 
 def test_a_timestamp_that_is_still_ahead_waits(broker: EmbeddedBroker) -> None:
     hour_ahead_ns = time.time_ns() + 3_600_000_000_000
-    write(broker, letter(value=b"cpu,host=a v=1 %d" % hour_ahead_ns))
+    write(broker, dead_letter(value=b"cpu,host=a v=1 %d" % hour_ahead_ns))
 
     result = run(broker, "replay", "--yes")
 
     assert result.exit_code == 0
-    assert result.stdout == "0 letters replayed\n1 left alone: still ahead of the clock\n"
+    assert result.stdout == "0 dead letters replayed\n1 left alone: still ahead of the clock\n"
     assert marks(broker) == []
 
 
@@ -260,17 +264,17 @@ def test_other_reasons_are_replayed_when_named_with_the_key_of_the_original_reco
         Raw(b"cpu v=2x", None, BASE_MS, 1),
     ]
     produce(either, originals)
-    write(either, *(letter(R.PARSE_NUMBER, raw.value, offset=i) for i, raw in enumerate(originals)))
-    write(either, letter(R.PARSE_NUMBER, b"cpu v=3x", offset=999))
+    write(either, *(dead_letter(R.PARSE_NUMBER, raw.value, offset=i) for i, raw in enumerate(originals)))
+    write(either, dead_letter(R.PARSE_NUMBER, b"cpu v=3x", offset=999))
 
-    assert run(either, "replay", "--yes").stdout == "0 letters replayed\n"
+    assert run(either, "replay", "--yes").stdout == "0 dead letters replayed\n"
     result = run(either, "replay", "--yes", "--reason", "PARSE_NUMBER")
 
     assert result.exit_code == 1
     assert result.stdout == (
-        "2 letters replayed\n1 left alone: without its original record, which tells the key or the time\n"
+        "2 dead letters replayed\n1 left alone: without its original record, which tells the key or the time\n"
     )
-    # the letters lie in several partitions of their topic: their order is not promised
+    # the dead letters lie in several partitions of their topic: their order is not promised
     first, second = sorted(replayed(either), key=lambda record: record.value)
     assert (first.partition, first.key, first.timestamp_ms) == (1, b"vm-1", BASE_MS)
     assert first.headers.keys() == {REPLAY_HEADER, "from"}
@@ -286,19 +290,19 @@ def test_a_rejected_window_goes_back_unless_a_later_revision_followed(either: Br
     produce(either, [Raw(window("b", 9), b"b", partition=0)], topics.METRICS_AGG)
     for offset, host in enumerate("ab"):
         place = {"topic": topics.METRICS_AGG, "partition": 0, "offset": offset, "line": None, "column": None}
-        write(either, letter(R.STORE_REJECTED, window(host, 7), stage="sink-eu", **place))
+        write(either, dead_letter(R.STORE_REJECTED, window(host, 7), stage="sink-eu", **place))
 
     result = run(either, "replay", "--yes")
 
-    assert result.stdout == "1 letters replayed\n1 left alone: superseded by a later revision of its window\n"
+    assert result.stdout == "1 dead letters replayed\n1 left alone: superseded by a later revision of its window\n"
     assert [(record.key, record.value) for record in replayed(either, topics.METRICS_AGG)] == [(b"a", window("a", 7))]
 
 
-def test_a_letter_replayed_twice_is_in_its_window_once(broker: EmbeddedBroker, tmp_path: Path) -> None:
+def test_a_dead_letter_replayed_twice_is_in_its_window_once(broker: EmbeddedBroker, tmp_path: Path) -> None:
     tags = LINE.partition(b" ")[0]
     siblings = [Raw(tags + b" v=1 1780000001000000000", b"vm-1", BASE_MS, 1)]
     produce(broker, siblings)
-    write(broker, letter(partition=1))
+    write(broker, dead_letter(partition=1))
     for _ in range(2):
         assert run(broker, "replay", "--yes").exit_code == 0
     produce(broker, [Raw(tags + b" v=9 1780000100000000000", b"vm-1", BASE_MS, 1)])

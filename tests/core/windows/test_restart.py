@@ -135,7 +135,7 @@ def test_the_balance_holds_after_a_restart() -> None:
 def test_silence_that_made_a_sample_too_late_does_so_again_when_it_is_read_again() -> None:
     # correction 0.  a  1 (c=1) idles out as b and d go on; then 9 (c=5) is too late.  Then 11 (c=8): bridges from 1.
     # A restart reads 1, 9 and 11 again: whatever became of the sample at 9, [10,20) must come out as it did before.
-    rules = rules_of(correction_s=0, idle_close_s=10)
+    rules = rules_of(allowed_lateness_s=0, idle_close_s=10)
     log = [line("b", 0), line("d", 0), line("a", 1, "c=1"), line("b", 12), line("d", 12)]
     log += [line("a", 9, "c=5"), line("a", 11, "c=8")]
     before = Partition(rules)

@@ -182,7 +182,7 @@ def test_the_revision_is_the_newest_offset_in_the_window() -> None:
 
 def test_a_correction_of_a_windows_last_counter_sample_emits_its_successor_again() -> None:
     # a  5 (10)   | 15 (30)   | 25      then late: 9 (20)
-    partition = Partition(rules_of(correction_s=100))
+    partition = Partition(rules_of(allowed_lateness_s=100))
     partition.feed(line("a", 5, "c=10"), line("a", 15, "c=30"), line("a", 25, "c=40"))
     corrected = partition.feed(line("a", 9, "c=20"))
     assert [(start, record["revision"], *growth(record)) for record in corrected for _, start in windows([record])] == [
@@ -193,7 +193,7 @@ def test_a_correction_of_a_windows_last_counter_sample_emits_its_successor_again
 
 
 def test_a_correction_that_moves_no_last_sample_leaves_the_successor_alone() -> None:
-    partition = Partition(rules_of(correction_s=100))
+    partition = Partition(rules_of(allowed_lateness_s=100))
     partition.feed(line("a", 5, "c=10"), line("a", 15, "c=30"), line("a", 25, "c=40"))
     assert windows(partition.feed(line("a", 4, "c=9"))) == [("a", 0)]
     assert windows(partition.feed(line("a", 9, "v=9"))) == [("a", 0)]

@@ -210,7 +210,7 @@ def test_a_forgotten_resource_takes_nothing_for_its_old_windows() -> None:
     # a  1                                                   5 → too late though correction lasts 1000 s
     # b  1                                            1040
     # d  1                                            1040
-    rules = rules_of(correction_s=1000)
+    rules = rules_of(allowed_lateness_s=1000)
     assert rules.lateness.forget_ms == 1_030_000
     partition = Partition(rules)
     partition.feed(line("b", 1), line("d", 1), line("a", 1))
@@ -261,7 +261,7 @@ def test_a_backlog_of_an_hour_comes_out_whole_and_delays_nobody() -> None:
     # h0…h19  0 5 10 15 …                         3600   go on meanwhile
     step_s, cut_at_s, back_at_s = 5, 25, 3600
     others = [f"h{number}" for number in range(20)]
-    partition = Partition(rules_of(every_s=60, grace_s=10, correction_s=60))
+    partition = Partition(rules_of(every_s=60, grace_s=10, allowed_lateness_s=60))
     emitted = []
     for second in range(0, back_at_s, step_s):
         hosts = [*others, "cut"] if second < cut_at_s else others

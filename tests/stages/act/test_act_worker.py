@@ -246,8 +246,8 @@ def test_what_is_no_alert_goes_to_the_dead_letters(acting: Setting, hook: HttpRe
     acting.alert()
     requested(hook, 1)
     wait_until(lambda: len(read_topic(acting.broker, topics.DEAD_LETTERS)) == 3, timeout_s=TIMEOUT_S, what="letters")
-    letters = [orjson.loads(record.value) for record in read_topic(acting.broker, topics.DEAD_LETTERS)]
-    assert [(letter["topic"], letter["stage"], letter["reason"]) for letter in letters] == [
+    dead_letters = [orjson.loads(record.value) for record in read_topic(acting.broker, topics.DEAD_LETTERS)]
+    assert [(dead_letter["topic"], dead_letter["stage"], dead_letter["reason"]) for dead_letter in dead_letters] == [
         ("alerts", "act", "PARSE_SYNTAX")
     ] * 3
     assert acting.running is not None

@@ -34,11 +34,11 @@ AT_NS = f"{BASE_MS}000000".encode()
 MIB = 1024 * 1024
 LARGEST_BYTES = 4 * MIB
 GOOD = b"cpu,host=good usage_user=5 " + AT_NS
-Letter = tuple[DeadLetterReason, int | None, int | None, bytes]
+Refused = tuple[DeadLetterReason, int | None, int | None, bytes]
 """Reason, line, column, bytes."""
 
 
-def whole(reason: DeadLetterReason, value: bytes, column: int) -> tuple[bytes, list[Letter]]:
+def whole(reason: DeadLetterReason, value: bytes, column: int) -> tuple[bytes, list[Refused]]:
     return value, [(reason, 1, column, value)]
 
 
@@ -47,7 +47,7 @@ def incompressible(size: int) -> bytes:
     return base64.b64encode(random.Random(size).randbytes(size * 3 // 4)).rstrip(b"=")
 
 
-def oversized_records() -> list[tuple[bytes, list[Letter]]]:
+def oversized_records() -> list[tuple[bytes, list[Refused]]]:
     """Give records that are small enough, whose windows would be larger than what Kafka or a database takes."""
     r = DeadLetterReason
     many = b",".join(b"field%d=%d" % (i, i) for i in range(100_000))
@@ -58,8 +58,8 @@ def oversized_records() -> list[tuple[bytes, list[Letter]]]:
     ]
 
 
-def refused_records() -> list[tuple[bytes, list[Letter]]]:
-    """Give values and the letters that must come of each."""
+def refused_records() -> list[tuple[bytes, list[Refused]]]:
+    """Give values and the dead letters that must come of each."""
     r = DeadLetterReason
     hour_ahead = (int(time.time()) + 3600) * 10**9
     noise = random.Random(5).randbytes(5000)
@@ -101,7 +101,7 @@ def used_records() -> list[bytes]:
     ]
 
 
-def test_bad_records_get_their_letters_and_the_rest_its_windows(broker: Broker, tmp_path: Path) -> None:
+def test_bad_records_get_their_dead_letters_and_the_rest_its_windows(broker: Broker, tmp_path: Path) -> None:
     settings = settings_of(broker)
     oversized = oversized_records()
     bad = [*refused_records(), *oversized]
@@ -117,40 +117,48 @@ def test_bad_records_get_their_letters_and_the_rest_its_windows(broker: Broker, 
 
     stored = read_topic(broker, topics.METRICS_RAW)
     places = {record.value: record for record in stored}
-    letters = read_letters(broker)
+    dead_letters = read_dead_letters(broker)
     for value, wanted in bad:
         at = places[value]
-        got = [letter for letter in letters if (letter.partition, letter.offset) == (at.partition, at.offset)]
+        got = [
+            dead_letter
+            for dead_letter in dead_letters
+            if (dead_letter.partition, dead_letter.offset) == (at.partition, at.offset)
+        ]
         assert [(each.reason, each.line, each.column, each.value) for each in got] == wanted, value[:80]
     beyond = {value for value, _ in oversized}
     usable = [record for record in stored if record.value not in beyond]
     want = expected(usable, settings, now_ms=int(time.time() * 1000))
-    assert len(letters) == want.counts["refused"] + len(beyond)
-    by_reason = Counter(letter.reason.value for letter in letters)
+    assert len(dead_letters) == want.counts["refused"] + len(beyond)
+    by_reason = Counter(dead_letter.reason.value for dead_letter in dead_letters)
     assert scrape.by("reason", "dead_lettered_records_total", stage="aggregate") == by_reason
     assert scrape.total("filtered_samples_total", reason="not_finite") >= 2
     assert_equal(windows_of(decoded(read_topic(broker, topics.METRICS_AGG))), windows_of(want.records))
 
 
-def test_a_record_without_a_key_whose_resource_is_too_long_for_one_is_a_letter(broker: Broker, tmp_path: Path) -> None:
+def test_a_record_without_a_key_whose_resource_is_too_long_for_one_is_a_dead_letter(
+    broker: Broker, tmp_path: Path
+) -> None:
     value = b"cpu,host=" + incompressible(3 * MIB) + b" usage_user=1 " + AT_NS
     produce(broker, [Raw(value, None, BASE_MS, 0)], **{"compression.type": "none"})
     with running(Worker(tmp_path / "worker", settings_of(broker))) as worker:
         worker.wait_for(lambda scrape: scrape.total("rekeyed_records_total") == 1, "the record")
-    (letter,) = read_letters(broker)
-    assert (letter.partition, letter.offset, letter.reason) == (0, 0, DeadLetterReason.TOO_LARGE)
-    assert letter.value == value
+    (dead_letter,) = read_dead_letters(broker)
+    assert (dead_letter.partition, dead_letter.offset, dead_letter.reason) == (0, 0, DeadLetterReason.TOO_LARGE)
+    assert dead_letter.value == value
 
 
-def read_letters(broker: Broker) -> list[DeadLetter]:
+def read_dead_letters(broker: Broker) -> list[DeadLetter]:
     """Read all dead letters, each under the key of its place, in the order of their places and lines."""
-    letters = []
+    dead_letters = []
     for stored in read_topic(broker, topics.DEAD_LETTERS):
-        letter = DeadLetter.model_validate_json(stored.value)
-        assert stored.key == f"{letter.topic}/{letter.partition}/{letter.offset}".encode()
-        assert (letter.topic, letter.stage) == (topics.METRICS_RAW, "aggregate")
-        letters.append(letter)
-    return sorted(letters, key=lambda letter: (letter.partition, letter.offset, letter.line or 0))
+        dead_letter = DeadLetter.model_validate_json(stored.value)
+        assert stored.key == f"{dead_letter.topic}/{dead_letter.partition}/{dead_letter.offset}".encode()
+        assert (dead_letter.topic, dead_letter.stage) == (topics.METRICS_RAW, "aggregate")
+        dead_letters.append(dead_letter)
+    return sorted(
+        dead_letters, key=lambda dead_letter: (dead_letter.partition, dead_letter.offset, dead_letter.line or 0)
+    )
 
 
 def damaged_batch(values: list[bytes]) -> bytes:
@@ -181,7 +189,9 @@ def produce_batch(port: int, topic: str, partition: int, batch: bytes) -> None:
     assert struct.unpack_from(">h", answer, error_at) == (0,)
 
 
-def test_a_wrongly_compressed_batch_is_one_letter_and_what_follows_is_read(embedded: Broker, tmp_path: Path) -> None:
+def test_a_wrongly_compressed_batch_is_one_dead_letter_and_what_follows_is_read(
+    embedded: Broker, tmp_path: Path
+) -> None:
     assert isinstance(embedded, EmbeddedBroker)  # Kafka refuses such a batch itself
     settings = settings_of(embedded)
     follows = [Raw(record.value, record.key, BASE_MS + 1, 0) for record in fleet(6, 200, partitions=1)]
@@ -194,10 +204,10 @@ def test_a_wrongly_compressed_batch_is_one_letter_and_what_follows_is_read(embed
             lambda scrape: scrape.total("input_records_total") >= 2 * len(follows), "all readable records"
         )
 
-    (letter,) = [each for each in read_letters(embedded) if each.reason is DeadLetterReason.UNREADABLE_BATCH]
-    assert (letter.partition, letter.offset) == (0, 0)
-    assert letter.message.startswith("offsets 0 to 2: lz4: ")
-    assert letter.value == batch
+    (dead_letter,) = [each for each in read_dead_letters(embedded) if each.reason is DeadLetterReason.UNREADABLE_BATCH]
+    assert (dead_letter.partition, dead_letter.offset) == (0, 0)
+    assert dead_letter.message.startswith("offsets 0 to 2: lz4: ")
+    assert dead_letter.value == batch
     assert scrape.total("dead_lettered_records_total", reason="UNREADABLE_BATCH") == 1
     behind = [
         Stored(0, 3 + offset, record.key, record.value, record.timestamp_ms, {})

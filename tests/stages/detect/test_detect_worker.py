@@ -97,13 +97,13 @@ def test_the_worker_writes_what_the_core_makes_of_its_windows(embedded: Broker, 
     assert scrape.total("anomalies_total") == len(stored)
     assert scrape.by("kind", "anomalies_total") == count_by_kind(stored)
     assert scrape.total("series") == scrape.total("started_series_total") - scrape.total("expired_series_total") > 0
-    letters = [orjson.loads(record.value) for record in read_topic(embedded, topics.DEAD_LETTERS)]
-    assert {(letter["stage"], letter["topic"], letter["reason"]) for letter in letters} == {
+    dead_letters = [orjson.loads(record.value) for record in read_topic(embedded, topics.DEAD_LETTERS)]
+    assert {(dead_letter["stage"], dead_letter["topic"], dead_letter["reason"]) for dead_letter in dead_letters} == {
         ("detect", "metrics.agg", "PARSE_SYNTAX")
     }
     refused = scrape.by("reason", "unscored_windows_total")["unreadable"]
     without_value = sum(record.value == b"" for record in read_topic(embedded, topics.METRICS_AGG))
-    assert len(letters) == refused - without_value > 0
+    assert len(dead_letters) == refused - without_value > 0
 
 
 def key_of(record: Stored) -> bytes:

@@ -15,7 +15,7 @@ from tests.support.servers.kafka import KafkaBroker
 from tests.support.servers.proxy import Mode, proxy_of
 from tests.support.stages.brokers import USED, Broker, Raw, pipeline_topics, produce
 from tests.support.stages.databases import assert_same_points, influxdb_store, points_in_influxdb, points_of
-from tests.support.stages.sinks import decided, letters_of
+from tests.support.stages.sinks import dead_letters_of, decided
 from tests.support.stages.streams import settings_of
 from tests.support.stages.worker import Worker, running
 from tests.support.stores.chunks import HOUR_MS, START_MS, alert, anomaly, chunk, points_in, rows_of
@@ -76,8 +76,8 @@ def test_two_databases_share_a_region_and_the_integrated_one_has_everything_afte
     assert points_in(influxdb, whole) == NEW + LATER
     measurements = {row["_measurement"] for row in rows_of(influxdb, whole)}
     assert measurements == {"cpu", "cinnamon_anomalies", "cinnamon_alerts"}
-    (letter,) = letters_of(broker, "sink-all-downsampled")
-    assert (letter.reason, letter.topic, letter.value) == (
+    (dead_letter,) = dead_letters_of(broker, "sink-all-downsampled")
+    assert (dead_letter.reason, dead_letter.topic, dead_letter.value) == (
         DeadLetterReason.STORE_REJECTED,
         topics.METRICS_DOWNSAMPLED,
         b"no chunk",

@@ -18,7 +18,7 @@ from tests.support.stages.databases import (
     points_in_influxdb,
     points_of,
 )
-from tests.support.stages.sinks import decided, emitted_by, in_region, letters_of, until_written
+from tests.support.stages.sinks import dead_letters_of, decided, emitted_by, in_region, until_written
 from tests.support.stages.streams import decoded, end_line, fleet, settings_of
 from tests.support.stages.worker import Worker, running
 from tests.support.stores.windows import functions, window
@@ -63,7 +63,7 @@ def test_two_databases_hold_the_windows_of_their_regions(kafka: Broker, influxdb
     assert len(emitted) == emitted_by(scrape)
     assert_same_points(points_in_influxdb(influxdb, eu), points_of(in_region(emitted, "eu-west")))
     assert_same_points(points_in_influxdb(influxdb, rest), points_of(in_region(emitted, "us-east")))
-    assert not letters_of(kafka, "sink-eu") + letters_of(kafka, "sink-rest")
+    assert not dead_letters_of(kafka, "sink-eu") + dead_letters_of(kafka, "sink-rest")
 
 
 @pytest.mark.real

@@ -142,8 +142,10 @@ def test_all_that_policies_may_be_on_goes_through_the_evaluator_of_the_backtest(
     assert {record.key for record in read_topic(embedded, topics.ALERTS)} == {b"a"}
     assert scrape.total("evaluations_total", stage="trigger") == count
     assert scrape.by("reason", "alerts_total", stage="trigger") == Counter(event.reason.value for event in golden)
-    letters = [json.loads(record.value) for record in read_topic(embedded, topics.DEAD_LETTERS)]
-    assert [(letter["stage"], letter["topic"]) for letter in letters] == [("trigger-windows", "metrics.agg")]
+    dead_letters = [json.loads(record.value) for record in read_topic(embedded, topics.DEAD_LETTERS)]
+    assert [(dead_letter["stage"], dead_letter["topic"]) for dead_letter in dead_letters] == [
+        ("trigger-windows", "metrics.agg")
+    ]
 
 
 def a_window() -> bytes:

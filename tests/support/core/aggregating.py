@@ -19,18 +19,23 @@ Record = dict[str, Any]
 
 
 def rules_of(
-    *, every_s: float = 10, grace_s: float = 0, correction_s: float = 10, idle_close_s: float = 10, **more: WindowRule
+    *,
+    every_s: float = 10,
+    grace_s: float = 0,
+    allowed_lateness_s: float = 10,
+    idle_close_s: float = 10,
+    **more: WindowRule,
 ) -> WindowRules:
     """Give rules; ``more`` are rules by measurement."""
     return WindowRules(
-        default=rule(every_s, grace_s, correction_s),
+        default=rule(every_s, grace_s, allowed_lateness_s),
         idle_close_ms=int(idle_close_s * 1000),
         rules=[MatchingRule(each, measurement=measurement) for measurement, each in more.items()],
     )
 
 
-def rule(every_s: float, grace_s: float, correction_s: float) -> WindowRule:
-    return WindowRule(int(every_s * 1000), int(grace_s * 1000), int(correction_s * 1000))
+def rule(every_s: float, grace_s: float, allowed_lateness_s: float) -> WindowRule:
+    return WindowRule(int(every_s * 1000), int(grace_s * 1000), int(allowed_lateness_s * 1000))
 
 
 def line(host: str, at_s: float, fields: str = "v=1", measurement: str = "m", **tags: str) -> bytes:

@@ -12,11 +12,11 @@ FAR_AHEAD_MS = BASE_MS + 10**12
 """A clock that no timestamp of these logs lies ahead of."""
 
 RULES = WindowRules(
-    default=WindowRule(every_ms=10_000, grace_ms=2_000, correction_ms=15_000),
+    default=WindowRule(every_ms=10_000, grace_ms=2_000, allowed_lateness_ms=15_000),
     idle_close_ms=10_000,
     rules=[
-        MatchingRule(WindowRule(every_ms=30_000, grace_ms=0, correction_ms=30_000), measurement="net"),
-        MatchingRule(WindowRule(every_ms=5_000, grace_ms=7_000, correction_ms=0), measurement="disk"),
+        MatchingRule(WindowRule(every_ms=30_000, grace_ms=0, allowed_lateness_ms=30_000), measurement="net"),
+        MatchingRule(WindowRule(every_ms=5_000, grace_ms=7_000, allowed_lateness_ms=0), measurement="disk"),
     ],
 )
 

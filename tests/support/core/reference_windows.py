@@ -37,7 +37,7 @@ class Cycle:
 
     every_ms: int
     grace_ms: int
-    correction_ms: int
+    allowed_lateness_ms: int
 
 
 @dataclass
@@ -224,7 +224,7 @@ class ReferenceAggregator:
         end_ms = start_ms + row.cycle.every_ms
         watermark_ms = resource.watermark_ms(row)
         own_ms = resource.time_ms - row.cycle.grace_ms  # silence closes windows, it makes nothing too late
-        if end_ms <= resource.floor_ms or end_ms + row.cycle.correction_ms <= own_ms:
+        if end_ms <= resource.floor_ms or end_ms + row.cycle.allowed_lateness_ms <= own_ms:
             self.counts["too_late"] += len(line.numbers)
             return []
         late = end_ms <= watermark_ms

@@ -31,12 +31,12 @@ def assert_undisturbed(system: System, *, stores: Mapping[str, Collection[str | 
     got = latest(emitted)
     assert_equal(got, latest(want.records))
     assert_balanced(got, want)
-    letters = read_letters(system)
-    assert_letters(letters, want)
+    dead_letters = read_dead_letters(system)
+    assert_dead_letters(dead_letters, want)
     for bucket, regions in (stores or {system.bucket: ()}).items():
         of_bucket = [record for record in emitted if not regions or record["tags"].get("region") in regions]
         assert_same_points(points_in_influxdb(system.influxdb, bucket), points_of(of_bucket))
-    assert not [letter for letter in letters if letter.stage.startswith("sink")]
+    assert not [dead_letter for dead_letter in dead_letters if dead_letter.stage.startswith("sink")]
     assert_audit_passes(system)
 
 
@@ -48,17 +48,20 @@ def assert_balanced(got: Mapping[Place, Record], want: Expected) -> None:
     assert in_windows == counts["aggregated"] + counts["late"]
 
 
-def read_letters(system: System) -> list[DeadLetter]:
+def read_dead_letters(system: System) -> list[DeadLetter]:
     return [DeadLetter.model_validate_json(one.value) for one in read_topic(system.broker, topics.DEAD_LETTERS)]
 
 
-def assert_letters(letters: Sequence[DeadLetter], want: Expected) -> None:
+def assert_dead_letters(dead_letters: Sequence[DeadLetter], want: Expected) -> None:
     """None is missing and none is extra; a crash may write one again, of which only a clock in its text may differ."""
     of_place: dict[Any, Any] = {}
-    for letter in letters:
-        if letter.stage == "aggregate":
-            place = (letter.partition, letter.offset, letter.line, letter.column)
-            assert of_place.setdefault(place, (letter.reason, letter.value)) == (letter.reason, letter.value)
+    for dead_letter in dead_letters:
+        if dead_letter.stage == "aggregate":
+            place = (dead_letter.partition, dead_letter.offset, dead_letter.line, dead_letter.column)
+            assert of_place.setdefault(place, (dead_letter.reason, dead_letter.value)) == (
+                dead_letter.reason,
+                dead_letter.value,
+            )
     assert len(of_place) == want.counts["refused"]
 
 

@@ -43,7 +43,7 @@ def emitted_now(broker: Broker) -> list[Record]:
     return decoded(read_topic(broker, topics.METRICS_AGG))
 
 
-def letters_of(broker: Broker, stage: str) -> list[DeadLetter]:
+def dead_letters_of(broker: Broker, stage: str) -> list[DeadLetter]:
     """Give the dead letters of one stage."""
-    letters = [DeadLetter.model_validate_json(stored.value) for stored in read_topic(broker, topics.DEAD_LETTERS)]
-    return [letter for letter in letters if letter.stage == stage]
+    dead_letters = [DeadLetter.model_validate_json(stored.value) for stored in read_topic(broker, topics.DEAD_LETTERS)]
+    return [dead_letter for dead_letter in dead_letters if dead_letter.stage == stage]

@@ -189,7 +189,7 @@ def reference_of(partition: int, settings: Mapping[str, Any]) -> ReferenceAggreg
     times = Times(
         grace_ms=default.grace_ms,
         idle_close_ms=idle_close_ms,
-        forget_ms=idle_close_ms + max(c.correction_ms for c in cycles) + 2 * max(c.every_ms for c in cycles),
+        forget_ms=idle_close_ms + max(c.allowed_lateness_ms for c in cycles) + 2 * max(c.every_ms for c in cycles),
         lead_ms=default.every_ms,
     )
     counters = load_catalogue().counters

@@ -54,7 +54,7 @@ class RowTable(NamedTuple):
     next_of_resource: Array  # int32: the resource's next row, -1 at the end
     every_ms: Array  # int64
     grace_ms: Array  # int64
-    correction_ms: Array  # int64
+    allowed_lateness_ms: Array  # int64
     ring: Array  # int32: how many windows it can keep at once
     slot_base: Array  # int64: its first window slot
     cell_base: Array  # int64: its first cell
@@ -164,16 +164,16 @@ class WindowRule(NamedTuple):
 
     every_ms: int
     grace_ms: int
-    correction_ms: int
+    allowed_lateness_ms: int
 
     @property
     def ring(self) -> int:
         """How many windows a row keeps at once at most: open, correctable, and one more that primes counters.
 
-        A window ``ring`` cycles older than a new one is never kept any more: with ``ring >= 2 + (grace + correction) /
-        every`` its end lies below the watermark by the correction time and a cycle.
+        A window ``ring`` cycles older than a new one is never kept any more: with ``ring >= 2 + (grace +
+        allowed lateness) / every`` its end lies below the watermark by the allowed lateness and a cycle.
         """
-        return 3 + (self.grace_ms + self.correction_ms) // self.every_ms
+        return 3 + (self.grace_ms + self.allowed_lateness_ms) // self.every_ms
 
 
 class SeriesTable:
@@ -221,7 +221,7 @@ class SeriesTable:
                     "field_base",
                     "every_ms",
                     "grace_ms",
-                    "correction_ms",
+                    "allowed_lateness_ms",
                     "slot_base",
                     "cell_base",
                     "head_start",
@@ -261,7 +261,7 @@ class SeriesTable:
         rows = self.rows
         rows.field_base[row], rows.field_count[row] = 0, 0
         rows.resource[row], rows.next_of_resource[row] = resource, self._first_row[resource]
-        rows.every_ms[row], rows.grace_ms[row], rows.correction_ms[row] = rule
+        rows.every_ms[row], rows.grace_ms[row], rows.allowed_lateness_ms[row] = rule
         rows.ring[row] = rule.ring
         rows.head_start[row], rows.head_length[row] = self._heads_used, len(head)
         self._first_row[resource] = row

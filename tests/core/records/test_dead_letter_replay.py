@@ -1,4 +1,4 @@
-"""A letter's record gets a key only where its own bytes tell it for certain."""
+"""A dead letter's record gets a key only where its own bytes tell it for certain."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from schemas.records import DeadLetter
 R = DeadLetterReason
 
 
-def letter(reason: DeadLetterReason, value: bytes) -> DeadLetter:
+def dead_letter(reason: DeadLetterReason, value: bytes) -> DeadLetter:
     return DeadLetter(
         topic="metrics.raw",
         partition=0,
@@ -39,7 +39,7 @@ def letter(reason: DeadLetterReason, value: bytes) -> DeadLetter:
 def test_what_the_bytes_say(
     reason: DeadLetterReason, value: bytes, key: bytes | None, newest_ms: int | None, *, is_timed: bool
 ) -> None:
-    draft = draft_of(letter(reason, value), ParseOptions())
+    draft = draft_of(dead_letter(reason, value), ParseOptions())
     assert (draft.key, draft.newest_ms, draft.is_timed) == (key, newest_ms, is_timed)
 
 
