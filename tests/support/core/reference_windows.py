@@ -294,6 +294,7 @@ class ReferenceAggregator:
             if self.is_counter(row.measurement, name):
                 fields[name] |= _growth(samples, before.fields.get(name, []) if before else [])
         return {
+            "schema_version": 1,
             "measurement": row.measurement,
             "tags": row.tags,
             "start_ms": window.start_ms,
