@@ -12,15 +12,20 @@ from pathlib import Path
 import psutil
 
 import topics
+from bench.broker import PARTITIONS, kafka
 from bench.end_to_end import cpu_model
 from bench.messages import FIELDS
 from bench.produce import add_fleet_arguments, fleet_of, produce
-from tests.support.servers.kafka import THROUGHPUT, KafkaBroker
-from tests.support.stages.brokers import HISTORY, pipeline_topics, read_topic
-from tests.support.stages.streams import settings_of
-from tests.support.stages.worker import Worker, running
+from bench.worker import worker
+from pipeline.runtime.kafka.settings import KafkaSettings
+from pipeline.runtime.kafka.topic_reader import TopicReader
+from topics.catalogue import load_topics
+from topics.plan import wanted_topics
 
-_PARTITIONS = 4
+_TOPICS = {
+    *(topics.METRICS_RAW, topics.METRICS_AGG, topics.METRICS_DOWNSAMPLED),
+    *(topics.DEAD_LETTERS, topics.CHECKPOINTS, topics.CHECKPOINT_BLOCKS),
+}
 _TIMEOUT_S = 600.0
 
 
@@ -29,28 +34,19 @@ def main() -> None:
     add_fleet_arguments(parser)
     fleet = fleet_of(parser.parse_args())
     load = psutil.getloadavg()[0]
-    with tempfile.TemporaryDirectory(prefix="cinnamon-bench-") as directory:
-        broker = KafkaBroker(Path(directory), jvm_flags=THROUGHPUT).start()
-        try:
-            with pipeline_topics(broker, names=HISTORY, partitions=_PARTITIONS):
-                settings = settings_of(broker, kafka={"session_timeout_s": 60})
-                worker = Worker(Path(directory) / "worker", settings, stages="downsample")
-                with running(worker):
-                    worker.ready()
-                    process = psutil.Process(worker.pid)
-                    before = process.cpu_times()
-                    produce(fleet, bootstrap_servers=broker.bootstrap_servers, topic=topics.METRICS_RAW)
-                    scrape = worker.wait_for(
-                        lambda scrape: scrape.total("input_records_total") >= fleet.message_count,
-                        "all messages read",
-                        timeout_s=_TIMEOUT_S,
-                    )
-                    after = process.cpu_times()
-                chunks = len(read_topic(broker, topics.METRICS_DOWNSAMPLED))
-        finally:
-            broker.stop()
-    spent_s = after.user + after.system - before.user - before.system
-    encoded, kept = scrape.total("downsampled_samples_total"), scrape.total("kept_points_total")
+    with tempfile.TemporaryDirectory(prefix="cinnamon-bench-") as directory, kafka(Path(directory)) as broker:
+        every = wanted_topics(load_topics(), partitions=PARTITIONS, replication=1)
+        broker.create(topic for topic in every if topic.name in _TOPICS)
+        settings = {"CINNAMON_WORKER__CHECKPOINT_INTERVAL_S": "0.3"}
+        with worker(broker, Path(directory) / "worker", stages="downsample", settings=settings) as running:
+            before_s = running.cpu_s()
+            produce(fleet, bootstrap_servers=broker.bootstrap_servers, topic=topics.METRICS_RAW)
+            running.wait_for("input_records_total", fleet.message_count, _TIMEOUT_S)
+            spent_s = running.cpu_s() - before_s
+            encoded = running.total("downsampled_samples_total") or 0.0
+            kept = running.total("kept_points_total") or 0.0
+        with TopicReader(KafkaSettings(bootstrap_servers=broker.bootstrap_servers)) as reader:
+            chunks = sum(1 for _ in reader.read_all(topics.METRICS_DOWNSAMPLED))
     print(f"{cpu_model()}, {psutil.cpu_count()} cores, load {load:.1f} before; {fleet.hosts * len(FIELDS):,} series")
     print(
         f"{fleet.message_count:,} messages, {spent_s / fleet.message_count * 1e6:.2f} us of CPU each:"

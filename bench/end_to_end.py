@@ -13,20 +13,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import httpx
 import psutil
 from rich.console import Console
 from rich.table import Table
 
 import topics
+from bench.broker import Broker, kafka
 from bench.measured import Measured
 from bench.messages import Fleet
 from bench.observed import observe
 from bench.produce import add_fleet_arguments, fleet_of, produce
 from bench.verify import verify
-from tests.support.servers.kafka import THROUGHPUT, KafkaBroker
-from tests.support.servers.process import ServerProcess, free_ports
-from tests.support.waiting import wait_until
+from bench.worker import worker
 
 RUN_TIMEOUT_S = 900.0
 TOPICS: dict[str, dict[str, str]] = {
@@ -43,14 +41,14 @@ FAUST_WINDOWS = 10
 class Source:
     """A topic with a fleet's messages on it."""
 
-    broker: KafkaBroker
+    broker: Broker
     fleet: Fleet
     topic: str
 
     @classmethod
-    def produced(cls, broker: KafkaBroker, fleet: Fleet, topic: str) -> "Source":
+    def produced(cls, broker: Broker, fleet: Fleet, topic: str) -> "Source":
         """Return a new topic that holds the fleet's messages."""
-        broker.create_topic(topic)
+        broker.create_topics({topic: {}})
         produce(fleet, bootstrap_servers=broker.bootstrap_servers, topic=topic)
         return cls(broker, fleet, topic)
 
@@ -87,43 +85,24 @@ def run_plain_loop(source: Source, out: str) -> Measured:
     return run_program("bench.plain_loop", source, out)
 
 
-def run_worker(broker: KafkaBroker, fleet: Fleet, directory: Path) -> Measured:
+def run_worker(broker: Broker, fleet: Fleet, directory: Path) -> Measured:
     """Run the aggregate stage of a real worker, restart protocol on, and return what a fleet's messages cost it.
 
     It is up, joined and idle when the messages are laid before it; every window that it wrote is checked.
     """
-    for topic, configuration in TOPICS.items():
-        broker.create_topic(topic, config=configuration)
-    (port,) = free_ports(1)
-    command = [sys.executable, "-m", "pipeline", "worker", "--stages=aggregate", f"--web-port={port}"]
-    worker = ServerProcess(
-        [*command, f"--bootstrap={broker.bootstrap_servers}"],
-        directory / "worker.log",
-        environment={"CINNAMON_KAFKA__SESSION_TIMEOUT_S": "300", "CINNAMON_KAFKA__HEARTBEAT_INTERVAL_S": "3"},
-    )
-    try:
-        ready = f"http://127.0.0.1:{port}/readyz"
-        wait_until(lambda: _answers(ready), timeout_s=120, what="the worker to be ready", alive=worker.is_running)
+    broker.create_topics(TOPICS)
+    with worker(broker, directory, stages="aggregate") as running:
         measured = observe(
-            "cinnamon worker", worker.pid, broker=broker, fleet=fleet, topic=topics.METRICS_RAW, out=topics.METRICS_AGG
+            "cinnamon worker", running.pid, broker=broker, fleet=fleet, topic=topics.METRICS_RAW, out=topics.METRICS_AGG
         )
-    finally:
-        worker.stop()
     verify(fleet, bootstrap_servers=broker.bootstrap_servers, topic=topics.METRICS_AGG)
     print(measured.to_json(), flush=True)
     return measured
 
 
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=1).status_code == httpx.codes.OK
-    except httpx.TransportError:
-        return False
-
-
 def measure(run: Callable[[Source, str], Measured], source: Source, *, out: str) -> Measured:
     """Run one program on the source, check every window that it wrote, print its line and return its cost."""
-    source.broker.create_topic(out)
+    source.broker.create_topics({out: {}})
     measured = run(source, out)
     verify(source.fleet, bootstrap_servers=source.broker.bootstrap_servers, topic=out)
     print(measured.to_json(), flush=True)
@@ -168,18 +147,14 @@ def main() -> None:
     arguments = parser.parse_args()
     fleet = fleet_of(arguments)
     load = psutil.getloadavg()[0]  # what else the machine does makes every program dearer
-    with tempfile.TemporaryDirectory(prefix="cinnamon-bench-") as directory:
-        broker = KafkaBroker(Path(directory), jvm_flags=THROUGHPUT).start()
-        try:
-            results = []
-            if not arguments.without_faust:
-                few = replace(fleet, windows=min(FAUST_WINDOWS, fleet.windows))
-                results.append(measure(run_plain_faust, Source.produced(broker, few, "raw.few"), out="out.plain-faust"))
-            source = Source.produced(broker, fleet, "raw")
-            results.append(measure(run_plain_loop, source, out="out.plain-loop"))
-            results.append(run_worker(broker, fleet, Path(directory)))
-        finally:
-            broker.stop()
+    with tempfile.TemporaryDirectory(prefix="cinnamon-bench-") as directory, kafka(Path(directory)) as broker:
+        results = []
+        if not arguments.without_faust:
+            few = replace(fleet, windows=min(FAUST_WINDOWS, fleet.windows))
+            results.append(measure(run_plain_faust, Source.produced(broker, few, "raw.few"), out="out.plain-faust"))
+        source = Source.produced(broker, fleet, "raw")
+        results.append(measure(run_plain_loop, source, out="out.plain-loop"))
+        results.append(run_worker(broker, fleet, Path(directory)))
     print_table(results, fleet, value_bytes=len(next(fleet.messages()).value), load=load)
 
 

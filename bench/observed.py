@@ -9,16 +9,16 @@ from contextlib import contextmanager
 import psutil
 from confluent_kafka import Consumer, TopicPartition
 
+from bench.broker import Broker
 from bench.measured import Measured
 from bench.messages import Fleet
 from bench.produce import produce
-from tests.support.servers.kafka import KafkaBroker
-from tests.support.waiting import wait_until
+from bench.waiting import wait_until
 
 RUN_TIMEOUT_S = 900.0
 
 
-def observe(name: str, pid: int, *, broker: KafkaBroker, fleet: Fleet, topic: str, out: str) -> Measured:
+def observe(name: str, pid: int, *, broker: Broker, fleet: Fleet, topic: str, out: str) -> Measured:
     """Return what a fleet's messages cost a running program.
 
     The program must be ready and idle, with the empty topic's partitions assigned to it. It is stopped (SIGSTOP)

@@ -16,13 +16,13 @@ from rich.console import Console
 from rich.table import Table
 
 import topics
+from bench.broker import Broker, kafka
 from pipeline.core.snapshots.snapshot import Snapshot
 from pipeline.factory import Settings
 from pipeline.runtime.engine.worker import keep_freed_memory
 from pipeline.runtime.kafka.producer import RecordProducer
 from pipeline.runtime.observability.metrics import Metrics
 from pipeline.runtime.state.snapshots import SnapshotStore
-from tests.support.servers.kafka import THROUGHPUT, KafkaBroker
 
 STAGE = "bench"
 BATCH_ROWS = 5000
@@ -95,7 +95,7 @@ async def finished(store: SnapshotStore) -> None:
         await asyncio.sleep(BEAT_S)
 
 
-async def run(broker: KafkaBroker, arguments: argparse.Namespace) -> None:
+async def run(broker: Broker, arguments: argparse.Namespace) -> None:
     """Measure, and print a table."""
     settings = Settings(kafka={"bootstrap_servers": broker.bootstrap_servers})
     results = RecordProducer(settings.kafka)
@@ -134,15 +134,10 @@ def main() -> None:
     parser.add_argument("--snapshots", type=int, default=5)
     arguments = parser.parse_args()
     keep_freed_memory()  # as a worker does
-    with tempfile.TemporaryDirectory("-snapshots") as directory:
-        broker = KafkaBroker(Path(directory), jvm_flags=THROUGHPUT)
-        broker.start()
-        try:
-            for topic in (topics.CHECKPOINTS, topics.CHECKPOINT_BLOCKS):
-                broker.create_topic(topic, config={"cleanup.policy": "compact"})
-            asyncio.run(run(broker, arguments))
-        finally:
-            broker.stop()
+    with tempfile.TemporaryDirectory("-snapshots") as directory, kafka(Path(directory)) as broker:
+        compacted = {"cleanup.policy": "compact"}
+        broker.create_topics({topics.CHECKPOINTS: compacted, topics.CHECKPOINT_BLOCKS: compacted})
+        asyncio.run(run(broker, arguments))
 
 
 if __name__ == "__main__":

@@ -18,26 +18,34 @@ import psutil
 from confluent_kafka import Producer
 
 import topics
+from bench.broker import PARTITIONS, Broker, kafka
 from bench.end_to_end import cpu_model
-from tests.support.servers.kafka import THROUGHPUT, KafkaBroker
-from tests.support.stages.brokers import TRIGGERS, Raw, pipeline_topics, produce, read_topic
-from tests.support.stages.streams import settings_of
-from tests.support.stages.worker import Scrape, Worker, running
-from tests.support.waiting import wait_until
+from bench.waiting import wait_until
+from bench.worker import worker
+from pipeline.runtime.kafka.settings import KafkaSettings
+from pipeline.runtime.kafka.topic_reader import TopicReader
+from topics.catalogue import load_topics
+from topics.plan import wanted_topics
 
 _FIELDS = 10
-_PARTITIONS = 4
+_TOPICS = {
+    *(topics.METRICS_RAW, topics.METRICS_AGG, topics.ANOMALIES, topics.ALERTS, topics.POLICIES),
+    *(topics.DEAD_LETTERS, topics.CHECKPOINTS, topics.CHECKPOINT_BLOCKS),
+}
 _LEVELS = {"warn": {"fire": 80, "reset": 70}}
 
 
-def policies(count: int) -> Iterator[Raw]:
-    """Yield policies about one field each: of a hundredth of the machines, or where there are many, of one machine."""
+def policies(count: int) -> Iterator[tuple[bytes, bytes]]:
+    """Yield keys and documents of policies about one field each.
+
+    A policy is about a hundredth of the machines, or where there are many policies, about one machine.
+    """
     for number in range(count):
         where = {"measurement": "cpu", "field": f"usage_{number % _FIELDS}"}
         of = number // _FIELDS
         targets = [{"infra_id": f"m{of}"} if count <= 100 * _FIELDS else {"node_id": f"vm-{of}"}]
         policy = {"id": f"p{number}", "where": where, "targets": targets, "levels": _LEVELS}
-        yield Raw(json.dumps(policy).encode(), f"trigger/p{number}".encode())
+        yield f"trigger/p{number}".encode(), json.dumps(policy).encode()
 
 
 class Machines:
@@ -85,47 +93,52 @@ def send(servers: str, machines: Machines, *, rate: int, seconds: float) -> floa
     return sent / (time.monotonic() - began)
 
 
-def latencies_ms(broker: KafkaBroker, since_ms: int) -> list[int]:
+def apply(servers: str, count: int) -> None:
+    """Put so many policies in force."""
+    producer = Producer({"bootstrap.servers": servers})
+    for key, document in policies(count):
+        producer.produce(topics.POLICIES, document, key)
+    producer.flush(30)
+
+
+def latencies_ms(broker: Broker, since_ms: int) -> list[int]:
     """Return how long after its sample each alert was there, of samples sent since then; sorted."""
-    sent = {(record.partition, record.offset): record.timestamp_ms for record in read_topic(broker, topics.METRICS_RAW)}
     found = []
-    for record in read_topic(broker, topics.ALERTS):
-        evidence = json.loads(record.value)["evidence"]
-        sent_ms = sent[evidence["partition"], evidence["offset"]]
-        if sent_ms >= since_ms:
-            found.append(record.timestamp_ms - sent_ms)
+    with TopicReader(KafkaSettings(bootstrap_servers=broker.bootstrap_servers)) as reader:
+        raw = reader.read_all(topics.METRICS_RAW)
+        sent = {(record.partition(), record.offset()): record.timestamp()[1] for record in raw}
+        for record in reader.read_all(topics.ALERTS):
+            evidence = json.loads(record.value() or b"")["evidence"]
+            sent_ms = sent[evidence["partition"], evidence["offset"]]
+            if sent_ms >= since_ms:
+                found.append(record.timestamp()[1] - sent_ms)
     return sorted(found)
 
 
-def is_idle(scrape: Scrape) -> bool:
-    """Tell whether a worker answers, and nothing waits for it."""
-    return bool(scrape.samples) and scrape.total("lag_records", stage="trigger") == 0
-
-
-def measure(broker: KafkaBroker, directory: Path, options: argparse.Namespace, count: int) -> None:
+def measure(broker: Broker, directory: Path, options: argparse.Namespace, count: int) -> None:
     """Print a row: what so many policies come to."""
-    with pipeline_topics(broker, names=TRIGGERS, partitions=_PARTITIONS):
-        produce(broker, policies(count), topics.POLICIES)
-        worker = Worker(directory, settings_of(broker, kafka={"session_timeout_s": 60}), stages="trigger")
-        machines = Machines(options.machines, options.rate, options.breaching)
-        with running(worker):
-            worker.ready()
-            send(broker.bootstrap_servers, machines, rate=options.rate, seconds=options.warm_s)
-            worker.wait_for(is_idle, "the warm-up evaluated", timeout_s=120)
-            since_ms = time.time_ns() // 1_000_000
-            process = psutil.Process(worker.pid)
-            before = process.cpu_times()
-            rate = send(broker.bootstrap_servers, machines, rate=options.rate, seconds=options.seconds)
-            wait_until(lambda: is_idle(worker.scrape()), timeout_s=120, what="all evaluated")
-            after = process.cpu_times()
-            spent = after.user + after.system - before.user - before.system
-        found = latencies_ms(broker, since_ms)
-        cost_us = spent / (rate * options.seconds) * 1e6
-        p99 = found[int(0.99 * len(found))]
-        print(
-            f"{count:8,d}  {rate:10,.0f}  {len(found):6,d}  {statistics.median(found):6.0f}  {p99:6d}  {found[-1]:6d}"
-            f"  {cost_us:11.2f}"
-        )
+    broker.create(
+        topic for topic in wanted_topics(load_topics(), partitions=PARTITIONS, replication=1) if topic.name in _TOPICS
+    )
+    apply(broker.bootstrap_servers, count)
+    machines = Machines(options.machines, options.rate, options.breaching)
+    settings = {"CINNAMON_WORKER__CHECKPOINT_INTERVAL_S": "0.3"}
+    with worker(broker, directory, stages="trigger", settings=settings) as running:
+        send(broker.bootstrap_servers, machines, rate=options.rate, seconds=options.warm_s)
+        wait_until(running.is_idle, timeout_s=120, what="the warm-up evaluated", alive=running.is_running)
+        since_ms = time.time_ns() // 1_000_000
+        before_s = running.cpu_s()
+        rate = send(broker.bootstrap_servers, machines, rate=options.rate, seconds=options.seconds)
+        wait_until(running.is_idle, timeout_s=120, what="all evaluated", alive=running.is_running)
+        spent_s = running.cpu_s() - before_s
+    found = latencies_ms(broker, since_ms)
+    cost_us = spent_s / (rate * options.seconds) * 1e6
+    p99 = found[int(0.99 * len(found))]
+    print(
+        f"{count:8,d}  {rate:10,.0f}  {len(found):6,d}  {statistics.median(found):6.0f}  {p99:6d}  {found[-1]:6d}"
+        f"  {cost_us:11.2f}"
+    )
+    broker.delete(_TOPICS)
 
 
 def main() -> None:
@@ -137,16 +150,12 @@ def main() -> None:
     parser.add_argument("--breaching", type=int, default=200, help="messages a second that change a level")
     options = parser.parse_args()
     load = psutil.getloadavg()[0]
-    with tempfile.TemporaryDirectory(prefix="cinnamon-bench-") as directory:
-        broker = KafkaBroker(Path(directory), jvm_flags=THROUGHPUT).start()
-        try:
-            series = options.machines * _FIELDS
-            print(f"{cpu_model()}, {psutil.cpu_count()} cores, load {load:.1f} before; {series:,} series")
-            print("policies  messages/s  alerts  median     p99     max  us/message  (milliseconds)")
-            for count in (1000, 10_000):
-                measure(broker, Path(directory) / str(count), options, count)
-        finally:
-            broker.stop()
+    with tempfile.TemporaryDirectory(prefix="cinnamon-bench-") as directory, kafka(Path(directory)) as broker:
+        series = options.machines * _FIELDS
+        print(f"{cpu_model()}, {psutil.cpu_count()} cores, load {load:.1f} before; {series:,} series")
+        print("policies  messages/s  alerts  median     p99     max  us/message  (milliseconds)")
+        for count in (1000, 10_000):
+            measure(broker, Path(directory) / str(count), options, count)
 
 
 if __name__ == "__main__":

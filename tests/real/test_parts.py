@@ -1,4 +1,4 @@
-"""Each real part, and the embedded broker, does what the other tests need of it."""
+"""Each real part, and the embedded broker, does what the other tests need of it, and is there for those alone that ask."""
 
 from pathlib import Path
 
@@ -111,3 +111,8 @@ def test_telegraf_produces_to_kafka(telegraf_bin: Path, kafka_broker: KafkaBroke
     finally:
         agent.stop()
     assert all(value.startswith(b"mem,host=host-a ") for value in values)
+
+
+def test_a_test_that_asks_for_no_server_starts_none(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="a test without the marker `server` starts a server"):
+        EmbeddedBroker(tmp_path).start()
