@@ -3,9 +3,10 @@
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from pipeline.core.downsampling.curve import StoredChunk
+if TYPE_CHECKING:
+    from pipeline.core.downsampling.curve import StoredChunk
 
 FUNCTIONS = ("min", "max", "avg", "last", "count", "increase", "rate")
 """The functions of a field that can be asked for in every store."""
@@ -232,7 +233,7 @@ class HistoryStore(Protocol):
 
     def chunks(
         self, measurement: str, field: str, *, start_ms: int, end_ms: int, tags: Mapping[str, str] | None = None
-    ) -> dict[TagSet, list[StoredChunk]]:
+    ) -> dict[TagSet, list["StoredChunk"]]:
         """Return by series, in the order of time, the chunks that a range needs: one before it may be among them.
 
         Raises

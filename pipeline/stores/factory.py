@@ -1,17 +1,14 @@
 """The kinds of stores there are, and one store from its settings."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import topics
-from pipeline.core.influx.events import ENCODERS
 from pipeline.stores.base import HistoryStore, RecordStore, Store
 from pipeline.stores.embedded.kind import Embedded
 from pipeline.stores.influxdb.kind import InfluxDB
 from pipeline.stores.kind import StoreKind
-
-if TYPE_CHECKING:
-    from pipeline.stores.settings import StoreSettings
+from pipeline.stores.settings import INTEGRATED_TOPICS, StoreSettings
 
 KINDS: Final[dict[str, StoreKind]] = {each.name: each for each in (InfluxDB(), Embedded())}
 """Every kind of store, by the option ``kind`` of the settings."""
@@ -34,7 +31,7 @@ def reference() -> Iterator[StoreReference]:
         yield StoreReference(kind.name, kind.summary, (*kind.needs, *either), kind.takes)
 
 
-def kind_of(store: "StoreSettings") -> StoreKind:
+def kind_of(store: StoreSettings) -> StoreKind:
     """Return the kind of a store; ValueError if there is no such kind."""
     return named_kind(store.kind)
 
@@ -47,7 +44,7 @@ def named_kind(name: str) -> StoreKind:
     return found
 
 
-def open_store(store: "StoreSettings", *, read_only: bool = False) -> Store:
+def open_store(store: StoreSettings, *, read_only: bool = False) -> Store:
     """Return a store of windows, open.
 
     Parameters
@@ -67,7 +64,7 @@ def open_store(store: "StoreSettings", *, read_only: bool = False) -> Store:
     return kind_of(store).open_windows(store, read_only=read_only)
 
 
-def open_integrated(store: "StoreSettings", topic: str) -> RecordStore:
+def open_integrated(store: StoreSettings, topic: str) -> RecordStore:
     """Return what keeps the records of one topic in the integrated store, open.
 
     Parameters
@@ -86,12 +83,12 @@ def open_integrated(store: "StoreSettings", topic: str) -> RecordStore:
     """
     if topic == topics.METRICS_DOWNSAMPLED:
         return kind_of(store).open_chunks(store)
-    if topic in ENCODERS:
-        return kind_of(store).open_events(store, topic)
-    raise ValueError(f"the integrated store takes no records of {topic}")
+    if topic not in INTEGRATED_TOPICS.values():
+        raise ValueError(f"the integrated store takes no records of {topic}")
+    return kind_of(store).open_events(store, topic)
 
 
-def open_history(store: "StoreSettings") -> HistoryStore:
+def open_history(store: StoreSettings) -> HistoryStore:
     """Return what gives back the chunks of the integrated store, open.
 
     Raises

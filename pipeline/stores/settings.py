@@ -39,7 +39,7 @@ class StoreSettings(Section):
     name: str = Field(
         pattern=r"^[a-z0-9-]{1,63}$", title="Name", description="Unique name; its consumer group ends with it."
     )
-    kind: Literal["influxdb", "embedded"] = Field(title="Kind", description="InfluxDB 2, or a SQLite file of our own.")
+    kind: str = Field(title="Kind", description="Which kind of database, as influxdb or embedded.")
     role: Literal["regional", "integrated"] = Field(
         "regional", title="Role", description="Windows of regions, or the compressed history and events of all."
     )
@@ -88,23 +88,15 @@ class StoreSettings(Section):
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
-        influxdb_only = {"url": self.url, "org": self.org, "bucket": self.bucket}
-        if self.kind == "influxdb":
-            missing = [name for name, value in influxdb_only.items() if value is None]
-            if missing:
-                raise ValueError(f"kind influxdb needs {', '.join(missing)}")
-            if (self.token is None) == (self.token_file is None):
-                raise ValueError("kind influxdb needs either token or token_file")
-            if self.path is not None:
-                raise ValueError("path is for kind embedded")
-            return self
-        surplus = [name for name, value in influxdb_only.items() if value is not None]
-        surplus += ["token"] if self.token is not None else []
-        surplus += ["token_file"] if self.token_file is not None else []
-        if surplus:
-            raise ValueError(f"{', '.join(surplus)}: only for kind influxdb")
-        if self.path is None:
-            raise ValueError("kind embedded needs path")
+        from pipeline.stores.factory import KINDS, kind_of  # noqa: PLC0415  the kinds take these settings
+
+        kind = kind_of(self)
+        for other in KINDS.values():
+            foreign = [name for name in (*other.needs, *other.needs_one_of) if name not in kind.options]
+            surplus = [name for name in foreign if getattr(self, name) is not None]
+            if surplus:
+                raise ValueError(f"{', '.join(surplus)}: only for kind {other.name}")
+        kind.check_options(self)
         return self
 
     def read_token(self) -> str | None:

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pipeline.stores.embedded.history import EmbeddedChunks, EmbeddedEvents, open_history_file
-from pipeline.stores.embedded.history_reading import EmbeddedHistoryReader
-from pipeline.stores.embedded.windows import EmbeddedStore
 from pipeline.stores.kind import StoreDifference, StoreKind, StoreSetup
 
 if TYPE_CHECKING:
+    from pipeline.stores.embedded.history import EmbeddedChunks, EmbeddedEvents
+    from pipeline.stores.embedded.history_reading import EmbeddedHistoryReader
+    from pipeline.stores.embedded.windows import EmbeddedStore
     from pipeline.stores.settings import StoreSettings
 
 WINDOWS_RETENTION_MS = 7 * 86_400_000
@@ -22,20 +22,28 @@ class Embedded(StoreKind):
     summary: ClassVar = "A SQLite file of our own, for one machine."
     needs: ClassVar = ("path",)
 
-    def open_windows(self, store: "StoreSettings", *, read_only: bool) -> EmbeddedStore:
+    def open_windows(self, store: "StoreSettings", *, read_only: bool) -> "EmbeddedStore":
         """Return the store of windows, open: see `StoreKind.open_windows`."""
+        from pipeline.stores.embedded.windows import EmbeddedStore
+
         return EmbeddedStore(_path(store), retention_ms=self.windows_deleted_after_ms(store), read_only=read_only)
 
-    def open_chunks(self, store: "StoreSettings") -> EmbeddedChunks:
+    def open_chunks(self, store: "StoreSettings") -> "EmbeddedChunks":
         """Return what keeps chunks, open."""
+        from pipeline.stores.embedded.history import EmbeddedChunks
+
         return EmbeddedChunks(_path(store), retention_ms=store.retention_ms)
 
-    def open_events(self, store: "StoreSettings", topic: str) -> EmbeddedEvents:
+    def open_events(self, store: "StoreSettings", topic: str) -> "EmbeddedEvents":
         """Return what keeps the records of a topic, open."""
+        from pipeline.stores.embedded.history import EmbeddedEvents
+
         return EmbeddedEvents(_path(store), topic, retention_ms=store.retention_ms)
 
-    def open_history(self, store: "StoreSettings") -> EmbeddedHistoryReader:
+    def open_history(self, store: "StoreSettings") -> "EmbeddedHistoryReader":
         """Return what gives back chunks, open."""
+        from pipeline.stores.embedded.history_reading import EmbeddedHistoryReader
+
         return EmbeddedHistoryReader(_path(store))
 
     def windows_deleted_after_ms(self, store: "StoreSettings") -> int:
@@ -66,6 +74,8 @@ class Embedded(StoreKind):
     def _open(self, store: "StoreSettings", *, read_only: bool) -> None:
         """Open the file, making it if it may, and close it."""
         if store.role == "integrated":
+            from pipeline.stores.embedded.history import open_history_file
+
             open_history_file(_path(store), read_only=read_only).close()
         else:
             self.open_windows(store, read_only=read_only).close()
@@ -73,7 +83,7 @@ class Embedded(StoreKind):
 
 def file_store(path: Path, role: Literal["regional", "integrated"] = "regional") -> "StoreSettings":
     """Return the settings of a store that is a file and nothing more."""
-    from pipeline.stores.settings import StoreSettings  # noqa: PLC0415  they are checked with the kinds
+    from pipeline.stores.settings import StoreSettings
 
     return StoreSettings(name="file", kind=Embedded.name, role=role, path=path)
 

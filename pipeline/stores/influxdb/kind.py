@@ -3,7 +3,6 @@
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pipeline.core.influx.events import ENCODERS
 from pipeline.stores.kind import StoreDifference, StoreKind, StoreSetup
 
 if TYPE_CHECKING:
@@ -91,6 +90,7 @@ def influx_events(
     connection: "InfluxConnection", topic: str, *, batch_lines: int, requests_in_flight: int
 ) -> "RevisedLines":
     """Return what keeps ``anomalies`` or ``alerts`` in a bucket, a line each."""
+    from pipeline.core.influx.events import ENCODERS
     from pipeline.stores.influxdb.lines import RevisedLine, RevisedLines
 
     encode = ENCODERS[topic]
