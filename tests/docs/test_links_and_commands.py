@@ -73,6 +73,15 @@ def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_every_file_of_the_repository_that_is_named_is_there(page: Path) -> None:
+    named = re.findall(
+        r"`((?:bench|deploy|pipeline|schemas|tests|tools|topics)/[\w/.-]+)`", page.read_text(encoding="utf-8")
+    )
+
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_every_command_and_option_exists(page: Path) -> None:
     lines = commands(page.read_text(encoding="utf-8"))
 
