@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Final, NamedTuple
+from typing import Final
 
 from pipeline.stages.spec import StageSpec
 from topics.catalogue import Topic, load_topics
@@ -19,18 +19,6 @@ PLUG_INS: Final = "cinnamon.stages"
 
 class StagePluginError(RuntimeError):
     """A stage of another package cannot be used."""
-
-
-class StageRow(NamedTuple):
-    """What a page of reference says of a stage."""
-
-    name: str
-    summary: str
-    reads: tuple[str, ...]
-    writes: tuple[str, ...]
-    follows: tuple[str, ...]
-    groups: tuple[str, ...]
-    keeps: str
 
 
 def stage_names() -> tuple[str, ...]:
@@ -47,6 +35,10 @@ def stage_specs() -> tuple[StageSpec, ...]:
     StagePluginError
         If a plug-in cannot be imported, is no `StageSpec`, or has a name that is taken or not its entry point's.
     """
+    names = stage_names()
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise StagePluginError(f"entry points {PLUG_INS}: there is more than one stage named {', '.join(twice)}")
     built_in = [import_module(f"pipeline.stages.{name}.spec").SPEC for name in BUILT_IN]
     return (*built_in, *map(_loaded, _plug_ins()))
 
@@ -62,30 +54,9 @@ def known_topics() -> tuple[Topic, ...]:
     return (*load_topics(), *(topic for spec in stage_specs() for topic in spec.topics))
 
 
-def stage_rows() -> tuple[StageRow, ...]:
-    """Return the rows of the reference's table of stages."""
-    return tuple(
-        StageRow(
-            spec.name,
-            spec.summary,
-            spec.reads,
-            spec.writes,
-            spec.follows,
-            tuple(f"PREFIX-{group.name}" for group in spec.groups),
-            spec.keeps,
-        )
-        for spec in stage_specs()
-    )
-
-
 @lru_cache(maxsize=1)
 def _plug_ins() -> tuple[EntryPoint, ...]:
-    found = sorted(entry_points(group=PLUG_INS), key=lambda plug_in: plug_in.name)
-    names = [*BUILT_IN, *(plug_in.name for plug_in in found)]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise StagePluginError(f"entry points {PLUG_INS}: there is more than one stage named {', '.join(twice)}")
-    return tuple(found)
+    return tuple(sorted(entry_points(group=PLUG_INS), key=lambda plug_in: plug_in.name))
 
 
 def _loaded(plug_in: EntryPoint) -> StageSpec:

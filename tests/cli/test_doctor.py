@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 import topics
 from pipeline.cli import app
 from pipeline.core.records.identity.rekeying import ORIGIN_HEADER, Origin
+from pipeline.stages.registry import stage_specs
 from pipeline.stores.embedded.windows import EmbeddedStore
 from tests.support.servers.embedded_broker import EmbeddedBroker
 from tests.support.stages.brokers import Raw, pipeline_topics, produce
@@ -44,6 +45,10 @@ def test_agents_that_send_without_a_key_are_named(own_embedded_broker: EmbeddedB
     assert f"topic {topics.METRICS_RAW}" in found
     assert found["store local"] == ("ok", "embedded answers")
     assert found[f"group {tmp_path.name}-aggregate"][0] == "warn"
+    groups = {name for spec in stage_specs() if spec.name != "sink" for name, _ in spec.groups} | {"sink-local"}
+    assert {f"group {tmp_path.name}-{name}" for name in groups} <= found.keys()
+    assert found[f"group {tmp_path.name}-downsample"][0] == "warn"
+    assert found[f"group {tmp_path.name}-trigger-anomalies"][1] == "has nothing to read: topic anomalies is missing"
     assert found["agent of ns1/m1/careless"][0] == "warn"
     assert found["agent of ns1/m1/careless"][1].startswith("sent 3 of the recent records without a key")
     assert not any("good" in check for check in found)
