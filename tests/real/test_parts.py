@@ -1,4 +1,4 @@
-"""Each real part, and the embedded broker, does what the other tests need of it, and is there for those alone that ask."""
+"""Each real part, and the embedded broker, does what the other tests need of it; who asks for none gets none."""
 
 from pathlib import Path
 
