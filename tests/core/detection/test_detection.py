@@ -23,6 +23,7 @@ from tests.support.core.detecting import (
     stream,
     window,
 )
+from tests.support.core.saved_snapshots import saved_snapshot
 
 HOUR_MS = 3_600_000
 RIVER = {"id": "river", "where": {"field": "usage_steal"}, "detector": "HalfSpaceTrees", "parameters": {"n_trees": 3}}
@@ -141,6 +142,18 @@ def test_how_records_are_cut_into_batches_makes_no_difference(batch: int) -> Non
     assert judged(detector_of(rules, **options), stream(), batch=batch) == expected
     kinds = {record.kind for record in anomalies(expected)}
     assert kinds == {"anomaly", "sample", "host"}
+
+
+def test_a_snapshot_of_earlier_code_with_an_incident_in_it_goes_on_as_if_nothing_had_been() -> None:
+    values = list(enumerate(stream()))
+    saved = saved_snapshot("detection-2")
+    whole = detector_of()
+    whole.add(values[: saved.offset])
+    again = state.restore(saved, 0, rules_of(), whole.settings, ZoneInfo)
+    assert any(host.anomalies.begun_ms is not None for host in again.table.hosts.values())
+    expected = whole.add(values[saved.offset :]).values
+    assert again.add(values[saved.offset :]).values == expected
+    assert {record.kind for record in anomalies(expected)} == {"anomaly", "sample", "host"}
 
 
 @pytest.mark.parametrize("at", [1, 1500, 4000, 6412])

@@ -14,6 +14,7 @@ from pipeline.core.snapshots.snapshot import Snapshot
 from schemas.downsampled import DownsampledChunk
 from schemas.reasons import FilterReason
 from tests.support.core.random_logs import random_log
+from tests.support.core.saved_snapshots import saved_snapshot
 
 NOW_MS = 2_000_000_000_000
 RULES = DownsamplingRules(
@@ -66,6 +67,16 @@ def test_chunks_do_not_depend_on_batches_or_restarts(seed: int) -> None:
         state = owner.snapshot(last)
         owner = downsampler(Snapshot(last, state.records, {name: a.copy() for name, a in state.arrays.items()}))
     assert restarted == whole
+
+
+def test_a_snapshot_of_earlier_code_goes_on_as_if_nothing_had_been() -> None:
+    log = random_log(5, 1500)
+    batch = batch_of(log.values, 0, log.timestamps_ms)
+    saved = saved_snapshot("downsampling-1")
+    expected = chunks(downsampler(), batch, [0, saved.offset, len(log.values)])
+    before = chunks(downsampler(), batch, [0, saved.offset])
+    assert before + chunks(downsampler(saved), batch, [saved.offset, len(log.values)]) == expected
+    assert len(expected) > len(before)
 
 
 def test_records_are_those_of_the_contract_and_every_sample_is_in_one() -> None:
