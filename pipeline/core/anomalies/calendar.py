@@ -11,6 +11,8 @@ from pipeline.core.compiled import Array, compiled
 _FIRST_S = 0
 _LAST_S = 4_102_444_800  # 2100-01-01
 _STEP_S = 7 * 86_400
+"""Apart from each other where a change is looked for: the IANA database has none that lasts less than a week since 1970
+and matters to an hour's level."""
 
 
 class Calendar(NamedTuple):
@@ -22,7 +24,7 @@ class Calendar(NamedTuple):
 
 
 def calendar(zones: Sequence[tzinfo]) -> Calendar:
-    """Give the clocks of time zones, their changes between daylight saving and standard time up to 2100 included.
+    """Return the clocks of time zones, their changes between daylight saving and standard time up to 2100 included.
 
     Parameters
     ----------
@@ -45,7 +47,7 @@ def calendar(zones: Sequence[tzinfo]) -> Calendar:
 
 @compiled
 def local_hour(time_ms: int, zone: int, calendar: Calendar) -> tuple[int, int]:
-    """Give the hour of the day, and 1 on Saturdays and Sundays, else 0."""
+    """Return the hour of the day, and 1 on Saturdays and Sundays, else 0."""
     below = calendar.first[zone]
     above = calendar.first[zone + 1]
     while above - below > 1:
@@ -60,7 +62,7 @@ def local_hour(time_ms: int, zone: int, calendar: Calendar) -> tuple[int, int]:
 
 
 def _changes(zone: tzinfo) -> list[tuple[int, int]]:
-    """Give (second, offset in seconds) of every change of a zone's offset."""
+    """Return (second, offset in seconds) of every change of a zone's offset."""
     at = _FIRST_S
     offset = _offset_s(zone, at)
     found = [(at, offset)]

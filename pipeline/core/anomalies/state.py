@@ -72,6 +72,11 @@ NUMBERS = IN_A_ROW + 1
 # columns of ScorerState.hour
 BY_HOUR, LOG_BY_HOUR, CLASS_OFFSET, LOG_CLASS_OFFSET, RECURRENCE, HOUR_NUMBERS = 0, 1, 2, 4, 6, 7
 
+FIRST_BUDGET = 2.0
+"""Reports that a series is taken to have made before it began: its first ones are dearer. Half gives 75.6 / .58 / .65,
+double 74.7 / .57 / .66."""
+FIRST_VARIANCE = 1e-6
+"""Of what a series that began has: it divides, and is below any that is learnt."""
 NEVER = -1e18
 """The number of a sample before all others."""
 
@@ -89,7 +94,7 @@ class ScorerState(NamedTuple):
 
 
 def new_state(rows: int) -> ScorerState:
-    """Give the state of ``rows`` detectors that have seen nothing."""
+    """Return the state of ``rows`` detectors that have seen nothing."""
     state = ScorerState(
         number=np.zeros((rows, NUMBERS)),
         tail=np.zeros((rows, DEVIATIONS, BINS + 1), np.float32),
@@ -110,8 +115,8 @@ def clear(state: ScorerState, rows: slice | Array | int) -> None:
     number = state.number
     number[rows, LAST_HOUR] = -1
     number[rows, EQUAL_SHARE] = 1.0
-    number[rows, BUDGET] = 2.0
-    number[rows, AUTO_VARIANCE] = 1e-6
+    number[rows, BUDGET] = FIRST_BUDGET
+    number[rows, AUTO_VARIANCE] = FIRST_VARIANCE
     number[rows, HOLD] = -np.inf
     for column in (HIGH_AT, EMITTED_AT, *range(SURPRISED_AT, SURPRISED_AT + DEVIATIONS)):
         number[rows, column] = NEVER

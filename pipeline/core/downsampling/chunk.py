@@ -129,7 +129,7 @@ def described(chunk: Chunk) -> dict[str, Any]:
 
 
 def chunk_from(out: Emitted, at: int, kind: MetricKind) -> Chunk:
-    """Give chunk ``at`` of what compiled code gave out, copied."""
+    """Return chunk ``at`` of what compiled code gave out, copied."""
     whole, number = out.whole[at].tolist(), out.number[at].tolist()
     points = slice(whole[columns.OUT_POINTS_FROM], whole[columns.OUT_POINTS_TO])
     return Chunk(

@@ -43,9 +43,14 @@ from pipeline.core.downsampling.state import (
 )
 
 _GOOD, _SEVERAL = 0.05, 8
-"""Residual of several lines, in usual deviations, at which nothing else is tried: levels would hardly be better."""
+"""Residual of several lines, in usual deviations, at which nothing else is tried: levels would hardly be better. Of
+the first: Half gives infrastructure 8.70 % .0326 .847, node 7.58 % .0273 .886, made 5.73 % .0269 .902; double
+infrastructure 8.74 % .0333 .853, node 7.58 % .0275 .890, made 6.05 % .0271 .920. Of the second, half and double
+give the same."""
 _CLEARLY = 0.8
-"""Part of the lines' cost below which levels are taken: lines keep the tails' shares better (measured)."""
+"""Part of the lines' cost below which levels are taken: lines keep the tails' shares better (measured). .4 gives
+infrastructure 8.90 % .0359 .879, node 7.58 % .0283 .897, made 6.05 % .0272 .914; 1 gives infrastructure 8.70 %
+.0322 .833, node 7.58 % .0273 .884, made 6.07 % .0269 .912."""
 
 
 @compiled
@@ -129,7 +134,7 @@ def _keep_lines_or_levels(
     out: Emitted,
     s: Scratch,
 ) -> int:
-    """Try both, keep levels if they are clearly cheaper, in squared error and points' worth, and give the encoder."""
+    """Try both, keep levels if they are clearly cheaper, in squared error and points' worth, and return the encoder."""
     at = out.used[0]
     start = out.used[1]
     refit = series_class == CLASS_SPIKY

@@ -11,7 +11,9 @@ from pipeline.core.downsampling.signal import stressed
 from pipeline.core.downsampling.state import DECIMALS, HIGH, LOW, MEAN, SCALE, STATE, STEP, Emitted, Scratch
 
 _PINNED_PART = 0.5
-"""Of the budget that may go to rare runs; each takes up to two points."""
+"""Of the budget that may go to rare runs; each takes up to two points. Half gives infrastructure 8.72 % .0315 .813,
+node 7.58 % .0273 .886, made 6.05 % .0269 .910; double infrastructure 8.72 % .0361 .875, node 7.58 % .0276 .886,
+made 6.06 % .0271 .917."""
 
 
 @compiled
@@ -70,13 +72,13 @@ def _pin_runs(values: Array, count: int, most: int, extremes: int, number: Array
 
 @compiled
 def _side(value: float, number: Array) -> int:
-    """Tell on which side a value is beyond the running quantiles; 0 for within."""
+    """Return on which side a value is beyond the running quantiles; 0 for within."""
     return 1 if value > number[HIGH] else (-1 if value < number[LOW] else 0)
 
 
 @compiled
 def _mean(values: Array, start: int, end: int, number: Array) -> float:
-    """Give the mean of a segment: exactly its value if it has one, otherwise in digits that its series bears."""
+    """Return the mean of a segment: exactly its value if it has one, otherwise in digits that its series bears."""
     least, greatest, total = values[start], values[start], 0.0
     for i in range(start, end):
         least = min(least, values[i])
@@ -89,7 +91,7 @@ def _mean(values: Array, start: int, end: int, number: Array) -> float:
 
 @compiled
 def rounded(value: float, number: Array) -> float:
-    """Give a value with one decimal more than its series has, or as many as its usual deviation asks for."""
+    """Return a value with one decimal more than its series has, or as many as its usual deviation asks for."""
     decimals = number[DECIMALS] + 1.0
     if number[SCALE] > 0.0:
         needed = max(3.0 - math.floor(math.log10(number[SCALE])), 0.0)
@@ -104,7 +106,7 @@ def rounded(value: float, number: Array) -> float:
 
 @compiled
 def _longest(values: Array, times: Array, start: int, end: int) -> float:
-    """Give the value of the longest run of a segment; of equally long ones the first."""
+    """Return the value of the longest run of a segment; of equally long ones the first."""
     best, best_ms = values[start], -1
     run = start
     for i in range(start + 1, end + 1):

@@ -19,12 +19,16 @@ from pipeline.core.downsampling.state import (
 )
 
 _PINNED_PART = 0.35
+"""Of the budget that may go to rare extremes. Half gives infrastructure 8.70 % .0326 .846, node 7.58 % .0274 .891,
+made 6.06 % .0269 .913; double infrastructure 8.71 % .0323 .831, node 7.58 % .0274 .885."""
 _PINNED_PART_OF_COUNTER = 0.5
+"""The same of rare increases, each of which takes up to two points. Half gives node 7.51 % .0263 .859, made 5.95 %
+.0269 .907; double node 7.60 % .0334 .893, made 6.23 % .0274 .931."""
 
 
 @compiled
 def is_anchored(number: Array) -> bool:
-    """Tell whether a line may begin at the last point of the chunk before."""
+    """Return whether a line may begin at the last point of the chunk before."""
     return number[ANCHOR_READING] == LINE
 
 
@@ -82,7 +86,7 @@ def keep_increases(
 
 @compiled
 def _set_times(times: Array, count: int, number: Array, s: Scratch) -> int:
-    """Set the nodes' times in samples, the anchor's first; give 1 if there is one."""
+    """Set the nodes' times in samples, the anchor's first; return 1 if there is one."""
     shift = 1 if is_anchored(number) else 0
     start = number[ANCHOR_MS] if shift else float(times[0])
     usual = (times[count - 1] - start) / max(count - 1 + shift, 1)
@@ -130,7 +134,7 @@ def _pin_increases(
 
 @compiled
 def _with_anchor(budget: Budget, shift: int) -> Budget:
-    """Give the budget of nodes: the anchor is one that is kept already."""
+    """Return the budget of nodes: the anchor is one that is kept already."""
     return Budget(budget.least + shift, budget.most + shift, budget.worth)
 
 
@@ -190,7 +194,7 @@ def _solve_fixed(knots: int, nodes: int, s: Scratch) -> None:
 def _emit_nodes(
     times: Array, values: Array, nodes: int, shift: int, refit: bool, number: Array, out: Emitted, s: Scratch
 ) -> None:
-    """Give out the nodes that are left, the anchor excepted; the first one without an anchor is reached by a step."""
+    """Emit the nodes that are left, the anchor excepted; the first one without an anchor is reached by a step."""
     least, greatest = values[0], values[0]
     for i in range(nodes - shift):
         least = min(least, values[i])

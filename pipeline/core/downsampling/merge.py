@@ -8,7 +8,7 @@ from pipeline.core.compiled import compiled
 from pipeline.core.downsampling.budget import Budget
 from pipeline.core.downsampling.state import Scratch
 
-VALUES, RATES, MEANS = range(3)
+VALUES, RATES, MEANS = 0, 1, 2
 """What a segment is measured by: its values beside a line, its increases beside a steady rate, its values' mean."""
 
 
@@ -34,7 +34,7 @@ def prepare_sums(count: int, measured_by: int, s: Scratch) -> None:
 
 @compiled
 def error_between(left: int, right: int, measured_by: int, s: Scratch) -> float:
-    """Give the squared error when nothing is kept between two nodes."""
+    """Return the squared error when nothing is kept between two nodes."""
     if right - left <= 1:
         return 0.0
     inner = 1 if measured_by == RATES else 0  # rates are measured by the increase up to the right node, too
@@ -55,7 +55,7 @@ def error_between(left: int, right: int, measured_by: int, s: Scratch) -> float:
 
 @compiled
 def _cost(node: int, measured_by: int, s: Scratch) -> float:
-    """Give what the squared error grows by without a node, and note the error of what would be one segment then."""
+    """Return what the squared error grows by without a node, and note the error of what would be one segment then."""
     left, right = s.before[node], s.after[node]
     if measured_by == MEANS:
         n1, n2 = node - left, right - node
@@ -108,7 +108,7 @@ def _pop(size: int, s: Scratch) -> int:
 
 @compiled
 def simplify(count: int, measured_by: int, budget: Budget, s: Scratch) -> int:
-    """Remove nodes of ``count``, cheapest first, until the budget is kept, and give how many are left.
+    """Remove nodes of ``count``, cheapest first, until the budget is kept, and return how many are left.
 
     A node goes while there are more than the most, or while it is worth too little and there are more than the least;
     the pinned ones never do, and neither do the first and the last (of lines and rates; for means, the first).

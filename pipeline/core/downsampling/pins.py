@@ -6,7 +6,7 @@ from pipeline.core.downsampling.state import HIGH, LOW, Scratch
 
 @compiled
 def rare_extremes(count: int, number: Array, s: Scratch) -> int:
-    """Set ``order`` to the signal's local extremes beyond the running 2 % to 98 %, most extreme first; give how many.
+    """Set ``order`` to the signal's local extremes beyond the running 2 % to 98 %, most extreme first; return how many.
 
     The greatest and the least of the chunk come first of all.
     """

@@ -21,7 +21,7 @@ from pipeline.core.downsampling.state import (
 
 @compiled_inline
 def line_at(t: int, t0: int, v0: float, t1: int, v1: float) -> float:
-    """Give the value at ``t`` of the line through two points.
+    """Return the value at ``t`` of the line through two points.
 
     Monotone, whatever is rounded: a counter that is decoded never falls where its samples did not.
     """

@@ -26,13 +26,28 @@ from pipeline.core.downsampling.state import (
 )
 
 NEAR_ZERO = 0.1
-"""A fall to less than this part of the value before is taken for a counter's restart."""
+"""A fall to less than this part of the value before is taken for a counter's restart. Half and double give the same."""
 MOST_DECIMALS = 6
+"""Beyond them values are as good as any real number: Telegraf's percentages have fewer, and a double has fifteen
+digits."""
 _BURST_SHARE = 0.02
+"""The part of a chunk's samples whose share of the squared deviations tells a spiky one. Half gives infrastructure
+8.71 % .0329 .845, node 7.58 % .0274 .887; double infrastructure 8.72 % .0329 .846, node 7.58 % .0273 .889."""
 _FORGET = 0.25
-"""The newest chunk's part in a profile."""
+"""The newest chunk's part in a profile. Half gives infrastructure 8.69 % .0327 .838; double infrastructure 8.70 %
+.0329 .850, node 7.58 % .0274 .889."""
 _FEWEST = 8
-"""Samples of a chunk below which it says too little of its series."""
+"""Samples of a chunk below which it says too little of its series. Half gives infrastructure 8.70 % .0327 .846; double
+infrastructure 8.70 % .0328 .848."""
+_MOSTLY_RISING, _OFTEN_CHANGING = 0.98, 0.02
+"""Shares of rises among changes, and of changes, from which whole numbers are a counter. Of the second, half and
+double give the same."""
+_UNCORRELATED = 0.3
+"""Correlation of neighbours below which a series is noisy."""
+_LOW_RATIO = 0.03
+"""Below it lines have too few points to follow anything."""
+_SPIKY = 0.25
+"""The part of the squared deviations in the top samples from which a series is spiky."""
 
 
 @compiled
@@ -77,19 +92,19 @@ def learn_profile(values: Array, count: int, number: Array, s: Scratch) -> None:
 
 @compiled
 def choose_class(kind: int, changes: int, base: float, ratio: float, number: Array) -> int:
-    """Give the class of a chunk with so many changes and a budget of ``base`` points."""
+    """Return the class of a chunk with so many changes and a budget of ``base`` points."""
     if changes + 1 <= base or changes == 0:
         return CLASS_STEP  # this chunk, lossless, whatever the series is like
     if kind == COUNTER:
         return CLASS_COUNTER
-    if kind == AUTO and number[INTEGERS] == 1.0 and number[CHANGES] > 0.02:
-        if number[RISES] >= 0.98 and number[FALLS] == 0.0:
+    if kind == AUTO and number[INTEGERS] == 1.0 and number[CHANGES] > _OFTEN_CHANGING:
+        if number[RISES] >= _MOSTLY_RISING and number[FALLS] == 0.0:
             return CLASS_COUNTER
     if kind == STATE or number[CHANGES] <= ratio:
         return CLASS_STEP
-    if number[CORRELATION] < 0.3 or ratio < 0.03:
+    if number[CORRELATION] < _UNCORRELATED or ratio < _LOW_RATIO:
         return CLASS_NOISY
-    if number[BURST] >= 0.25:
+    if number[BURST] >= _SPIKY:
         return CLASS_SPIKY
     return CLASS_SMOOTH
 

@@ -10,7 +10,9 @@ from pipeline.core.compiled import Array
 __all__ = ["Quality", "quality"]
 
 _EXTREME_SHARE = 0.01
+"""The greatest and the least samples that count as extremes, each."""
 _EXTREME_TOLERANCE = 0.02
+"""Of the range: with the share above, the measure of docs/explanation/downsampling.md, not a choice of the encoder."""
 
 
 class Quality(NamedTuple):

@@ -7,12 +7,16 @@ from pipeline.core.downsampling.state import HIGH, LOW, MEAN, SCALE, SEEN, SIGNA
 
 VALUES_SIGNAL, INCREASES_SIGNAL = 1, 2
 _TAIL = 0.02
+"""Beyond the running quantiles of this share and of what is left of 1, values are rare."""
 _RARE_COUNT = 4.0
 """How often a deviation beyond the running quantiles counts when levels are chosen: tails would be averaged away."""
 _GAPS = (1750, 701, 301, 132, 57, 23, 10, 4, 1)
 """Of Shell's sort (Ciura, 2001): kernels make no arrays, so numpy's is not to be had."""
 _SCALE_FORGET = 0.05
 """A chunk's part in the usual deviation, once there were twenty of it."""
+_QUANTILE_GAIN, _LEAST_QUANTILE_GAIN = 20.0, 2.0
+"""Usual deviations that a quantile moves for each part of the samples that is beyond it too many: the first in a new
+series, falling to the second."""
 
 
 @compiled
@@ -68,7 +72,7 @@ def _moments(count: int, spread: float, s: Scratch) -> tuple[float, float]:
 
 @compiled
 def _joined(old: float, new: float, apart: float, part: float) -> float:
-    """Give the deviation of two mixed populations; scaled, since squares of great numbers are infinite."""
+    """Return the deviation of two mixed populations; scaled, since squares of great numbers are infinite."""
     unit = max(old, new, abs(apart))
     if unit <= 0.0:
         return 0.0
@@ -79,7 +83,7 @@ def _joined(old: float, new: float, apart: float, part: float) -> float:
 @compiled
 def _learn_quantiles(count: int, number: Array, s: Scratch) -> None:
     """Move the running quantiles by how many of the chunk are beyond them (Robbins and Monro, 1951)."""
-    gain = number[SCALE] * max(20.0 * count / (number[SEEN] + count), 2.0)
+    gain = number[SCALE] * max(_QUANTILE_GAIN * count / (number[SEEN] + count), _LEAST_QUANTILE_GAIN)
     above, below = 0, 0
     while above < count and s.sorted[count - 1 - above] > number[HIGH]:
         above += 1
@@ -93,7 +97,7 @@ def _learn_quantiles(count: int, number: Array, s: Scratch) -> None:
 
 @compiled
 def stressed(value: float, number: Array) -> float:
-    """Give a value moved further out as far as it is beyond the running quantiles."""
+    """Return a value moved further out as far as it is beyond the running quantiles."""
     if value > number[HIGH]:
         return number[HIGH] + _RARE_COUNT * (value - number[HIGH])
     if value < number[LOW]:

@@ -7,15 +7,17 @@ import numpy as np
 from pipeline.core.compiled import Array
 
 # kinds of a series; all but AUTO are known from the metric catalogue or by the caller
-AUTO, GAUGE, COUNTER, STATE = range(4)
+AUTO, GAUGE, COUNTER, STATE = 0, 1, 2, 3
 # classes of a chunk
-CLASS_COUNTER, CLASS_STEP, CLASS_NOISY, CLASS_SPIKY, CLASS_SMOOTH, CLASSES = range(6)
+CLASS_COUNTER, CLASS_STEP, CLASS_NOISY, CLASS_SPIKY, CLASS_SMOOTH, CLASSES = 0, 1, 2, 3, 4, 5
 # encoders of a chunk
-HELD, LEVELS, LINES, REFITTED_LINES, INCREASES = range(5)
+HELD, LEVELS, LINES, REFITTED_LINES, INCREASES = 0, 1, 2, 3, 4
 
 LINE, STEP = ord("l"), ord("s")
 """How a kept point is reached from the one before: along a straight line, or the value before is held until then."""
 
+FIRST_PRICE = 0.01
+"""Of a point in a series' first chunk: below the least price, which holds until the price has followed."""
 NEVER = -(1 << 62)
 """Before all times."""
 
@@ -177,7 +179,7 @@ OUT_SIGMA, OUT_MAX_ERROR, OUT_MIN, OUT_MAX, OUT_SUM, EMITTED_NUMBERS = range(6)
 
 
 def new_series(rows: int, room: int) -> DownsamplerState:
-    """Give ``rows`` series that have seen nothing."""
+    """Return ``rows`` series that have seen nothing."""
     series = DownsamplerState(
         number=np.zeros((rows, NUMBERS)),
         before=np.zeros((rows, NUMBERS)),
@@ -196,11 +198,11 @@ def clear(series: DownsamplerState, rows: slice | int) -> None:
     series.whole[rows, WATERMARK_MS] = NEVER
     series.whole[rows, LAST_END_MS] = NEVER
     series.whole[rows, LAST_MS] = NEVER
-    series.number[rows, BUDGET_LAMBDA] = 0.01
+    series.number[rows, BUDGET_LAMBDA] = FIRST_PRICE
 
 
 def new_scratch(room: int) -> Scratch:
-    """Give room for chunks of up to ``room`` samples."""
+    """Return room for chunks of up to ``room`` samples."""
     size = room + 2
 
     def numbers(*shape: int) -> Array:
@@ -232,7 +234,7 @@ def new_scratch(room: int) -> Scratch:
 
 
 def new_emitted(chunks: int, points: int) -> Emitted:
-    """Give room for so many chunks with so many points in all."""
+    """Return room for so many chunks with so many points in all."""
     return Emitted(
         whole=np.zeros((chunks, EMITTED_WHOLES), np.int64),
         number=np.zeros((chunks, EMITTED_NUMBERS)),

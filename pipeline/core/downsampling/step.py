@@ -60,9 +60,12 @@ from pipeline.core.downsampling.state import (
 GREATEST = 1e305
 """Values beyond have no finite sum over a chunk; they are taken for broken ones."""
 LATEST_MS = 1 << 53
+"""A double holds every integer up to it: times become doubles where lines are drawn."""
 _GAP_TIMES_INTERVAL = 3
+"""Usual intervals that a pause is longer than when it is a gap: one lost sample is none, two are."""
 _KNOWN_AFTER = 8
-"""Samples in order after which a new series' interval is known."""
+"""Samples in order after which a new series' interval is known: the median of seven, so that three odd ones do not
+matter."""
 
 
 @compiled
@@ -78,7 +81,7 @@ def add_samples(
     out: Emitted,
     s: Scratch,
 ) -> int:
-    """Add samples from ``start`` on, and give where it stopped: the end, or where ``out`` might be too small."""
+    """Add samples from ``start`` on, and return where it stopped: the end, or where ``out`` might be too small."""
     room = series.time_ms.shape[1]
     for i in range(start, len(rows)):
         if not has_room(room, out):
@@ -91,7 +94,7 @@ def add_samples(
 def flush_rows(
     start: int, rows: Array, series: DownsamplerState, fleet: Array, rules: DownsamplingRules, out: Emitted, s: Scratch
 ) -> int:
-    """End the chunks of rows from ``start`` on as they are, and give where it stopped as `add_samples` does."""
+    """End the chunks of rows from ``start`` on as they are, and return where it stopped as `add_samples` does."""
     room = series.time_ms.shape[1]
     for i in range(start, len(rows)):
         if not has_room(room, out):
@@ -108,7 +111,7 @@ def flush_rows(
 
 @compiled
 def has_room(room: int, out: Emitted) -> bool:
-    """Tell whether all that one sample may bring about fits: a revision, every sample a chunk of its own, one trial."""
+    """Return whether all that one sample may lead to fits: a revision, each sample a chunk of its own, one trial."""
     return out.used[0] + room + 2 <= out.whole.shape[0] and out.used[1] + 4 * room <= out.time_ms.shape[0]
 
 
@@ -145,7 +148,7 @@ def _add(
 
 @compiled
 def _open_from(whole: Array, rules: DownsamplingRules) -> int:
-    """Give from when on samples belong to the open chunk; behind a gap it may begin earlier than it does so far."""
+    """Return from when on samples belong to the open chunk; behind a gap it may begin earlier than it does so far."""
     if whole[SETTLED] == 0:
         return whole[LAST_END_MS]
     return max(whole[OPEN_START_MS] // rules.chunk_ms * rules.chunk_ms, whole[LAST_END_MS])
@@ -216,7 +219,7 @@ def _insert_kept(row: int, t: int, value: float, offset: int, series: Downsample
 
 @compiled
 def _place(row: int, start: int, end: int, t: int, series: DownsamplerState) -> int:
-    """Give the first place of ``start`` to ``end`` whose time is not before ``t``: near the end, as a rule."""
+    """Return the first place of ``start`` to ``end`` whose time is not before ``t``: near the end, as a rule."""
     place = end
     while place > start and series.time_ms[row, place - 1] >= t:
         place -= 1
@@ -281,7 +284,7 @@ def _open_chunk(t: int, whole: Array, rules: DownsamplingRules) -> None:
 
 @compiled
 def _end_before(t: int, before_ms: int, whole: Array, rules: DownsamplingRules) -> int:
-    """Give where the open chunk ends if the settled sample at ``t`` is not of it, otherwise NEVER."""
+    """Return where the open chunk ends if the settled sample at ``t`` is not of it, otherwise NEVER."""
     interval = whole[INTERVAL_MS]
     if interval > 0 and t - before_ms > _GAP_TIMES_INTERVAL * interval:
         return before_ms + 1

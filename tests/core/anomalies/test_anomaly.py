@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
+from pipeline.core.anomalies import step
 from pipeline.core.anomalies.calendar import calendar, local_hour
 from pipeline.core.anomalies.detectors import (
     DEFAULT_DETECTOR,
@@ -18,6 +19,7 @@ from pipeline.core.anomalies.detectors import (
 from pipeline.core.anomalies.scorer import Reason, Scores, SeriesScorer
 from pipeline.core.anomalies.state import ScorerState
 from pipeline.core.compiled import Array
+from schemas.anomaly import AnomalyReason
 from schemas.severity import Severity
 
 FIVE_MINUTES_MS = 300_000
@@ -265,3 +267,10 @@ def test_rows_and_lengths_are_checked() -> None:
         scorer.update(np.array([0, 1]), np.zeros(1), np.zeros(2))
     with pytest.raises(ValueError, match=r"number must be float64"):
         scorer.restore(np.array([0]), scorer.snapshot(np.array([0, 1])))
+
+
+def test_the_codes_of_kernels_are_those_of_levels_and_reasons() -> None:
+    assert [int(level) for level in Severity] == [step.NORMAL, step.INFO, step.WARN, step.CRITICAL] == [0, 1, 2, 3]
+    codes = (step.NOTHING, step.SPIKE, step.DIP, step.LEVEL_SHIFT, step.UNUSUAL_HOUR, step.NEW_PATTERN, step.FLAT_LINE)
+    assert [int(reason) for reason in Reason] == list(codes) == [0, 1, 2, 3, 4, 5, 6]
+    assert [reason.name for reason in Reason if reason] == [each.name for each in AnomalyReason][:6]

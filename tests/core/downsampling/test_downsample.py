@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.core.downsampling import state as codes
 from pipeline.core.downsampling.series_downsampler import (
     Chunk,
     DownsamplingRules,
@@ -370,3 +371,13 @@ def test_bad_use_is_refused() -> None:
         downsampler.add(ONE, ONE, np.ones(2), ONE)
     with pytest.raises(ValueError, match="ratio must be above 0 and at most 1, got 0"):
         SeriesDownsampler(DownsamplingRules(ratio=0))
+
+
+def test_the_codes_of_kernels_are_those_of_kinds_classes_and_encoders() -> None:
+    kinds = (codes.AUTO, codes.GAUGE, codes.COUNTER, codes.STATE)
+    assert [int(kind) for kind in MetricKind] == list(kinds) == [0, 1, 2, 3]
+    classes = (codes.CLASS_COUNTER, codes.CLASS_STEP, codes.CLASS_NOISY, codes.CLASS_SPIKY, codes.CLASS_SMOOTH)
+    assert [int(each) for each in SeriesClass] == list(classes) == [0, 1, 2, 3, 4]
+    encoders = (codes.HELD, codes.LEVELS, codes.LINES, codes.REFITTED_LINES, codes.INCREASES)
+    assert [int(each) for each in Encoder] == list(encoders) == [0, 1, 2, 3, 4]
+    assert (ord("l"), ord("s")) == (codes.LINE, codes.STEP)
