@@ -102,7 +102,7 @@ def _lines(time_ms: Array, values: Array, kept: Array) -> Restored:
 
 
 def _door(time_ms: Array, values: Array, width: float) -> Array:
-    """Give the places of the points that a door of a width keeps."""
+    """Return the places of the points that a door of a width keeps."""
     x, y = time_ms.tolist(), values.tolist()
     kept = [0]
     steepest, flattest = np.inf, -np.inf

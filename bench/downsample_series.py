@@ -1,4 +1,4 @@
-"""The series that down-sampling is measured on, and how what is restored of them is judged."""
+"""The series that down-sampling is measured on, and how what is restored of them is measured."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +23,8 @@ class Series:
 
     @property
     def signal(self) -> Array:
-        """What is judged: the values, of a counter the increases from sample to sample."""
-        return judged(self.value, counter=self.counter)
+        """What is measured: the values, of a counter the increases from sample to sample."""
+        return measured_of(self.value, counter=self.counter)
 
 
 def nab() -> list[Series]:
@@ -69,8 +69,8 @@ def made(length: int = 7200, seed: int = 0) -> list[Series]:
     return [Series(name, time_ms, series.astype(float), counter="counter" in name) for name, series in values.items()]
 
 
-def judged(values: Array, *, counter: bool) -> Array:
-    """Return what is judged of values: themselves, or a counter's increases; after a reset it grew from zero."""
+def measured_of(values: Array, *, counter: bool) -> Array:
+    """Return what is measured of values: themselves, or a counter's increases; after a reset it grew from zero."""
     if not counter:
         return values
     increase = np.diff(values)
@@ -90,8 +90,8 @@ class Score:
 
 
 def score(series: Series, restored: Array) -> Score:
-    """Judge what was restored of a series."""
-    raw, got = series.signal, judged(restored, counter=series.counter)
+    """Return how good what was restored of a series is."""
+    raw, got = series.signal, measured_of(restored, counter=series.counter)
     span = float(np.ptp(raw))
     if span == 0:
         return Score(0.0, 1.0, 0.0) if np.array_equal(raw, got) else Score(1.0, 0.0, 1.0)

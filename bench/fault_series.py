@@ -156,7 +156,7 @@ def _broken(kind: str, value: Array, start: int, rng: np.random.Generator) -> Ar
 
 
 def _has_daily_shape(series: CleanSeries, start: int) -> bool:
-    """Tell whether the hour explains a third of the variance of the week before."""
+    """Return whether the hour explains a third of the variance of the week before."""
     past = slice(max(0, start - 7 * DAY), start)
     hour = series.time_ms[past] // 3_600_000 % 24
     value = series.value[past]

@@ -1,4 +1,4 @@
-"""``cinnamon backtest``: when policies would have fired on a history, and what would have been told."""
+"""``cinnamon backtest``: when policies would have fired on a history, and what would have been notified."""
 
 import sys
 import time as clock
@@ -54,7 +54,7 @@ def backtest(
     ] = "UTC",
     every: Annotated[str, typer.Option("--every", metavar="TIME", help="Size of windows, for on: window.")] = "60s",
     everything: Annotated[
-        bool, typer.Option("--all", help="Print each change of state, also what nobody would be told.")
+        bool, typer.Option("--all", help="Print each change of state, also what nobody would be notified of.")
     ] = False,
     from_: Annotated[
         str | None, typer.Option("--from", metavar="TIME", help="Read Kafka from then on: ISO 8601, ms, or 1h ago.")
@@ -203,7 +203,7 @@ def _moment(text: str, now_ms: int, option: str) -> int:
 
 
 def _summary(policy: "TriggerPolicy", names: "Sequence[SeriesName]", events: "Sequence[AlertEvent]") -> str:
-    """Return what a policy came to: how often one would have been told, and why; or why it matches nothing."""
+    """Return what a policy came to: how many notifications, and why; or why it matches nothing."""
     from pipeline.core.triggers.matching import Selector
 
     selector = Selector(policy)
@@ -211,9 +211,9 @@ def _summary(policy: "TriggerPolicy", names: "Sequence[SeriesName]", events: "Se
     if refused and all(refused):
         return f"{policy.id}: matches none of the series: {refused[0]}"
     mine = [event for event in events if event.policy == policy.id]
-    told = [event for event in mine if event.notify]
-    counts = Counter(event.reason.value for event in told)
+    notified = [event for event in mine if event.notify]
+    counts = Counter(event.reason.value for event in notified)
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
     still_open = sum(event.level is not None for event in {event.alert_id: event for event in mine}.values())
-    would = f"would have told {len(told)} times" + (f": {reasons}" if told else "")
+    would = f"would have notified {len(notified)} times" + (f": {reasons}" if notified else "")
     return f"{policy.id}: {would}; {still_open} not over at the end"

@@ -144,7 +144,7 @@ class Backtest:
         return refused
 
     def finish(self) -> "list[AlertEvent]":
-        """Let series be silent that are so at the newest event time; give all that there was to tell, by time."""
+        """Let series be silent that are so at the newest event time; return all events, by time."""
         if self._latest_ms is not None:
             self._events += self._evaluator.expire(self._latest_ms)
         return sorted(self._events, key=lambda event: event.time_ms)
@@ -202,7 +202,7 @@ def _chunks(path: Path) -> Iterator[list[tuple[int, bytes]]]:
 
 
 def _record(name: RawName, time_ms: int, value: float) -> bytes:
-    """Give a sample as Telegraf would send it."""
+    """Return a sample as Telegraf would send it."""
     fields = {name.field: float(value)}
     return orjson.dumps(
         {"fields": fields, "name": name.measurement, "tags": dict(name.tags), "timestamp": int(time_ms)}

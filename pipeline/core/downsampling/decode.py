@@ -32,7 +32,7 @@ def decode(time_ms: Array, values: Array, interp: Array, at_ms: Array) -> Array:
 
     Notes
     -----
-    Over a gap the last value before it is held: nothing is drawn over it. Whoever must tell a gap reads the chunks'
+    Over a gap the last value before it is held: nothing is drawn over it. Whoever must know of a gap reads the chunks'
     bounds, between which there is nothing.
 
     Examples

@@ -1,6 +1,6 @@
 """Bottom-up simplification: the point whose loss costs least goes first, until the rest is worth its room.
 
-Costs come from prefix sums, the cheapest point from a heap whose outdated entries are told by a stamp: n samples take
+Costs come from prefix sums, the cheapest point from a heap whose outdated entries are known by a stamp: n samples take
 O(n log n) (Keogh et al., "An online algorithm for segmenting time series", 2001, with pinned points and a budget).
 """
 

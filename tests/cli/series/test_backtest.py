@@ -58,7 +58,7 @@ def test_the_golden_case_in_each_form_of_time(tmp_path: Path, policy: Path, time
     assert records(result)[0]["measurement"] == "csv"
     assert records(result)[0]["field"] == "load"
     assert "7 samples of 1 series" in result.stderr
-    assert "golden: would have told 5 times: 1 FIRST_BREACH, 1 LEVEL_DOWN, 2 LEVEL_UP, 1 RECOVERED" in result.stderr
+    assert "golden: would have notified 5 times: 1 FIRST_BREACH, 1 LEVEL_DOWN, 2 LEVEL_UP, 1 RECOVERED" in result.stderr
 
 
 def test_several_files_are_several_series_and_records_come_by_time(tmp_path: Path, policy: Path) -> None:

@@ -17,9 +17,9 @@ from tests.support.core.detecting import (
     START_MS,
     anomalies,
     detector_of,
-    judged,
     noise,
     rules_of,
+    scored,
     stream,
     window,
 )
@@ -29,24 +29,35 @@ HOUR_MS = 3_600_000
 RIVER = {"id": "river", "where": {"field": "usage_steal"}, "detector": "HalfSpaceTrees", "parameters": {"n_trees": 3}}
 
 
-def test_a_spike_is_told_with_what_was_expected() -> None:
+def test_a_spike_is_reported_with_what_was_expected() -> None:
     usage = noise(1, 1000)
     usage[900] = 95.0
-    records = anomalies(judged(detector_of(), [window(i, {"usage_active": float(x)}) for i, x in enumerate(usage)]))
-    (told,) = [record for record in records if record.kind == "anomaly" and record.level != "info"]
-    assert (told.measurement, told.field, told.function, told.tags) == ("cpu", "usage_active", "avg", {"host": "a"})
-    assert (told.start_ms, told.end_ms) == (START_MS + 900 * MINUTE_MS, START_MS + 901 * MINUTE_MS)
-    assert (told.value, told.reason, told.text, told.partition, told.offset) == (95.0, "SPIKE", "spike", 0, 900)
-    assert told.expected_low is not None
-    assert told.expected_high is not None
-    assert 30 < told.expected_low < told.expected_high < 60
+    records = anomalies(scored(detector_of(), [window(i, {"usage_active": float(x)}) for i, x in enumerate(usage)]))
+    (reported,) = [record for record in records if record.kind == "anomaly" and record.level != "info"]
+    assert (reported.measurement, reported.field, reported.function, reported.tags) == (
+        "cpu",
+        "usage_active",
+        "avg",
+        {"host": "a"},
+    )
+    assert (reported.start_ms, reported.end_ms) == (START_MS + 900 * MINUTE_MS, START_MS + 901 * MINUTE_MS)
+    assert (reported.value, reported.reason, reported.text, reported.partition, reported.offset) == (
+        95.0,
+        "SPIKE",
+        "spike",
+        0,
+        900,
+    )
+    assert reported.expected_low is not None
+    assert reported.expected_high is not None
+    assert 30 < reported.expected_low < reported.expected_high < 60
 
 
 def test_the_scores_are_those_of_the_bank() -> None:
     usage = noise(2, 800)
     usage[500:] += 20
     records = anomalies(
-        judged(
+        scored(
             detector_of(sample_interval_ms=MINUTE_MS),
             [window(i, {"usage_active": float(x)}) for i, x in enumerate(usage)],
         )
@@ -57,9 +68,9 @@ def test_the_scores_are_those_of_the_bank() -> None:
     assert sum(record.kind == "anomaly" for record in records) == (scores.level > 0).sum() > 0
 
 
-def test_a_counter_is_judged_by_its_rate_and_a_rule_chooses_another_function() -> None:
+def test_a_counter_is_scored_by_its_rate_and_a_rule_chooses_another_function() -> None:
     detector = detector_of(rules_of({"id": "a", "where": {"field": "usage_active"}, "function": "max"}))
-    judged(
+    scored(
         detector,
         [
             window(0, {"err_in": 5}, measurement="net"),
@@ -80,8 +91,8 @@ def test_a_window_that_is_not_later_than_the_newest_of_its_group_changes_nothing
         value for i in range(700) for value in (usage[i], window(i, {"usage_active": 99}), usage[max(0, i - 3)])
     ]
     clean, other = detector_of(), detector_of()
-    expected = [record.model_dump(exclude={"offset"}) for record in anomalies(judged(clean, usage))]
-    found = [record.model_dump(exclude={"offset"}) for record in anomalies(judged(other, disturbed))]
+    expected = [record.model_dump(exclude={"offset"}) for record in anomalies(scored(clean, usage))]
+    found = [record.model_dump(exclude={"offset"}) for record in anomalies(scored(other, disturbed))]
     assert found == expected
     assert other.balance.unscored_windows == {NotScored.SUPERSEDED: 1400}
 
@@ -89,7 +100,7 @@ def test_a_window_that_is_not_later_than_the_newest_of_its_group_changes_nothing
 def test_every_record_and_watched_value_is_accounted_for() -> None:
     detector = detector_of()
     values = stream()
-    judged(detector, values)
+    scored(detector, values)
     balance = detector.balance
     assert balance.records == len(values)
     assert balance.records == balance.scored_windows + balance.unscored_windows.total()
@@ -129,7 +140,7 @@ def test_a_record_whose_keys_come_in_another_order_is_of_the_same_series() -> No
     first = window(0, {"usage_active": 1}, region="r")
     later = window(1, {"usage_active": 2}, region="r")
     turned = b'{"tags":{"region":"r","host":"a"},"measurement":"cpu",' + later[later.index(b'"start_ms"') :]
-    judged(detector, [first, turned])
+    scored(detector, [first, turned])
     assert detector.balance.scored_windows == 2
     assert detector.table.series_count == 1
 
@@ -138,8 +149,8 @@ def test_a_record_whose_keys_come_in_another_order_is_of_the_same_series() -> No
 def test_how_records_are_cut_into_batches_makes_no_difference(batch: int) -> None:
     rules = rules_of(RIVER)
     options = {"sample_interval_ms": 30 * MINUTE_MS, "expire_after_ms": 100 * MINUTE_MS}
-    expected = judged(detector_of(rules, **options), stream())
-    assert judged(detector_of(rules, **options), stream(), batch=batch) == expected
+    expected = scored(detector_of(rules, **options), stream())
+    assert scored(detector_of(rules, **options), stream(), batch=batch) == expected
     kinds = {record.kind for record in anomalies(expected)}
     assert kinds == {"anomaly", "sample", "host"}
 
@@ -195,27 +206,27 @@ def stored(snapshot: Snapshot) -> Snapshot:
 )
 def test_what_is_no_state_is_an_error(damage: Callable[[Snapshot], Snapshot]) -> None:
     detector = detector_of()
-    judged(detector, stream(20))
+    scored(detector, stream(20))
     with pytest.raises(DetectionStateError, match="not the state of a partition's detection"):
         state.restore(damage(state.snapshot(detector, 1)), 0, rules_of(), detector.settings, ZoneInfo)
 
 
 def test_silent_series_expire_by_event_time_and_their_rows_are_used_again() -> None:
     detector = detector_of(expire_after_ms=HOUR_MS)
-    judged(detector, [window(i, {"usage_active": 1.0}, host=host) for i in range(30) for host in ("a", "b")])
-    judged(detector, [window(i, {"usage_active": 1.0}, host="a") for i in range(30, 88)])
+    scored(detector, [window(i, {"usage_active": 1.0}, host=host) for i in range(30) for host in ("a", "b")])
+    scored(detector, [window(i, {"usage_active": 1.0}, host="a") for i in range(30, 88)])
     assert detector.table.series_count == 2
-    judged(detector, [window(i, {"usage_active": 1.0}, host="a") for i in range(88, 105)])
+    scored(detector, [window(i, {"usage_active": 1.0}, host="a") for i in range(88, 105)])
     assert (detector.table.series_count, detector.table.ended) == (1, 1)
     assert sorted(detector.table.hosts) == [b"a"]
-    judged(detector, [window(105, {"usage_active": 1.0}, host="c")])
+    scored(detector, [window(105, {"usage_active": 1.0}, host="c")])
     assert (detector.table.series_count, detector.table.used) == (2, 2)
     assert detector.table.scorer.live(2).number[:, 0].tolist() == [105.0, 1.0]
 
 
 def test_a_series_that_comes_back_after_its_expiry_begins_anew() -> None:
     detector = detector_of(expire_after_ms=HOUR_MS)
-    judged(detector, [window(i, {"usage_active": 1.0}) for i in (*range(30), *range(600, 610))])
+    scored(detector, [window(i, {"usage_active": 1.0}) for i in (*range(30), *range(600, 610))])
     assert (detector.table.started, detector.table.ended, detector.table.series_count) == (2, 1, 1)
     assert detector.table.scorer.live(1).number[0, 0] == 10
 
@@ -242,7 +253,7 @@ def test_changed_rules_begin_what_they_judge_otherwise_anew_and_leave_the_rest()
     assert [series.watch.levels for series in again.table.series()] == [(1.5, 2.0, 2.5)] * 2
 
 
-def test_a_measurement_of_which_nothing_is_judged_is_judged_once_a_rule_asks_for_it() -> None:
+def test_a_measurement_of_which_nothing_is_scored_is_scored_once_a_rule_asks_for_it() -> None:
     detector = detector_of()
     detector.add([(0, window(0, {"depth": 1}, measurement="queue"))])
     assert detector.balance.unscored_windows == {NotScored.NOT_WATCHED: 1}
@@ -257,7 +268,7 @@ def test_levels_of_a_rule_make_it_quieter() -> None:
         usage[[800, 1000]] += (12, 60)
         rules = rules_of({"id": "a", "where": {"field": "usage_active"}, "levels": levels})
         values = [window(i, {"usage_active": float(x)}) for i, x in enumerate(usage)]
-        records = anomalies(judged(detector_of(rules), values))
+        records = anomalies(scored(detector_of(rules), values))
         assert all(record.level for record in records if record.kind == "anomaly")
         return [record.level for record in records if record.kind == "anomaly" and record.offset >= 800]
 
@@ -267,12 +278,12 @@ def test_levels_of_a_rule_make_it_quieter() -> None:
     assert levels(info=99, warn=99, critical=99) == []
 
 
-def test_a_young_series_is_told_at_most_info_whatever_its_levels() -> None:
+def test_a_young_series_is_reported_at_most_info_whatever_its_levels() -> None:
     usage = noise(5, 620)
     usage[[400, 610]] += 60
     rules = rules_of({"id": "a", "where": {"field": "usage_active"}, "levels": {"critical": 2.0}})
     values = [window(i, {"usage_active": float(x)}) for i, x in enumerate(usage)]
-    records = {record.offset: record for record in anomalies(judged(detector_of(rules), values))}
+    records = {record.offset: record for record in anomalies(scored(detector_of(rules), values))}
     assert records[400].level == "info"
     assert records[400].score >= 2
     assert records[610].level == "critical"
@@ -281,15 +292,15 @@ def test_a_young_series_is_told_at_most_info_whatever_its_levels() -> None:
 def test_detectors_of_river_are_bounded() -> None:
     rules = rules_of({"id": "a", "where": {"measurement": "cpu"}, "detector": "GaussianScorer"})
     detector = detector_of(rules, most_named=2)
-    judged(detector, [window(i, {"usage_active": 1.0 + i % 3}, host=host) for i in range(5) for host in "abc"])
+    scored(detector, [window(i, {"usage_active": 1.0 + i % 3}, host=host) for i in range(5) for host in "abc"])
     assert detector.balance.scored_samples == 10
     assert detector.balance.unscored_samples == {NotScored.TOO_MANY: 5}
     assert detector.balance.unscored_windows == {NotScored.TOO_MANY: 5}
     assert detector.table.series_count == 2
 
 
-def test_a_resource_s_series_that_are_told_together_are_one_incident() -> None:
-    records = anomalies(judged(detector_of(), stream()))
+def test_a_resource_s_series_that_are_reported_together_are_one_incident() -> None:
+    records = anomalies(scored(detector_of(), stream()))
     of_b = [record for record in records if record.kind == "host" and record.tags == {"host": "b"}]
     began, ended = [record for record in of_b if record.incident_start_ms == START_MS + 700 * MINUTE_MS]
     assert (began.state, ended.state, ended.level, ended.series) == ("began", "ended", None, ())

@@ -1,4 +1,4 @@
-"""Which series are judged, and how: the first rule by id that matches, else the metric catalogue."""
+"""Which series are scored, and how: the first rule by id that matches, else the metric catalogue."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def rules_of(*documents: dict[str, Any]) -> DetectionRules:
     )
 
 
-def test_without_rules_the_catalogue_s_watched_metrics_are_judged_in_their_region_s_zone() -> None:
+def test_without_rules_the_catalogue_s_watched_metrics_are_scored_in_their_region_s_zone() -> None:
     rules = rules_of()
     assert rules.watch_of("cpu", "usage_active", NODE) == Watch("avg", "Asia/Seoul")
     assert rules.watch_of("net", "err_in", {}) == Watch("rate", "UTC")

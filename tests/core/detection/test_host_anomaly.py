@@ -1,4 +1,4 @@
-"""A resource's incident: begun when enough series are anomalous together, told once, grown by level, ended by calm."""
+"""A resource's incident: begun when enough series are anomalous together, reported once, grown by level, ended."""
 
 import pytest
 
@@ -18,10 +18,10 @@ class Host:
         self._limits = limits
 
     def at(self, minute: int, /, *, watched: int = WATCHED, **scores: float) -> IncidentUpdate[str] | None:
-        """Settle a minute, in which series were told with these scores."""
+        """Settle a minute, in which series were reported with these scores."""
         end_ms = (minute + 1) * 60_000
-        told = {name: Reported(end_ms, score, level_of(score), Reason.SPIKE) for name, score in scores.items()}
-        return self.anomalies.settle(minute * 60_000, end_ms, told, watched, self._limits, str)
+        reported = {name: Reported(end_ms, score, level_of(score), Reason.SPIKE) for name, score in scores.items()}
+        return self.anomalies.settle(minute * 60_000, end_ms, reported, watched, self._limits, str)
 
 
 def level_of(score: float) -> Severity:
@@ -61,7 +61,7 @@ def test_series_that_follow_each_other_are_one_incident_that_begins_grows_and_en
     grew = host.at(4, a=2.1)
     assert grew is not None
     assert (grew.change, grew.begun_ms, grew.level) == (IncidentChange.GREW, 60_000, Severity.WARN)
-    assert [(name, told.score) for name, told in grew.most] == [("a", 2.1), ("c", 1.8)]
+    assert [(name, reported.score) for name, reported in grew.most] == [("a", 2.1), ("c", 1.8)]
     assert host.at(5) is None
     assert host.at(6) is None
     ended = host.at(7)
@@ -77,7 +77,7 @@ def test_the_share_counts_beside_the_number() -> None:
     assert Host(HostLimits(0.0, 1)).at(0, watched=500, a=2.0) is not None
 
 
-def test_a_series_keeps_its_greatest_score_while_it_is_told_again() -> None:
+def test_a_series_keeps_its_greatest_score_while_it_is_reported_again() -> None:
     host = Host()
     host.at(0, a=3.0)
     began = host.at(2, a=1.6, b=1.6)
@@ -88,17 +88,17 @@ def test_a_series_keeps_its_greatest_score_while_it_is_told_again() -> None:
 
 def test_of_equal_scores_the_name_decides_and_so_many_are_named() -> None:
     scores = {f"s{number:02d}": 2.0 for number in reversed(range(30))}
-    verdict = Host().at(0, watched=30, **scores)
-    assert verdict is not None
-    assert [name for name, _ in verdict.most] == [f"s{number:02d}" for number in range(MOST_NAMED)]
-    assert verdict.anomalous == 30
+    update = Host().at(0, watched=30, **scores)
+    assert update is not None
+    assert [name for name, _ in update.most] == [f"s{number:02d}" for number in range(MOST_NAMED)]
+    assert update.anomalous == 30
 
 
 @pytest.mark.parametrize("watched", [0, 1])
 def test_the_share_is_never_above_one(watched: int) -> None:
-    verdict = Host().at(0, watched=watched, a=2.0, b=2.0)
-    assert verdict is not None
-    assert verdict.share == 1.0
+    update = Host().at(0, watched=watched, a=2.0, b=2.0)
+    assert update is not None
+    assert update.share == 1.0
 
 
 def test_series_that_are_no_longer_watched_leave_the_incident() -> None:

@@ -50,14 +50,14 @@ def worker_of(broker: Broker, directory: Path, **kafka: Any) -> Worker:
 
 
 def records(windows: int = 480) -> list[Raw]:
-    """Give the stream of each partition, one record of each after the other."""
+    """Return the stream of each partition, one record of each after the other."""
     streams = [stream(windows, prefix=f"p{partition}") for partition in range(PARTITIONS)]
     shortest = min(map(len, streams))
     return [Raw(each[i], b"key", partition=number) for i in range(shortest) for number, each in enumerate(streams)]
 
 
 def expected(broker: Broker) -> list[list[bytes]]:
-    """Give what the core makes of each partition of metrics.agg."""
+    """Return what the core makes of each partition of metrics.agg."""
     stored = read_topic(broker, topics.METRICS_AGG)
     out = []
     for partition in range(PARTITIONS):
@@ -79,7 +79,7 @@ def until_judged(worker: Worker, count: int) -> Scrape:
             scrape.total("input_records_total", stage="detect") >= count
             and scrape.total("lag_records", stage="detect") == 0
         ),
-        f"{count} records judged",
+        f"{count} records scored",
     )
 
 
@@ -142,18 +142,18 @@ def test_rules_are_followed_while_the_worker_runs_and_read_when_it_starts(embedd
         worker.wait_for(is_counted, what)
 
     with running(worker):
-        sends_until("unscored_windows_total", "not judged without a rule", reason="not_watched")
+        sends_until("unscored_windows_total", "not scored without a rule", reason="not_watched")
         policy("apply", "-f", str(rule))
-        sends_until("scored_windows_total", "judged under the rule")
+        sends_until("scored_windows_total", "scored under the rule")
         produce(embedded, [Raw(b"{", b"detection/queues")], topics.POLICIES)
         worker.wait_for(lambda scrape: scrape.total("refused_policies_total") == 1, "the bad record counted")
-        sends_until("scored_windows_total", "judged under the old rule")
+        sends_until("scored_windows_total", "scored under the old rule")
         policy("delete", "queues")
-        sends_until("unscored_windows_total", "not judged any more", reason="not_watched")
+        sends_until("unscored_windows_total", "not scored any more", reason="not_watched")
         policy("apply", "-f", str(rule))
         worker.wait_for(lambda scrape: scrape.total("policies") == 1, "the rule once more")
     with running(worker):
-        sends_until("scored_windows_total", "judged from the start")
+        sends_until("scored_windows_total", "scored from the start")
         assert worker.scrape().by("reason", "unscored_windows_total")["not_watched"] == 0
 
 
@@ -172,7 +172,7 @@ def test_kills_and_moves_between_workers_leave_no_trace(kafka: Broker, tmp_path:
             left = count * r.uniform(0.2, 0.8)
             worker.wait_for(
                 lambda scrape: scrape.total("input_records_total") > 0 and scrape.total("lag_records") <= left,
-                "some records judged",
+                "some records scored",
             )
 
         first.start()

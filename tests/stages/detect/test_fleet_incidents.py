@@ -1,4 +1,4 @@
-"""What goes wrong in the simulated fleet is told soon, by the right series, and once; what is no incident is not."""
+"""What goes wrong in the simulated fleet is reported soon, by the right series, and once; what is none is not."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ HOUR_MS = 60 * MINUTE_MS
 CALM_MS = 26 * HOUR_MS
 """A day to learn from, and the hours that series are young."""
 WITHIN = 3
-"""Windows in which an incident is to be told."""
+"""Windows in which an incident is to be reported."""
 HOSTS = 84
 SEED = 13
 """None that the detector was tried on."""
@@ -61,33 +61,35 @@ Truth = Mapping[tuple[str, str], Mapping[int, float]]
 
 @dataclass(frozen=True)
 class Case:
-    """One incident, what its metric was until then and within three windows, and what was told of its host."""
+    """One incident, what its metric was until then and within three windows, and what was reported of its host."""
 
     incident: Incident
-    told: Sequence[Anomaly] = field(repr=False)
+    reported: Sequence[Anomaly] = field(repr=False)
     before: Sequence[float] = field(repr=False)
     soon: Sequence[float] = field(repr=False)
 
     @property
     def is_new(self) -> bool:
-        """Whether its metric becomes, within three windows, greater than it ever was: else nobody could tell yet."""
+        """Whether its metric becomes, within three windows, greater than it ever was: else nobody could know yet."""
         return bool(self.soon) and max(self.soon) > max(self.before)
 
     @cached_property
     def series(self) -> list[str]:
-        """The series told, the first in time first, of one time the strangest."""
-        ordered = sorted((each for each in self.told if each.kind == "anomaly"), key=lambda a: (a.start_ms, -a.score))
+        """The series reported, the first in time first, of one time the one of the highest score."""
+        ordered = sorted(
+            (each for each in self.reported if each.kind == "anomaly"), key=lambda a: (a.start_ms, -a.score)
+        )
         return [f"{each.measurement}.{each.field}" for each in ordered]
 
     @property
     def is_soon(self) -> bool:
-        """Whether the truth's metric, or another series that the incident moves, is told within three windows."""
+        """Whether the truth's metric, or another series that the incident moves, is reported within three windows."""
         end_ms = self.incident.start_ms + WITHIN * MINUTE_MS
         return any(
             each.kind == "anomaly"
             and each.start_ms < end_ms
             and f"{each.measurement}.{each.field}" in MOVED[self.incident.kind]
-            for each in self.told
+            for each in self.reported
         )
 
     @property
@@ -101,7 +103,7 @@ class Case:
     @property
     def begun(self) -> list[Anomaly]:
         """The incidents of the host that began meanwhile."""
-        return [each for each in self.told if each.state == "began"]
+        return [each for each in self.reported if each.state == "began"]
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class Watched:
         return [self.case(each) for each in self.incidents if each.kind is kind and each.end_ms <= self.end_ms]
 
     def case(self, incident: Incident) -> Case:
-        told = [
+        reported = [
             each
             for each in self.records
             if resource_of(each.tags) == incident.resource
@@ -129,7 +131,7 @@ class Watched:
         end_ms = first_ms + WITHIN * MINUTE_MS
         return Case(
             incident,
-            told,
+            reported,
             [value for start_ms, value in values.items() if start_ms < first_ms],
             [value for start_ms, value in values.items() if first_ms <= start_ms < end_ms],
         )
@@ -161,7 +163,7 @@ def tried() -> Watched:
 
 
 def watch(hosts: int, seed: int) -> Watched:
-    """Let a fleet have a calm day, then hours of incidents, aggregated by the minute and judged."""
+    """Let a fleet have a calm day, then hours of incidents, aggregated by the minute and scored."""
     incidents: list[Incident] = []
     fleet = Fleet(hosts, seed, START_MS, MINUTE_MS, calm_ms=CALM_MS, on_incident=incidents.append)
     counters = load_catalogue().counters
@@ -183,23 +185,23 @@ def watch(hosts: int, seed: int) -> Watched:
 
 
 def share(cases: Sequence[Case], name: str, *, enough: int = 10) -> float:
-    """Give the share of cases of which a property is true; there must be enough to speak of one."""
+    """Return the share of cases of which a property is true; there must be enough to speak of one."""
     assert len(cases) >= enough
     return sum(bool(getattr(case, name)) for case in cases) / len(cases)
 
 
 @pytest.mark.parametrize("kind", MOVED)
-def test_what_a_host_has_never_shown_is_told_within_three_windows(watched: Watched, kind: IncidentKind) -> None:
+def test_what_a_host_has_never_shown_is_reported_within_three_windows(watched: Watched, kind: IncidentKind) -> None:
     assert share([case for case in watched.cases(kind) if case.is_new], "is_soon") >= 0.9
 
 
-def test_nearly_every_incident_is_told_before_its_end_and_by_a_series_that_it_moves_first(watched: Watched) -> None:
+def test_nearly_every_incident_is_reported_before_its_end_and_by_a_series_that_it_moves_first(watched: Watched) -> None:
     cases = [case for kind in MOVED for case in watched.cases(kind)]
     assert share(cases, "series") >= 0.85
     assert share([case for case in cases if case.series], "is_right_first") >= 0.95
 
 
-def test_its_own_metric_is_among_the_series_told_of_a_spike_which_is_one_incident(watched: Watched) -> None:
+def test_its_own_metric_is_among_the_series_reported_of_a_spike_which_is_one_incident(watched: Watched) -> None:
     spikes = watched.cases(IncidentKind.CPU_SPIKE)
     assert share(spikes, "is_named") >= 0.7
     assert [len(case.begun) for case in spikes].count(1) >= 0.7 * len(spikes)
@@ -211,7 +213,7 @@ def test_its_own_metric_is_among_the_series_told_of_a_spike_which_is_one_inciden
             assert len(named) >= 3
 
 
-def test_errors_of_the_network_are_told_by_their_own_series(watched: Watched) -> None:
+def test_errors_of_the_network_are_reported_by_their_own_series(watched: Watched) -> None:
     cases = watched.cases(IncidentKind.NET_ERRORS)
     assert [case.series[:1] for case in cases].count(["net.err_in"]) >= 0.7 * len(cases)
 
@@ -226,7 +228,7 @@ def test_errors_of_the_network_are_told_by_their_own_series(watched: Watched) ->
         (IncidentKind.MEMORY_LEAK, 0.3, 0.5),
     ],
 )
-def test_of_all_incidents_of_a_small_fleet_most_are_told_soon_and_each_by_the_right_series(
+def test_of_all_incidents_of_a_small_fleet_most_are_reported_soon_and_each_by_the_right_series(
     tried: Watched, kind: IncidentKind, soon: float, named: float
 ) -> None:
     cases = tried.cases(kind)
@@ -235,12 +237,12 @@ def test_of_all_incidents_of_a_small_fleet_most_are_told_soon_and_each_by_the_ri
     assert all(case.is_right_first for case in cases if case.series)
 
 
-def test_what_is_no_anomaly_of_a_value_is_not_told(watched: Watched) -> None:
+def test_what_is_no_anomaly_of_a_value_is_not_reported(watched: Watched) -> None:
     cases = [case for kind in (IncidentKind.COUNTER_RESET, IncidentKind.HOST_SILENT) for case in watched.cases(kind)]
     assert share(cases, "series") <= 0.1
 
 
-def test_while_nothing_goes_wrong_little_is_told(watched: Watched) -> None:
+def test_while_nothing_goes_wrong_little_is_reported(watched: Watched) -> None:
     calm = [
         each for each in watched.records if each.level in {"warn", "critical"} and each.end_ms <= START_MS + CALM_MS
     ]
@@ -269,7 +271,7 @@ def test_incidents_go_their_way_from_the_agents_messages_to_the_topic_of_anomali
                 scrape.total("input_records_total", stage="aggregate") == count
                 and scrape.total("input_records_total", stage="detect") == scrape.total("emitted_windows_total")
             ),
-            "all judged",
+            "all scored",
             timeout_s=120,
         )
     stored = read_topic(embedded, topics.ANOMALIES)

@@ -38,7 +38,7 @@ def window(
     every_ms: int = MINUTE_MS,
     **tags: str,
 ) -> bytes:
-    """Give the record of a window as the aggregate stage writes it; of each field one function beside the others."""
+    """Return the record of a window as the aggregate stage writes it; of each field one function beside the others."""
     start_ms = START_MS + number * every_ms
     return orjson.dumps(
         {
@@ -66,12 +66,12 @@ def noise(seed: int, count: int) -> Array:
 
 
 def anomalies(values: Iterable[bytes]) -> list[Anomaly]:
-    """Give records as models: they must be what the schema says."""
+    """Return records as models: they must be what the schema says."""
     return [Anomaly.model_validate_json(value) for value in values]
 
 
-def judged(detector: PartitionDetector, values: Sequence[bytes | None], *, batch: int = 10_000) -> list[bytes]:
-    """Give what a detector writes of records with offsets from 0 on, cut into batches."""
+def scored(detector: PartitionDetector, values: Sequence[bytes | None], *, batch: int = 10_000) -> list[bytes]:
+    """Return what a detector writes of records with offsets from 0 on, cut into batches."""
     records = list(enumerate(values))
     out: list[bytes] = []
     for first in range(0, len(records), batch):
@@ -80,7 +80,7 @@ def judged(detector: PartitionDetector, values: Sequence[bytes | None], *, batch
 
 
 def stream(windows: int = 900, *, prefix: str = "") -> list[bytes | None]:
-    """Give windows of three hosts and two measurements, with spikes, repetitions, gaps, late and bad records."""
+    """Return windows of three hosts and two measurements, with spikes, repetitions, gaps, late and bad records."""
     r = random.Random(7)
     values: list[bytes | None] = []
     levels = {host: noise(number, windows) for number, host in enumerate("abc")}
