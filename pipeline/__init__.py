@@ -414,7 +414,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
     pipeline/core/audit/  counts anew, beside the fold
         hashes.py   windows and fields as numbers
         samples.py  what windows should count, without the fold
-        verdict.py  what they do count, beside it
+        checks.py   what they do count, beside it
         values.py   values as hashes that add up
 
     schemas/  the contracts: what is written to Kafka

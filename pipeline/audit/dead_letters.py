@@ -32,7 +32,7 @@ _BY_RECORD: Final = frozenset({DeadLetterReason.TOO_LATE, DeadLetterReason.TIMES
 
 
 def dead_letter_rows(found: Iterable[tuple[int, int, int, int, DeadLetterReason, bytes]]) -> Array:
-    """Give ``LETTER_ROW`` rows of (partition, offset, line, column, reason, refused bytes)."""
+    """Return ``LETTER_ROW`` rows of (partition, offset, line, column, reason, refused bytes)."""
     rows = []
     for partition, offset, line, column, reason, value in found:
         place = f"{partition}/{offset}/{reason}"
@@ -76,7 +76,7 @@ class DeadLetters:
                     self.rejected.setdefault(dead_letter.stage, []).append((dead_letter.partition, dead_letter.offset))
 
     def ahead_from_ms(self, partition: int, offsets: Sequence[int], times_ms: Ints) -> Ints:
-        """Give for each record from which time on its lines were refused as too far ahead; ALWAYS for none."""
+        """Return for each record from which time on its lines were refused as too far ahead; ALWAYS for none."""
         result = np.full(len(offsets), ALWAYS, np.int64)
         if self._ahead:
             for i, offset in enumerate(offsets):
@@ -85,7 +85,7 @@ class DeadLetters:
         return result
 
     def is_unreadable(self, partition: int, offset: int) -> bool:
-        """Tell whether a record lies in a batch that the worker could not read."""
+        """Return whether a record lies in a batch that the worker could not read."""
         return any(first <= offset <= last for first, last in self.unreadable.get(partition, ()))
 
     def _take(self, dead_letter: DeadLetter) -> None:
@@ -105,7 +105,7 @@ class DeadLetters:
         self._spill.add(dead_letter_rows([row]))
 
     def _time_of(self, dead_letter: DeadLetter) -> int | None:
-        """Give the least time in a dead letter's bytes, None where its record's counts."""
+        """Return the least time in a dead letter's bytes, None where its record's counts."""
         times_ns = [
             item.time_ns
             for item in parse_record(

@@ -35,7 +35,7 @@ class Namer:
         self._options = options
 
     def cell(self, fault: Fault, row: np.void, message: str | None = None) -> Finding:
-        """Give the finding of a ``FAULT_ROW`` row."""
+        """Return the finding of a ``FAULT_ROW`` row."""
         message = message or _message(fault, row)
         record = self.record_of(row)
         if record is not None:
@@ -75,7 +75,7 @@ class Namer:
         )
 
     def record_of(self, row: np.void) -> dict[str, Any] | None:
-        """Give the record of ``metrics.agg`` that a ``FAULT_ROW`` row is about, None for none."""
+        """Return the record of ``metrics.agg`` that a ``FAULT_ROW`` row is about, None for none."""
         partition, offset = int(row["partition"]), int(row["offset"])
         stored = self._reader.record(topics.METRICS_AGG, partition, offset) if offset >= 0 else None
         record = None if stored is None else orjson.loads(stored.value() or b"null")
@@ -83,7 +83,7 @@ class Namer:
 
 
 def absent_finding(fault: Fault, row: np.void) -> Finding:
-    """Give the finding of a dead letter or a part that is not there."""
+    """Return the finding of a dead letter or a part that is not there."""
     place = f"metrics.raw/{row['partition']}/{row['offset']}"
     if fault is Fault.DEAD_LETTER_MISSING:
         line = f", line {row['line']}" if row["line"] else ""
@@ -95,12 +95,12 @@ def absent_finding(fault: Fault, row: np.void) -> Finding:
 
 
 def first_of(rows: Array, known: Array | None) -> Array:
-    """Give the first of rows and of what was known before, by the window's time, then by place."""
+    """Return the first of rows and of what was known before, by the window's time, then by place."""
     return np.sort(rows if known is None else np.concatenate([known, rows]), order=time_column(rows))[:1]
 
 
 def time_column(rows: Array) -> str:
-    """Give the column that says when a row's window is."""
+    """Return the column that says when a row's window is."""
     return "end_ms" if "end_ms" in (rows.dtype.names or ()) else "start_ms"
 
 

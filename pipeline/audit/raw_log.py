@@ -51,7 +51,7 @@ class Spills:
 
 
 def part_row(origin: Origin) -> tuple[int, int, int, int]:
-    """Give the row of a part of a record that came without a key."""
+    """Return the row of a part of a record that came without a key."""
     return (text_hash(f"{origin.partition}/{origin.offset}/{origin.part}"), *origin)
 
 
@@ -112,18 +112,18 @@ class PartitionLog:
         )
         partition = self.report.partition
         ahead_from_ms = self.dead_letters.ahead_from_ms(partition, self._offsets, times_ms)
-        judged = self.samples.add(batch, ahead_from_ms)
+        checked = self.samples.add(batch, ahead_from_ms)
         if self.recomputed is not None:
             self.recomputed.add(batch, ahead_from_ms)
-            self.spills.again.add(doubtful_rows(judged.rows))
+            self.spills.again.add(doubtful_rows(checked.rows))
         self._values, self._offsets, self._times_ms = [], [], []
-        self.spills.samples.add(judged.rows)
-        for part in judged.refused:
+        self.spills.samples.add(checked.rows)
+        for part in checked.refused:
             self._need_dead_letter(part.offset, part.refusal.line, part.refusal.column, part.refusal.reason, part.value)
-        for offset in judged.ahead:
+        for offset in checked.ahead:
             self._need_dead_letter(offset, 0, 0, DeadLetterReason.TIMESTAMP_FUTURE, b"")
         if self.dead_letter_late:
-            for offset in judged.too_late:
+            for offset in checked.too_late:
                 self._need_dead_letter(offset, 0, 0, DeadLetterReason.TOO_LATE, b"")
 
     def finish(self) -> None:
@@ -136,7 +136,7 @@ class PartitionLog:
         self.report.dead_lettered = dict(self._dead)
 
     def _is_first(self, message: Message, offset: int) -> bool:
-        """Tell whether a record with headers is to be counted; note the part that it is."""
+        """Return whether a record with headers is to be counted; note the part that it is."""
         origin = Origin.from_bytes(dict(headers_of(message)).get(ORIGIN_HEADER, b""))
         if origin is None:
             return True

@@ -6,12 +6,12 @@ import numpy as np
 import orjson
 
 from pipeline.audit.window_rows import WindowRows
+from pipeline.core.audit.checks import WINDOW_ROW
 from pipeline.core.audit.samples import ALWAYS, NEVER
 from pipeline.core.audit.values import CLOSED, DOUBTFUL, OPEN
-from pipeline.core.audit.verdict import WINDOW_ROW
 from pipeline.core.compiled import Array, Ints
 from pipeline.core.records.telegraf.parser import ParseOptions, RecordBatch
-from pipeline.core.windows.aggregator import Output, PartitionAggregator
+from pipeline.core.windows.aggregator import PartitionAggregator, WindowOutput
 
 _NOWHERE: Final = -1
 
@@ -71,7 +71,7 @@ class Recomputed:
         self._take(self._aggregator.finish(), OPEN)
         self._rows.flush()
 
-    def _take(self, output: Output, state: int) -> None:
+    def _take(self, output: WindowOutput, state: int) -> None:
         for value in output.values:
             record = orjson.loads(value)
             if self._start_ms <= record["start_ms"] < self._end_ms:
@@ -80,7 +80,7 @@ class Recomputed:
 
 
 def doubtful_rows(samples: Array) -> Array:
-    """Give ``WINDOW_ROW`` rows that mark the windows of doubtful samples."""
+    """Return ``WINDOW_ROW`` rows that mark the windows of doubtful samples."""
     windows = np.unique(samples["window"][samples["doubtful"] > 0])
     rows = np.zeros(len(windows), WINDOW_ROW)
     rows["window"], rows["state"] = windows, DOUBTFUL

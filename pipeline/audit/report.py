@@ -121,7 +121,7 @@ class Report:
         return Status.UNDECIDED if self.undecided else Status.PROVED
 
     def document(self) -> dict[str, Any]:
-        """Give it as one JSON object."""
+        """Return it as one JSON object."""
         first = self.findings.first
         return {
             "status": self.status.value,

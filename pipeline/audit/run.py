@@ -20,9 +20,9 @@ from pipeline.audit.spill import Spill, joined
 from pipeline.audit.stored_windows import SINK, StoreAudit, store_numbers
 from pipeline.audit.window_log import WindowLog
 from pipeline.audit.window_rows import WindowRows
+from pipeline.core.audit.checks import IN_WINDOWS, OPEN, TOO_LATE, UNKNOWN, WAITING, WINDOW_ROW, check_windows
 from pipeline.core.audit.samples import ALWAYS, NEVER, SAMPLE_ROW, PartitionSamples, merged
 from pipeline.core.audit.values import compare_values
-from pipeline.core.audit.verdict import IN_WINDOWS, OPEN, TOO_LATE, UNKNOWN, WAITING, WINDOW_ROW, judge
 from pipeline.core.compiled import Array, Ints
 from pipeline.core.windows.aggregator import PartitionAggregator
 from pipeline.core.windows.checkpoint import AggregateCheckpoint, CheckpointError
@@ -44,7 +44,7 @@ _TOLD_EVERY: Final = 5000
 
 
 class Audit:
-    """Reads a period and judges it.
+    """Reads a period and checks it.
 
     Parameters
     ----------
@@ -119,11 +119,11 @@ class Audit:
             parts=Spill(directory, "parts", PART_ROW),
         )
         logs = self._read_raw(reader, partitions, checkpoints, dead_letters, spills, log)
-        self._judge(spills.samples, windows, [_closed_until(each, checkpoints) for each in logs], namer)
+        self._check(spills.samples, windows, [_closed_until(each, checkpoints) for each in logs], namer)
         self._find_absent(spills.needed_dead_letters, dead_letters_there, Fault.DEAD_LETTER_MISSING)
         self._find_absent(spills.needed_parts, spills.parts, Fault.PART_MISSING)
         if self._deep:
-            self._judge_values(spills.again, windows, namer)
+            self._check_values(spills.again, windows, namer)
             for number, store in enumerate(regional_stores(self._settings)):
                 rejected = dead_letters.rejected.get(f"{SINK}-{store.name}", [])
                 if stores.compare(number, committed[store.name], rejected, self._on_read, is_whole=self._is_whole):
@@ -133,7 +133,7 @@ class Audit:
         if report.windows_cut:
             report.undecided.append("metrics.raw does not have all records any more that the windows were made from")
         if not report.windows and not sum(each.samples for each in report.partitions):
-            report.undecided.append("there is nothing to judge in the period")
+            report.undecided.append("there is nothing to check in the period")
 
     def _checkpoints(self, partitions: list[int]) -> dict[int, AggregateCheckpoint]:
         producer = RecordProducer(self._settings[KafkaSettings])
@@ -252,7 +252,7 @@ class Audit:
 
     @property
     def _warm_up_ms(self) -> int:
-        """How long before a sample the records matter that it is judged by."""
+        """How long before a sample the records matter that it is checked by."""
         every = [self._rules.default, *(each.rule for each in self._rules.rules)]
         return 2 * self._rules.lateness.forget_ms + max(rule.grace_ms for rule in every)
 
@@ -261,7 +261,7 @@ class Audit:
         firsts = (each.first_offset for each in self._report.partitions)
         return np.array([ALWAYS if first is None else first for first in firsts], np.int64)
 
-    def _judge_values(self, again: Spill, windows: Spill, namer: Namer) -> None:
+    def _check_values(self, again: Spill, windows: Spill, namer: Namer) -> None:
         report = self._report
         processed = (each.processed_until for each in report.partitions)
         processed_until = np.array([-1 if until is None else until for until in processed], np.int64)
@@ -274,20 +274,20 @@ class Audit:
         if first is not None and report.findings.first is None:
             report.findings.first = namer.cell(Fault.VALUE_WRONG, first[0])
 
-    def _judge(self, samples: Spill, windows: Spill, closed_until: list[tuple[Ints, Ints]], namer: Namer) -> None:
+    def _check(self, samples: Spill, windows: Spill, closed_until: list[tuple[Ints, Ints]], namer: Namer) -> None:
         report = self._report
         read_from = self._read_from
         totals = np.zeros((len(report.partitions), 5), np.int64)
         worst: dict[Fault, Array] = {}
         for some_samples, some_windows in joined(samples, windows):
-            verdict = judge(some_samples, some_windows, closed_until, read_from)
-            report.windows += verdict.windows
-            report.windows_cut += verdict.cut
-            totals += verdict.samples
+            checks = check_windows(some_samples, some_windows, closed_until, read_from)
+            report.windows += checks.windows
+            report.windows_cut += checks.cut
+            totals += checks.samples
             for fault, rows in (
-                (Fault.WINDOW_MISSING, verdict.missing),
-                (Fault.COUNT_WRONG, verdict.miscounted),
-                (Fault.TWO_CONTENTS, verdict.contradicting),
+                (Fault.WINDOW_MISSING, checks.missing),
+                (Fault.COUNT_WRONG, checks.miscounted),
+                (Fault.TWO_CONTENTS, checks.contradicting),
             ):
                 if len(rows):
                     report.findings.counts[fault] += len(rows)
@@ -321,7 +321,7 @@ def _left(start: int, earliest: int, latest: int) -> int:
 
 
 def _closed_until(log: PartitionLog, checkpoints: dict[int, AggregateCheckpoint]) -> tuple[Ints, Ints]:
-    """Give up to when the windows of each resource are closed: by its own time, and by silence."""
+    """Return up to when the windows of each resource are closed: by its own time, and by silence."""
     resources = log.samples.resources
     silent_ms = np.full(len(resources), NEVER, np.int64)
     checkpoint = checkpoints.get(log.report.partition)

@@ -74,7 +74,7 @@ class Spill:
         return file.stat().st_size // self._dtype.itemsize if file.exists() else 0
 
     def read(self, bucket: int, part: int, parts: int) -> Array:
-        """Give the rows of one of ``parts`` (a power of two) parts of a bucket."""
+        """Return the rows of one of ``parts`` (a power of two) parts of a bucket."""
         found = [np.zeros(0, self._dtype)]
         if self.rows_in(bucket):
             with self._files[bucket].open("rb") as file:

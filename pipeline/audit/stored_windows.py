@@ -30,7 +30,7 @@ _DAY_MS: Final = 86_400_000
 
 
 def store_numbers(settings: Settings) -> Callable[[bytes], int]:
-    """Give what tells the number of the regional store that takes a record of ``metrics.agg``, -1 for none."""
+    """Return what tells the number of the regional store that takes a record of ``metrics.agg``, -1 for none."""
     stores = regional_stores(settings)
     routes = [RegionRoute(store, stores) for store in stores]
 
@@ -78,7 +78,7 @@ class StoreAudit:
         self._start_ms, self._end_ms = start_ms, end_ms
 
     def committed(self, partitions: list[int], timeout_s: float) -> dict[str, Ints]:
-        """Give for each store the offsets of ``metrics.agg`` up to which it was written; ask before reading those."""
+        """Return for each store the offsets of ``metrics.agg`` up to which it was written; ask before reading those."""
         found = {}
         for store in self._stores:
             group = self._kafka.group(f"{SINK}-{store.name}")
@@ -130,7 +130,7 @@ class StoreAudit:
         waiting = 0
         worst: dict[Fault, Array] = {}
         for records, kept in joined(self._windows, spill):
-            verdict = compare_store(
+            checks = compare_store(
                 records,
                 kept,
                 store=number,
@@ -138,11 +138,11 @@ class StoreAudit:
                 rejected=place_numbers(places[:, 0], places[:, 1]),
                 oldest_ms=oldest_ms,
             )
-            waiting += verdict.waiting
+            waiting += checks.waiting
             for fault, rows in (
-                (Fault.STORE_MISSING, verdict.missing),
-                (Fault.STORE_WRONG, verdict.wrong),
-                (Fault.STORE_EXTRA, verdict.extra[: None if is_whole else 0]),
+                (Fault.STORE_MISSING, checks.missing),
+                (Fault.STORE_WRONG, checks.wrong),
+                (Fault.STORE_EXTRA, checks.extra[: None if is_whole else 0]),
             ):
                 if len(rows):
                     self._findings.counts[fault] += len(rows)

@@ -103,7 +103,7 @@ class WindowLog:
 def finding_of(
     fault: Fault, record: dict[str, Any], message: str, partition: int, offset: int, field: str | None = None
 ) -> Finding:
-    """Give what is wrong with one record of ``metrics.agg``, as far as it says what it is."""
+    """Return what is wrong with one record of ``metrics.agg``, as far as it says what it is."""
     offsets = [record.get(name) for name in ("partition", "first_offset", "last_offset")]
     return Finding(
         fault,

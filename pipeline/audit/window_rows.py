@@ -8,9 +8,9 @@ import numpy as np
 import orjson
 
 from pipeline.audit.spill import Spill
+from pipeline.core.audit.checks import WINDOW_ROW
 from pipeline.core.audit.hashes import cell_hashes, identity_text, text_hash, window_hashes
 from pipeline.core.audit.values import numbers_of, value_hashes
-from pipeline.core.audit.verdict import WINDOW_ROW
 from pipeline.core.compiled import Array
 
 _GATHERED_FIELDS: Final = 50_000

@@ -17,7 +17,7 @@ from pipeline.core.records.telegraf.parsed import TimestampUnit
 from pipeline.core.records.telegraf.record import InputFormat
 
 if TYPE_CHECKING:
-    from pipeline.core.windows.aggregator import Output, PartitionAggregator
+    from pipeline.core.windows.aggregator import PartitionAggregator, WindowOutput
 
 __all__ = ["register"]
 
@@ -118,8 +118,8 @@ def _run(aggregator: "PartitionAggregator", records: Iterator[tuple[int, bytes]]
     return status | _print(aggregator.finish(), [], offset)
 
 
-def _print(output: "Output", lines: list[int], first_offset: int) -> int:
-    """Write the windows, and what was refused with its place in the file; give the exit status."""
+def _print(output: "WindowOutput", lines: list[int], first_offset: int) -> int:
+    """Write the windows, and what was refused with its place in the file; return the exit status."""
     if output.values:
         sys.stdout.buffer.write(b"\n".join(output.values) + b"\n")
     for part in output.refused:

@@ -40,10 +40,10 @@ def audit(
 
     Reads metrics.raw, metrics.agg, dead-letters and checkpoints, and counts anew; with --deep it computes the windows
     again, and compares their values with metrics.agg and the stores. Give it the worker's settings: what
-    they say of windows and parsing is what is judged by.
+    they say of windows and parsing is what is checked against.
 
     Exit status 0: proved. 1: refuted, and the first offender is named. 2: bad use, or Kafka cannot be reached. 3:
-    undecided, as the worker has not processed everything yet, Kafka has deleted records, or there is nothing to judge.
+    undecided, as the worker has not processed everything yet, Kafka has deleted records, or there is nothing to check.
     """
     ensure_kernels()
     from pipeline.cli.audit_output import print_report

@@ -11,7 +11,7 @@ from pipeline.core.records.telegraf.parsed import TimestampUnit
 from pipeline.core.records.telegraf.parser import ParseOptions, batch_of
 from pipeline.core.triggers.evaluator import PolicyEvaluator
 from pipeline.core.triggers.inputs import WINDOW, RawInput, RecordInput
-from pipeline.core.windows.aggregator import Output, PartitionAggregator
+from pipeline.core.windows.aggregator import PartitionAggregator, WindowOutput
 from pipeline.core.windows.rules import WindowRules
 from schemas.alert import AlertEvent
 from schemas.catalogue import load_catalogue
@@ -56,7 +56,7 @@ def backtest(policy: TriggerPolicy, series: Sequence[SeriesSamples], every_ms: i
     if not records:
         return events
 
-    def close(output: Output) -> None:
+    def close(output: WindowOutput) -> None:
         events.extend(windows.evaluate((int(orjson.loads(value)["revision"]), value) for value in output.values))
 
     batch = batch_of(records, 0)

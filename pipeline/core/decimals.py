@@ -69,7 +69,7 @@ _EXACT_TENS = np.array([10.0**i for i in range(23)])
 
 @compiled
 def double_of_decimal(significand: np.uint64, exponent: Int) -> tuple[bool, float]:
-    """Give the double nearest to ``significand * 10 ** exponent``.
+    """Return the double nearest to ``significand * 10 ** exponent``.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def _round_to_odd(row: Int, cp: np.uint64) -> np.uint64:
 
 @compiled
 def _shortest(bits: np.uint64) -> tuple[np.uint64, Int]:
-    """Give the shortest decimal (digits, power of ten) of a finite double that is not 0, the sign left out."""
+    """Return the shortest decimal (digits, power of ten) of a finite double that is not 0, the sign left out."""
     fraction = bits & _SIGNIFICAND_MASK
     biased = np.int64((bits >> _SIGNIFICAND_BITS) & np.uint64(0x7FF))
     if biased != 0:
@@ -220,7 +220,7 @@ def _write_digits(value: np.uint64, count: Int, out: Bytes, at: Int) -> None:
 
 @compiled
 def write_integer(value: Int, out: Bytes, at: Int) -> Int:
-    """Write a signed 64-bit integer in decimal at ``out[at:]``; give the position after it (at most 20 bytes on).
+    """Write a signed 64-bit integer in decimal at ``out[at:]``; return the position after it (at most 20 bytes on).
 
     Up to seven bytes behind are overwritten.
     """

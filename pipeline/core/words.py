@@ -46,7 +46,7 @@ def hash_bytes(data: Bytes, start: Int, end: Int) -> np.uint64:
 
 @compiled
 def same_bytes(a: Bytes, a_start: Int, b: Bytes, b_start: Int, length: Int) -> bool:
-    """Tell whether ``length`` bytes of two arrays are the same."""
+    """Return whether ``length`` bytes of two arrays are the same."""
     if length >= 8:
         i = 0
         while i + 8 <= length:
@@ -62,7 +62,7 @@ def same_bytes(a: Bytes, a_start: Int, b: Bytes, b_start: Int, length: Int) -> b
 
 @compiled
 def find_equals(data: Bytes, p: Int, end: Int) -> Int:
-    """Give where the first ``=`` from ``p`` on stands, ``end`` if there is none."""
+    """Return where the first ``=`` from ``p`` on stands, ``end`` if there is none."""
     while p + 8 <= end:
         word = load_word(data, p) ^ _EQUALS
         hit = (word - _ONES) & ~word & _HIGHS
@@ -76,7 +76,7 @@ def find_equals(data: Bytes, p: Int, end: Int) -> Int:
 
 @compiled
 def find_key_end(data: Bytes, p: Int, end: Int) -> Int:
-    """Give where the first space, control character or backslash from ``p`` on stands, ``end`` if there is none."""
+    """Return where the first space, control character or backslash from ``p`` on stands, ``end`` if there is none."""
     while p + 8 <= end:
         word = load_word(data, p)
         slashes = word ^ _BACKSLASHES
@@ -91,7 +91,7 @@ def find_key_end(data: Bytes, p: Int, end: Int) -> Int:
 
 @compiled
 def eight_digits(word: np.uint64) -> Int:
-    """Give the number that eight ASCII digits write, or -1 if one of them is none."""
+    """Return the number that eight ASCII digits write, or -1 if one of them is none."""
     digits = word ^ _ZEROS
     if (digits | (digits + np.uint64(0x0606060606060606))) & np.uint64(0xF0F0F0F0F0F0F0F0) != 0:
         return -1
@@ -103,7 +103,7 @@ def eight_digits(word: np.uint64) -> Int:
 
 @compiled
 def ascii_of_eight(value: np.uint64) -> np.uint64:
-    """Give the eight ASCII digits of a number below 10**8, the first in the lowest byte."""
+    """Return the eight ASCII digits of a number below 10**8, the first in the lowest byte."""
     upper = value // np.uint64(10_000)
     halves = upper | ((value - upper * np.uint64(10_000)) << _HALF)
     hundreds = ((halves * np.uint64(10_486)) >> np.uint64(20)) & np.uint64(0x0000007F0000007F)
@@ -114,7 +114,7 @@ def ascii_of_eight(value: np.uint64) -> np.uint64:
 
 @compiled
 def copy_words(source: Bytes, start: Int, length: Int, out: Bytes, at: Int) -> Int:
-    """Copy bytes eight at a time; give the position after them.
+    """Copy bytes eight at a time; return the position after them.
 
     Reads and writes up to seven bytes beyond: both arrays must have them.
     """

@@ -326,7 +326,7 @@ def test_what_is_not_processed_yet_is_undecided(written: Written, audit_of: Audi
 
 def test_an_empty_period_is_undecided_and_bad_use_is_2(audit_of: AuditOf, written: Written) -> None:
     status, report = audit_of(topics.METRICS_RAW, untouched, "--from", "1000", "--to", "2000")
-    assert (status, report["undecided"]) == (3, ["there is nothing to judge in the period"])
+    assert (status, report["undecided"]) == (3, ["there is nothing to check in the period"])
     for options in (["--from", "2", "--to", "1"], ["--from", "never"], ["--bootstrap", "127.0.0.1:1"]):
         result = CliRunner().invoke(app, ["audit", *options, "--timeout-s", "1"])
         assert (result.exit_code, result.stdout) == (2, ""), options

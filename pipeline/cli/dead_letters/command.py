@@ -218,7 +218,7 @@ def _filter(
 
 
 def _seen(entry: "StoredDeadLetter", shown: set[str]) -> bool:
-    """Tell whether a dead letter was shown before, as one that a restart wrote twice, and note it."""
+    """Return whether a dead letter was shown before, as one that a restart wrote twice, and note it."""
     name = f"{entry.dead_letter.stage}/{entry.dead_letter.reason}/{entry.name}"
     if name in shown:
         return True

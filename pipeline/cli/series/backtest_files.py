@@ -17,7 +17,7 @@ from pipeline.core.records.telegraf.parser import ParseOptions, RecordBatch, Ref
 from pipeline.core.records.telegraf.text_records import text_records
 from pipeline.core.triggers.evaluator import SAMPLES, PolicyEvaluator, SeriesName
 from pipeline.core.triggers.inputs import WINDOW, RawInput, RecordInput
-from pipeline.core.windows.aggregator import Output, PartitionAggregator
+from pipeline.core.windows.aggregator import PartitionAggregator, WindowOutput
 from pipeline.core.windows.rules import WindowRules
 from schemas.catalogue import load_catalogue
 
@@ -183,7 +183,7 @@ class Backtest:
         options = ParseOptions(influx_unit=unit, json_unit=unit, future_limit_ms=_NEVER_AHEAD)
         return PartitionAggregator(0, self._rules, lambda *source: source in counters, options)
 
-    def _close(self, output: Output) -> None:
+    def _close(self, output: WindowOutput) -> None:
         windows = (
             [(int(orjson.loads(value)["revision"]), value) for value in output.values] if self._has_windows else ()
         )

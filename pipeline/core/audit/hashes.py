@@ -16,7 +16,7 @@ Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 
 
 def text_hash(text: str) -> int:
-    """Give 64 bits that stand for a text."""
+    """Return 64 bits that stand for a text."""
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
@@ -29,22 +29,22 @@ def mixed(values: Hashes) -> Hashes:
 
 
 def window_hashes(identities: Hashes, starts_ms: Ints) -> Hashes:
-    """Give the windows' hashes from those of their measurements and tags, and their starts."""
+    """Return the windows' hashes from those of their measurements and tags, and their starts."""
     return mixed(identities ^ mixed(starts_ms.astype(np.uint64)))
 
 
 def cell_hashes(windows: Hashes, fields: Hashes) -> Hashes:
-    """Give the cells' hashes from those of their windows and their fields' names."""
+    """Return the cells' hashes from those of their windows and their fields' names."""
     return mixed(windows ^ mixed(fields))
 
 
 def identity_text(measurement: str, tags: Mapping[str, str]) -> str:
-    """Give the text that stands for a measurement and its canonical tags, as `SeriesTable.identities` has it."""
+    """Return the text that stands for a measurement and its canonical tags, as `SeriesTable.identities` has it."""
     return json.dumps([measurement, dict(sorted(tags.items()))], ensure_ascii=False, separators=(",", ":"))
 
 
 def cell_hash(measurement: str, tags: Mapping[str, str], start_ms: int, name: str) -> int:
-    """Give the hash of one cell."""
+    """Return the hash of one cell."""
     identity = np.array([text_hash(identity_text(measurement, tags))], np.uint64)
     window = window_hashes(identity, np.array([start_ms], np.int64))
     return int(cell_hashes(window, np.array([text_hash(name)], np.uint64))[0])
@@ -53,7 +53,7 @@ def cell_hash(measurement: str, tags: Mapping[str, str], start_ms: int, name: st
 def find_cell(
     metrics: Iterable[Metric], cell: int, rules: WindowRules, record_ms: int
 ) -> tuple[str, dict[str, str], str, int, int] | None:
-    """Give measurement, tags, field, start and end of a cell if one of a record's ``metrics`` feeds it."""
+    """Return measurement, tags, field, start and end of a cell if one of a record's ``metrics`` feeds it."""
     for metric in metrics:
         tags = canonical_tags(metric.tags)
         every_ms = rules.rule_of(metric.measurement, tags).every_ms
@@ -66,7 +66,7 @@ def find_cell(
 
 
 def merged_by(rows: Array, added: Sequence[str]) -> Array:
-    """Give one row for each cell, ordered by cell, with the sums of the columns ``added``."""
+    """Return one row for each cell, ordered by cell, with the sums of the columns ``added``."""
     if len(rows) == 0:
         return rows
     cell = np.ascontiguousarray(rows["cell"])

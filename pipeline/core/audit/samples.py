@@ -18,7 +18,7 @@ ALWAYS: Final = 1 << 62
 MOST_WINDOWS: Final = 1023
 """Windows of one series that one record may feed; what lies further back in it is too late."""
 
-TAKEN, DOUBTFUL, OUT, BRIDGING = range(4)
+TAKEN, DOUBTFUL, OUT, BRIDGING = 0, 1, 2, 3
 """What the rules say of a line: it is in its window; it may be too late; it is too late for certain; it is in its
 window, and whether counters bridge into that from the one before is not known."""
 
@@ -42,7 +42,7 @@ SAMPLE_ROW: Final = np.dtype(
 
 
 def merged(rows: Array) -> Array:
-    """Give ``SAMPLE_ROW`` rows with one for each cell, ordered by cell."""
+    """Return ``SAMPLE_ROW`` rows with one for each cell, ordered by cell."""
     return merged_by(rows, ("total", "sure", "out", "waiting", "doubtful"))
 
 
@@ -57,7 +57,7 @@ class _NoWindows(WindowStore):
 
 
 class _ResourceTimes(NamedTuple):
-    """What lateness is judged by; int64[resources] each."""
+    """What lateness is checked by; int64[resources] each."""
 
     newest_ms: Array
     processed_ms: Array  # the newest among records that the worker has processed
@@ -68,10 +68,10 @@ class _ResourceTimes(NamedTuple):
 
 
 # entries of the partition's state
-_PARTITION_MS, _TOP_RESOURCE, _TOP_MS, _SECOND_MS, _ARRIVAL_MS, _STATE_SIZE = range(6)
+_PARTITION_MS, _TOP_RESOURCE, _TOP_MS, _SECOND_MS, _ARRIVAL_MS, _STATE_SIZE = 0, 1, 2, 3, 4, 5
 
 
-class Judged(NamedTuple):
+class CheckedSamples(NamedTuple):
     """What a batch of records came to.
 
     Attributes
@@ -167,7 +167,7 @@ class PartitionSamples:
         """Records without any metric."""
         return self._parser.empty_records
 
-    def add(self, batch: RecordBatch, ahead_from_ms: Ints) -> Judged:
+    def add(self, batch: RecordBatch, ahead_from_ms: Ints) -> CheckedSamples:
         """Take the next records, in the order of their offsets.
 
         Parameters
@@ -184,19 +184,19 @@ class PartitionSamples:
         record, last = 0, len(batch.offset)
         while record < last:
             record = self._parser.parse(batch, record, last, 0)
-            parts.append(self._judge(batch, ahead_from_ms, too_late, ahead))
+            parts.append(self._check(batch, ahead_from_ms, too_late, ahead))
             self._parser.clear()
         refused = self._parser.refused.copy()
         self._parser.refused.clear()
-        return Judged(np.concatenate(parts) if parts else np.zeros(0, SAMPLE_ROW), refused, too_late, ahead)
+        return CheckedSamples(np.concatenate(parts) if parts else np.zeros(0, SAMPLE_ROW), refused, too_late, ahead)
 
-    def _judge(self, batch: RecordBatch, ahead_from_ms: Ints, too_late: list[int], ahead: list[int]) -> Array:
+    def _check(self, batch: RecordBatch, ahead_from_ms: Ints, too_late: list[int], ahead: list[int]) -> Array:
         columns, rows = self._parser.columns, self._table.rows
         lines, samples = int(columns.counts[0]), int(columns.counts[1])
         self._make_room()
         self._hash_new()
-        verdict = np.empty(lines, np.int8)
-        judge_lines(
+        result = np.empty(lines, np.int8)
+        check_lines(
             columns,
             batch.offset,
             batch.timestamp_ms,
@@ -209,13 +209,13 @@ class PartitionSamples:
             self._times,
             self._state,
             self._highest,
-            verdict,
+            result,
         )
         row, time_ms = columns.line_row[:lines], columns.line_time_ms[:lines]
         record = columns.line_record[:lines]
         offset = batch.offset[record]
         processed = offset <= self._processed_until
-        too_late.extend(np.unique(offset[processed & (verdict == OUT)]).tolist())
+        too_late.extend(np.unique(offset[processed & (result == OUT)]).tolist())
         beyond = processed & (time_ms > self._ahead_ms) & (ahead_from_ms[record] == ALWAYS)
         ahead.extend(np.unique(offset[beyond]).tolist())
 
@@ -239,10 +239,10 @@ class PartitionSamples:
         found["partition"] = self.partition
         found["resource"] = rows.resource[row][line]
         found["total"] = 1
-        found["out"] = (verdict == OUT)[line]
-        found["sure"] = (processed & ((verdict == TAKEN) | (verdict == BRIDGING)))[line]
-        found["doubtful"] = ((verdict == DOUBTFUL) | (verdict == BRIDGING))[line]
-        found["waiting"] = (~processed & (verdict != OUT))[line]
+        found["out"] = (result == OUT)[line]
+        found["sure"] = (processed & ((result == TAKEN) | (result == BRIDGING)))[line]
+        found["doubtful"] = ((result == DOUBTFUL) | (result == BRIDGING))[line]
+        found["waiting"] = (~processed & (result != OUT))[line]
         return found
 
     def _make_room(self) -> None:
@@ -275,7 +275,7 @@ _CLOCKS_DIFFER_MS: Final = 60_000
 
 
 @compiled
-def judge_lines(
+def check_lines(
     columns: Columns,
     offsets: Ints,
     record_time_ms: Ints,
@@ -288,9 +288,9 @@ def judge_lines(
     times: _ResourceTimes,
     state: Ints,
     highest: Ints,
-    verdict: Array,
+    result: Array,
 ) -> None:
-    """Judge each line (int8[lines]) by the state before its record, then let the record move the times.
+    """Check each line (int8[lines]) by the state before its record, then let the record move the times.
 
     Parameters
     ----------
@@ -338,18 +338,18 @@ def judge_lines(
             number = time_ms // every_ms
             end_ms = (number + 1) * every_ms
             if time_ms >= ahead_from_ms[record]:
-                verdict[line] = DOUBTFUL
+                result[line] = DOUBTFUL
             elif (
                 end_ms + rows.allowed_lateness_ms[row] <= times.newest_ms[resource] - rows.grace_ms[row]
                 or number <= highest[row] - MOST_WINDOWS
             ):
-                verdict[line] = OUT
+                result[line] = OUT
             elif end_ms <= times.floor_ms[resource]:
-                verdict[line] = DOUBTFUL
+                result[line] = DOUBTFUL
             elif end_ms - every_ms <= times.floor_ms[resource]:
-                verdict[line] = BRIDGING
+                result[line] = BRIDGING
             else:
-                verdict[line] = TAKEN
+                result[line] = TAKEN
         for line in range(begin, end):
             row = columns.line_row[line]
             resource = rows.resource[row]

@@ -81,7 +81,7 @@ class WindowVersion:
 
 
 def draft_of(dead_letter: DeadLetter, options: ParseOptions) -> Draft:
-    """Give what the bytes of a dead letter say of its record.
+    """Return what the bytes of a dead letter say of its record.
 
     The key is derived only where the dead letter's record had one for certain, so that its partition is that of its
     siblings: of a record without a key, as the dead letters of syntax may come from, the partition says nothing.
@@ -108,7 +108,7 @@ def draft_of(dead_letter: DeadLetter, options: ParseOptions) -> Draft:
 
 
 def window_version(value: bytes) -> WindowVersion | None:
-    """Give which window a record of ``metrics.agg`` is; None if it is none.
+    """Return which window a record of ``metrics.agg`` is; None if it is none.
 
     Examples
     --------

@@ -42,7 +42,7 @@ _COMPACT_ROWS = 10_000
 
 
 @dataclass(slots=True)
-class Output:
+class WindowOutput:
     """What a call gave: records for ``metrics.agg`` and parts for ``dead-letters``.
 
     Attributes
@@ -61,7 +61,7 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
-class Balance:
+class WindowBalance:
     """Where the samples of a partition went since it was taken over: rule 3 of the design, in numbers.
 
     ``parsed == aggregated + late + too_late + open_samples`` at any time between two calls (what a restart read again
@@ -165,10 +165,10 @@ class PartitionAggregator:
         return None if greatest == NEVER else greatest
 
     @property
-    def balance(self) -> Balance:
+    def balance(self) -> WindowBalance:
         """Where the samples went."""
         state, tally = self._store.windows.state, self._store.windows.tally
-        return Balance(
+        return WindowBalance(
             records_with_samples=self._parser.records_with_samples - self._not_parsed[0],
             empty_records=self._parser.empty_records - self._not_parsed[1],
             parsed=self._parsed,
@@ -183,8 +183,8 @@ class PartitionAggregator:
             replayed=self._replayed,
         )
 
-    def add(self, batch: RecordBatch, first: int, last: int, now_ms: int) -> Output:
-        """Take records ``first`` to ``last`` of a batch; give what they closed, corrected, and what was refused.
+    def add(self, batch: RecordBatch, first: int, last: int, now_ms: int) -> WindowOutput:
+        """Take records ``first`` to ``last`` of a batch; return what they closed, corrected, and what was refused.
 
         Parameters
         ----------
@@ -195,7 +195,7 @@ class PartitionAggregator:
         now_ms
             The clock, UTC milliseconds: bounds timestamps that lie ahead, and notes when a resource was heard.
         """
-        output = Output()
+        output = WindowOutput()
         if first >= last:
             return output
         if self._replay is not None:
@@ -219,13 +219,13 @@ class PartitionAggregator:
         return output
 
     def new_resources(self) -> list[str]:
-        """Give the resources that were first heard of since the last call."""
+        """Return the resources that were first heard of since the last call."""
         names = list(self._table.resources)[self._announced :] if len(self._table.resources) > self._announced else []
         self._announced += len(names)
         return names
 
     def is_processed(self, offset: int) -> bool:
-        """Tell whether a record was processed before the restart this aggregator began with."""
+        """Return whether a record was processed before the restart this aggregator began with."""
         return offset <= self._replay_until
 
     def advance(self, next_offset: int, now_ms: int) -> None:
@@ -234,22 +234,22 @@ class PartitionAggregator:
         if self._replay is not None and self._next_offset > self._replay_until:
             self._end_replay(now_ms)
 
-    def rest(self, now_ms: int) -> Output:
+    def rest(self, now_ms: int) -> WindowOutput:
         """Close windows of resources that are silent by the clock; call it only while no input waits."""
-        output = Output()
+        output = WindowOutput()
         if self._replay is None:
             self._close_silent(now_ms, output)
         return output
 
-    def finish(self) -> Output:
+    def finish(self) -> WindowOutput:
         """Close everything that is open: the input has ended."""
-        output = Output()
+        output = WindowOutput()
         close_all(len(self._table.resources), self._table.first_row, self._table.rows, self._store.windows)
         self._write_pending(output)
         return output
 
     def checkpoint(self) -> AggregateCheckpoint | None:
-        """Give what a restart needs to go on from here without a trace; None while a replay is under way.
+        """Return what a restart needs to go on from here without a trace; None while a replay is under way.
 
         To be saved only when everything given out so far is acknowledged.
         """
@@ -270,7 +270,7 @@ class PartitionAggregator:
         )
 
     def _rejected(self) -> dict[str, tuple[int, int]]:
-        """Give the rows that keep a window which samples were too late for; hardly ever any."""
+        """Return the rows that keep a window which samples were too late for; hardly ever any."""
         rows, w, count = self._table.rows, self._store.windows, self._table.row_count
         resource, every_ms = rows.resource[:count], rows.every_ms[:count]
         end_ms = (w.rejected[:count] + 1) * every_ms
@@ -337,7 +337,7 @@ class PartitionAggregator:
         self._parser.refused.clear()  # they are among the dead letters since they were first read
 
     def _replay_of_all(self) -> Replay:
-        """Give the checkpoint's times with room for every resource, also those it does not know."""
+        """Return the checkpoint's times with room for every resource, also those it does not know."""
         replay, count = self._replay, len(self._table.resources)
         if replay is None:
             raise RuntimeError("no replay is under way")
@@ -357,7 +357,7 @@ class PartitionAggregator:
         self._parser.rejected_before = {}
         self._replay = None
 
-    def _fold(self, batch: RecordBatch, now_ms: int, output: Output) -> None:
+    def _fold(self, batch: RecordBatch, now_ms: int, output: WindowOutput) -> None:
         columns, table = self._parser.columns, self._table
         self._parsed += int(columns.counts[1])
         self._store.fit_lines(int(columns.counts[0]))
@@ -388,14 +388,14 @@ class PartitionAggregator:
         self._parser.clear()
 
     def _enlarge(self, status: int) -> None:
-        """Give the kernels the room that they came back for."""
+        """Make the room that the kernels came back for."""
         if status == NODES_FULL:
             self._store.add_nodes(int(self._parser.columns.counts[1]))
         elif status == RING_FULL:
             state = self._store.windows.state
             self._store.widen_ring(self._table, int(state[WANTED_ROW]), int(state[WANTED_RING]))
 
-    def _refuse_late(self, batch: RecordBatch, output: Output) -> None:
+    def _refuse_late(self, batch: RecordBatch, output: WindowOutput) -> None:
         columns, w = self._parser.columns, self._store.windows
         for line in w.late_line[: int(w.state[LATE_LINES])].tolist():
             record = int(columns.line_record[line])
@@ -404,7 +404,7 @@ class PartitionAggregator:
             refusal = Refusal(1, 1, DeadLetterReason.TOO_LATE, message, 0, len(value))
             output.refused.append(RefusedPart(int(batch.offset[record]), refusal, value))
 
-    def _close_silent(self, now_ms: int, output: Output) -> None:
+    def _close_silent(self, now_ms: int, output: WindowOutput) -> None:
         for _ in range(2):  # what is closed and written may be forgotten at once
             rest_all(
                 now_ms,
@@ -416,7 +416,7 @@ class PartitionAggregator:
             )
             self._write_pending(output)
 
-    def _write_pending(self, output: Output) -> None:
+    def _write_pending(self, output: WindowOutput) -> None:
         while True:
             table = self._table
             done = write_pending(
@@ -431,7 +431,7 @@ class PartitionAggregator:
         table = self._table
         return Names(table.heads, table.fragments, table.fragment_start, table.fragment_length)
 
-    def _drain(self, output: Output, *, full: bool) -> None:
+    def _drain(self, output: WindowOutput, *, full: bool) -> None:
         """Move written records to ``output``; double the room if not even one fitted."""
         state = self._store.windows.state
         count, used = int(state[TEXT_COUNT]), int(state[TEXT_USED])

@@ -57,7 +57,7 @@ def close_window(slot: Int, windows: Windows) -> None:
 
 @compiled
 def _next_open(row: Int, after: Int, rows: RowTable, windows: Windows) -> Int:
-    """Give the slot of the row's first open window with a number above ``after``, or -1."""
+    """Return the slot of the row's first open window with a number above ``after``, or -1."""
     found = -1
     smallest = ALWAYS
     base = rows.slot_base[row]
@@ -73,7 +73,7 @@ def _next_open(row: Int, after: Int, rows: RowTable, windows: Windows) -> Int:
 def close_up_to(resource: Int, first_row: Array, up_to_ms: Int, rows: RowTable, windows: Windows) -> Int:
     """Close the resource's open windows that lie below its watermark or end by ``up_to_ms``.
 
-    Gives the latest end among those that only ``up_to_ms`` closed, NEVER if there were none, and notes when the next
+    Returns the latest end among those that only ``up_to_ms`` closed, NEVER if there were none, and notes when the next
     window of the resource closes.
     """
     latest_end = np.int64(NEVER)

@@ -15,7 +15,7 @@ FORGET_RESOURCES_MS = 48 * 3_600_000
 
 
 def compacted(table: SeriesTable, store: WindowStore, keep: Array) -> tuple[SeriesTable, WindowStore]:
-    """Give a table and a store of the kept rows alone; the old ones are not to be used any more.
+    """Return a table and a store of the kept rows alone; the old ones are not to be used any more.
 
     Parameters
     ----------

@@ -147,7 +147,7 @@ def reopen(row_count: int, replay: Replay, resource_count: int, rows: RowTable, 
 
 @compiled
 def _is_kept(slot: Int, row: Int, rows: RowTable, windows: Windows) -> bool:
-    """Tell whether a window is open, correctable, or the one before that primes counters."""
+    """Return whether a window is open, correctable, or the one before that primes counters."""
     resource = rows.resource[row]
     number = windows.number[slot]
     if number == NEVER:
@@ -175,7 +175,7 @@ def keep_rows(row_count: int, rows: RowTable, windows: Windows, keep: Array) -> 
 
 @compiled
 def release_rows(row_count: int, rows: RowTable, fields: FieldTable, windows: Windows, keep: Array) -> None:
-    """Give the counters' samples of all rows back that are not kept."""
+    """Free the counters' samples of all rows that are not kept."""
     for row in range(row_count):
         if keep[row]:
             continue
@@ -186,7 +186,7 @@ def release_rows(row_count: int, rows: RowTable, fields: FieldTable, windows: Wi
 
 @compiled
 def replay_from(row_count: int, rows: RowTable, windows: Windows) -> int:
-    """Give the smallest offset that a kept window was fed from, ALWAYS if none is kept.
+    """Return the smallest offset that a kept window was fed from, ALWAYS if none is kept.
 
     Kept are open windows, closed ones that a late sample may still correct, and for each series the one before them,
     which primes its counters.

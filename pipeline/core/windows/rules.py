@@ -29,7 +29,7 @@ class MatchingRule:
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def matches(self, measurement: str, tags: Mapping[str, str]) -> bool:
-        """Tell whether a row is one this rule is for."""
+        """Return whether a row is one this rule is for."""
         return glob_matches(self.measurement, measurement) and tags_match(self.tags.items(), tags)
 
 
@@ -53,7 +53,7 @@ class WindowRules:
     rules: Sequence[MatchingRule] = ()
 
     def rule_of(self, measurement: str, tags: Mapping[str, str]) -> WindowRule:
-        """Give the rule of a row.
+        """Return the rule of a row.
 
         Examples
         --------

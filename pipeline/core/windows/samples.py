@@ -34,7 +34,7 @@ MAX_RING = 1024
 
 @compiled
 def free_chain(cell: Int, w: Windows) -> None:
-    """Give a counter's samples back."""
+    """Free the samples of a counter."""
     head = w.chain[cell, 0]
     if head < 0:
         return
@@ -175,7 +175,7 @@ def move_bridge(row: Int, number: Int, offset: Int, emit: bool, rows: RowTable, 
 def measure_record(columns: Columns, begin: Int, end: Int, rows: RowTable, windows: Windows) -> Int:
     """Note which windows the lines of one record feed, and each resource's greatest time in it.
 
-    Gives a row whose ring is too small for them, with the size it needs in the state; -1 if all are wide enough.
+    Returns a row whose ring is too small for them, with the size it needs in the state; -1 if all are wide enough.
     """
     for line in range(begin, end):
         row = np.int64(columns.line_row[line])

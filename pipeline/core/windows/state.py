@@ -13,33 +13,31 @@ ALWAYS = 1 << 62
 CLOSED, PENDING = 1, 2
 """Flags of a window: its record was emitted once; it waits to be written."""
 
-MIN, MAX, SUM, LAST, FIRST, COUNT, LAST_AT, FIRST_AT = range(8)
+MIN, MAX, SUM, LAST, FIRST, COUNT, LAST_AT, FIRST_AT = 0, 1, 2, 3, 4, 5, 6, 7
 """Columns of a cell; the two times are in milliseconds since the window's start."""
 
 # entries of Windows.state
-(
-    LINE,
-    CHECKED,
-    PENDING_COUNT,
-    PENDING_WRITTEN,
-    PARTITION_MS,
-    TOP_RESOURCE,
-    TOP_MS,
-    SECOND_MS,
-    FREE_NODE,
-    FREE_NODES,
-    OPEN_SAMPLES,
-    OPEN_WINDOWS,
-    TEXT_USED,
-    TEXT_COUNT,
-    LATE_LINES,
-    WANTED_ROW,
-    WANTED_RING,
-    STATE_SIZE,
-) = range(18)
+LINE = 0
+CHECKED = 1
+PENDING_COUNT = 2
+PENDING_WRITTEN = 3
+PARTITION_MS = 4
+TOP_RESOURCE = 5
+TOP_MS = 6
+SECOND_MS = 7
+FREE_NODE = 8
+FREE_NODES = 9
+OPEN_SAMPLES = 10
+OPEN_WINDOWS = 11
+TEXT_USED = 12
+TEXT_COUNT = 13
+LATE_LINES = 14
+WANTED_ROW = 15
+WANTED_RING = 16
+STATE_SIZE = 17
 
 # entries of Windows.tally
-AGGREGATED, LATE, TOO_LATE, EMITTED, CORRECTIONS, TALLY_SIZE = range(6)
+AGGREGATED, LATE, TOO_LATE, EMITTED, CORRECTIONS, TALLY_SIZE = 0, 1, 2, 3, 4, 5
 
 
 class Windows(NamedTuple):
@@ -95,13 +93,13 @@ class Names(NamedTuple):
 
 @compiled
 def watermark_ms(row: Int, rows: RowTable, windows: Windows) -> Int:
-    """Give the event time up to which the windows of ``row`` are closed."""
+    """Return the event time up to which the windows of ``row`` are closed."""
     resource = rows.resource[row]
     return int(max(windows.newest_ms[resource] - rows.grace_ms[row], windows.idle_ms[resource]))
 
 
 @compiled
 def slot_of(row: Int, number: Int, rows: RowTable, windows: Windows) -> Int:
-    """Give the slot that holds window ``number`` of ``row``, or -1."""
+    """Return the slot that holds window ``number`` of ``row``, or -1."""
     slot = rows.slot_base[row] + number % rows.ring[row]
     return slot if windows.number[slot] == number else -1

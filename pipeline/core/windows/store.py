@@ -46,7 +46,7 @@ _ROW_FIELDS = ("lowest", "highest", "rejected", "rejected_after")
 
 
 def new_texts(size: int) -> Texts:
-    """Give room for ``size`` bytes of records."""
+    """Return room for ``size`` bytes of records."""
     records = max(size // 256, 16)
     return Texts(
         text=np.empty(size, np.uint8),
@@ -88,7 +88,7 @@ class WindowStore:
         self.add_nodes(1024)
 
     def emptied(self) -> "WindowStore":
-        """Give a store without rows and resources that goes on with this one's state, counts and samples."""
+        """Return a store without rows and resources that goes on with this one's state, counts and samples."""
         empty = WindowStore()
         w = self.windows
         empty.windows = empty.windows._replace(
@@ -122,7 +122,7 @@ class WindowStore:
         w.state[SECOND_MS] = w.newest_ms[order[1]] if count > 1 else NEVER
 
     def add_row(self, table: SeriesTable, row: int, rejected: tuple[int, int] | None = None) -> None:
-        """Give a new row its ring of window slots.
+        """Return a new row its ring of window slots.
 
         ``rejected`` is what a checkpoint knows of samples of the row that were too late: the number of the window, and
         the newest offset in it.
@@ -136,7 +136,7 @@ class WindowStore:
         table.rows.cell_stride[row] = 0
 
     def _take_slots(self, row: int, ring: int) -> int:
-        """Give the first of ``ring`` empty window slots."""
+        """Return the first of ``ring`` empty window slots."""
         free = self._free_slots.get(ring)
         base = free.pop() if free else self._slots_used
         w = self.windows
@@ -152,7 +152,7 @@ class WindowStore:
         return base
 
     def _take_cells(self, count: int) -> int:
-        """Give the first of ``count`` empty cells."""
+        """Return the first of ``count`` empty cells."""
         free = self._free_cells.get(count)
         base = free.pop() if free else self._cells_used
         if base == self._cells_used:
@@ -186,7 +186,7 @@ class WindowStore:
         rows.ring[row], rows.slot_base[row], rows.cell_base[row] = ring, new_slot, new_cell
 
     def _free_chains(self, first_cell: int, last_cell: int) -> None:
-        """Give back the nodes of a range of cells."""
+        """Free the nodes of a range of cells."""
         w = self.windows
         for cell in range(first_cell, last_cell):
             node = int(w.chain[cell, 0])

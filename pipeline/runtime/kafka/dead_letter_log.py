@@ -78,7 +78,7 @@ class ReplayMark:
     time_ms: int = -1
 
     def header(self) -> tuple[str, bytes]:
-        """Give the header that carries it.
+        """Return the header that carries it.
 
         Examples
         --------

@@ -226,7 +226,7 @@ class Replay:
                     known.windows[version.identity] = max(known.windows[version.identity], version.revision)
 
     def _resolve(self, sources: TopicReader, known: _Known) -> list[ReplayMark]:
-        """Find out which announced dead letters were produced; give those."""
+        """Find out which announced dead letters were produced; return those."""
         places: defaultdict[tuple[str, int], list[ReplayMark]] = defaultdict(list)
         for mark in known.announced.values():
             places[mark.source].append(mark)

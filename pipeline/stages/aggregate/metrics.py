@@ -6,7 +6,7 @@ import topics
 from pipeline.runtime.observability.metrics import OF_PARTITION, Metrics
 
 if TYPE_CHECKING:
-    from pipeline.core.windows.aggregator import Balance, PartitionAggregator
+    from pipeline.core.windows.aggregator import PartitionAggregator, WindowBalance
 
 STAGE = "aggregate"
 
@@ -55,7 +55,7 @@ class AggregateMetrics:
         The aggregator's balance when the stage took the partition over: only what comes on top is counted.
     """
 
-    def __init__(self, families: AggregateFamilies, partition: int, balance: "Balance") -> None:
+    def __init__(self, families: AggregateFamilies, partition: int, balance: "WindowBalance") -> None:
         labels = (STAGE, topics.METRICS_RAW, str(partition))
         common = families.common
         self._before = balance

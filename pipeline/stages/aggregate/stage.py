@@ -20,7 +20,7 @@ from pipeline.core.records.identity.rekeying import (
 from pipeline.core.records.identity.resource import NO_RESOURCE
 from pipeline.core.records.kafka.columns import RecordColumns
 from pipeline.core.records.telegraf.parser import RecordBatch
-from pipeline.core.windows.aggregator import Output, PartitionAggregator
+from pipeline.core.windows.aggregator import PartitionAggregator, WindowOutput
 from pipeline.core.windows.checkpoint import AggregateCheckpoint, CheckpointError
 from pipeline.core.windows.rules import MatchingRule, WindowRules
 from pipeline.runtime.engine.stage import StageContext
@@ -222,7 +222,7 @@ class AggregateStage:
         self._families.rekeyed_records.labels(STAGE, self.source_topic, str(columns.partition)).inc()
         return False
 
-    def _send(self, partition: int, output: Output) -> None:
+    def _send(self, partition: int, output: WindowOutput) -> None:
         if output.values:
             self._producer.produce_many(topics.METRICS_AGG, output.keys, output.values)
         for part in output.refused:

@@ -7,7 +7,7 @@ import orjson
 
 from pipeline.core.records.identity.interning import WindowRule
 from pipeline.core.records.telegraf.parser import ParseOptions, batch_of
-from pipeline.core.windows.aggregator import Output, PartitionAggregator
+from pipeline.core.windows.aggregator import PartitionAggregator, WindowOutput
 from pipeline.core.windows.checkpoint import AggregateCheckpoint
 from pipeline.core.windows.rules import MatchingRule, WindowRules
 
@@ -57,7 +57,7 @@ class Partition:
     ) -> None:
         self.offset = 0 if checkpoint is None else checkpoint.offset
         self.restarted = checkpoint is not None
-        self.last_output = Output()
+        self.last_output = WindowOutput()
         self.aggregator = PartitionAggregator(
             7,
             rules,
@@ -79,7 +79,7 @@ class Partition:
     def finish(self) -> list[Record]:
         return self._records(self.aggregator.finish())
 
-    def _records(self, output: Output) -> list[Record]:
+    def _records(self, output: WindowOutput) -> list[Record]:
         self.last_output = output
         balance = self.aggregator.balance
         assert (

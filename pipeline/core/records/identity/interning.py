@@ -72,7 +72,7 @@ class FieldTable(NamedTuple):
 
 @compiled
 def find_key(table: KeyTable, h: np.uint64, data: Bytes, start: Int, length: Int, salt: Int) -> Int:
-    """Give the value that ``data[start:start+length]`` leads to, or -1; hash equality alone is never trusted."""
+    """Return the value that ``data[start:start+length]`` leads to, or -1; hash equality alone is never trusted."""
     mask = table.slot.shape[0] - 1
     j = np.int64(h & np.uint64(mask))
     while True:
@@ -103,7 +103,7 @@ def _rehash(old_slot: Array, old_hash: Array, slot: Array, hashes: Array) -> Non
 
 
 def grown(array: Array, needed: int) -> Array:
-    """Give ``array`` itself if it has ``needed`` rows, else a copy larger by half (later an eighth), zeros behind."""
+    """Return ``array`` itself if it has ``needed`` rows, else a copy larger by half (later an eighth), zeros behind."""
     size = array.shape[0]
     if size >= needed:
         return array
@@ -130,12 +130,12 @@ class ByteKeys:
         )
 
     def find(self, key: bytes, salt: int = 0) -> int:
-        """Give the value of ``key``, -1 if it is not in the table."""
+        """Return the value of ``key``, -1 if it is not in the table."""
         data = np.frombuffer(bytearray(key), np.uint8)
         return int(find_key(self.table, np.uint64(hash_bytes(data, 0, len(key))), data, 0, len(key), salt))
 
     def add(self, key: bytes, value: int, salt: int = 0) -> int:
-        """Add ``key``, which must not be in the table; give its entry's number."""
+        """Add ``key``, which must not be in the table; return its entry's number."""
         data = np.frombuffer(bytearray(key), np.uint8)  # writable, as all arrays are: one compiled version serves all
         entry, used = self.count, self._pool_used
         table = self.table
@@ -240,7 +240,7 @@ class SeriesTable:
         return self._first_row
 
     def intern(self, measurement: str, tags: Mapping[str, str]) -> tuple[int, bool]:
-        """Give the row of a measurement and its tags as they came, and whether it is new."""
+        """Return the row of a measurement and its tags as they came, and whether it is new."""
         canonical = canonical_tags(tags)
         identity = json.dumps([measurement, canonical], ensure_ascii=False, separators=(",", ":"))
         row = self._rows.get(identity)
@@ -280,14 +280,14 @@ class SeriesTable:
         return list(self._rows)
 
     def name(self, row: int) -> tuple[str, dict[str, str]]:
-        """Give a row's measurement and canonical tags."""
+        """Return a row's measurement and canonical tags."""
         start = int(self.rows.head_start[row])
         head = self.heads[start : start + int(self.rows.head_length[row])].tobytes()
         name = json.loads(head.removesuffix(_HEAD_END) + b"}")
         return name["measurement"], name["tags"]
 
     def intern_resource(self, name: str) -> int:
-        """Give the number of a resource, a new one to a new name."""
+        """Return the number of a resource, a new one to a new name."""
         number = self.resources.get(name)
         if number is None:
             number = len(self.resources)
@@ -297,7 +297,7 @@ class SeriesTable:
         return number
 
     def columns(self, row: int, fields: Sequence[str]) -> list[int]:
-        """Give the columns of ``fields`` in ``row``; new ones are added behind."""
+        """Return the columns of ``fields`` in ``row``; new ones are added behind."""
         known = self._columns[row]
         new = [name for name in dict.fromkeys(fields) if name not in known]
         if new:
@@ -306,11 +306,11 @@ class SeriesTable:
         return [known[name] for name in fields]
 
     def column_names(self, row: int) -> list[str]:
-        """Give the names of a row's columns, in their order."""
+        """Return the names of a row's columns, in their order."""
         return list(self._columns[row])
 
     def emptied(self) -> "SeriesTable":
-        """Give a table without rows, of the same rules."""
+        """Return a table without rows, of the same rules."""
         return SeriesTable(self._rule_of, self._is_counter)
 
     def column_count(self, row: int) -> int:

@@ -122,7 +122,7 @@ class _SeriesNumbers:
         """Do nothing: a row without columns has no series."""
 
     def fit_columns(self, table: SeriesTable, row: int) -> None:
-        """Give a row's new columns their numbers, and all of them their place: they may have moved."""
+        """Return a row's new columns their numbers, and all of them their place: they may have moved."""
         numbers = self._of_row.setdefault(row, [])
         fields = table.column_names(row)
         if len(numbers) < len(fields):
@@ -137,7 +137,7 @@ class _SeriesNumbers:
 
 @compiled
 def _spread(columns: Columns, offset: Array, field_base: Array, number_at: Array, samples: Samples) -> None:
-    """Give each sample the number, time and offset of its line."""
+    """Return each sample the number, time and offset of its line."""
     for line in range(columns.counts[0]):
         base = field_base[columns.line_row[line]]
         for k in range(columns.line_sample[line], columns.line_sample[line + 1]):

@@ -62,7 +62,7 @@ class Origin(NamedTuple):
 def split_by_resource(
     value: bytes, options: ParseOptions, resource: str | None = None
 ) -> tuple[dict[str, bytes], list[Refusal]]:
-    """Give what each resource has in a record, and what in it cannot be used.
+    """Return what each resource has in a record, and what in it cannot be used.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ class OriginLedger:
     _seen: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     def is_new(self, offset: int, origin: Origin) -> bool:
-        """Tell whether the record at ``offset`` of this partition is the first one from ``origin``, and note it.
+        """Return whether the record at ``offset`` of this partition is the first one from ``origin``, and note it.
 
         Examples
         --------
@@ -131,7 +131,7 @@ class OriginLedger:
         return True
 
     def newest(self) -> dict[int, tuple[int, int]]:
-        """Give the newest origin by source partition, for the checkpoint."""
+        """Return the newest origin by source partition, for the checkpoint."""
         return {
             partition: max(self._seen.get(partition, _NOTHING), self.known.get(partition, _NOTHING))
             for partition in {*self._seen, *self.known}

@@ -26,7 +26,7 @@ MAX_IDENTITY_BYTES: Final = 65_536
 
 
 def identity_refusal(metric: Metric) -> Refusal | None:
-    """Give a refusal if a metric's measurement and tags together are longer than `MAX_IDENTITY_BYTES`."""
+    """Return a refusal if a metric's measurement and tags together are longer than `MAX_IDENTITY_BYTES`."""
     size = sum(len(text.encode()) for text in (metric.measurement, *metric.tags.keys(), *metric.tags.values()))
     if size <= MAX_IDENTITY_BYTES:
         return None
@@ -35,7 +35,7 @@ def identity_refusal(metric: Metric) -> Refusal | None:
 
 
 def canonical_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """Give the tags sorted by key, the three generations of identity tags mapped to ``ns_id, infra_id, node_id``.
+    """Return the tags sorted by key, the three generations of identity tags mapped to ``ns_id, infra_id, node_id``.
 
     Empty values are left out: a tag without a value is no tag (InfluxDB refuses it).
 
@@ -55,7 +55,7 @@ def canonical_tags(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def resource_of(tags: Mapping[str, str]) -> str:
-    """Give the resource that canonical ``tags`` belong to: ``ns/infra/node``, else the host, else ``-``.
+    """Return the resource that canonical ``tags`` belong to: ``ns/infra/node``, else the host, else ``-``.
 
     Everything of one resource lies in one partition (its name is the record's key), and lateness is judged by the
     resource's own event time.

@@ -19,7 +19,7 @@ from pipeline.core.words import find_equals, find_key_end, hash_bytes, same_byte
 
 @compiled
 def key_end(data: Bytes, p: Int, end: Int) -> Int:
-    """Give where the key of a line of line protocol ends: its first space that no backslash precedes; -1 for none."""
+    """Return where the key of a line of line protocol ends: its first space that no backslash precedes; -1 for none."""
     while p < end:
         c = data[p]
         if c == 32:
@@ -56,8 +56,8 @@ def influx_line(
 ) -> tuple[Int, Int, Int, Int, Int]:
     """Parse one line at ``p``, its samples written from ``at`` on.
 
-    Gives the position after its newline, or -1; its row, its time in milliseconds, where its samples end, and how many
-    strings were left out.
+    Returns the position after its newline, or -1; its row, its time in milliseconds, where its samples end, and how
+    many strings were left out.
     """
     begin = p
     after: Int = -1

@@ -31,7 +31,7 @@ _TIMESTAMP = int.from_bytes(b'"timesta')
 
 @compiled
 def json_key_end(data: Bytes, p: Int, end: Int) -> Int:
-    """Give where the text from ``"name":`` through the closing brace of ``"tags":{…}`` ends; -1 if ``p`` has none."""
+    """Return where the text from ``"name":`` through the closing brace of ``"tags":{…}`` ends; -1 if ``p`` has none."""
     if not word_at(data, p, end, _NAME, 8):
         return -1
     p += 8
@@ -61,7 +61,7 @@ def json_key_end(data: Bytes, p: Int, end: Int) -> Int:
 
 @compiled
 def json_fields_end(data: Bytes, p: Int, end: Int) -> Int:
-    """Give where the closing brace of ``{"fields":{…}`` at ``p`` ends; -1 if there is none or a value is nested."""
+    """Return where the closing brace of ``{"fields":{…}`` at ``p`` ends; -1 if there is none or a value is nested."""
     if not word_at(data, p, end, _FIELDS, 8) or p + 11 > end or data[p + 8] != 34 or data[p + 9] != 58:
         return -1
     if data[p + 10] != 123:

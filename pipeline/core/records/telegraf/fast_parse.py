@@ -42,7 +42,7 @@ class Scratch(NamedTuple):
 
 
 def new_columns(samples: int) -> Columns:
-    """Give columns with room for ``samples`` samples and as many lines."""
+    """Return columns with room for ``samples`` samples and as many lines."""
     return Columns(
         line_row=np.empty(samples, np.int32),
         line_time_ms=np.empty(samples, np.int64),
@@ -55,7 +55,7 @@ def new_columns(samples: int) -> Columns:
 
 
 def new_scratch() -> Scratch:
-    """Give a scratch area."""
+    """Return a scratch area."""
     return Scratch(name=np.empty(MAX_FIELDS, np.int32), seen=np.zeros(MAX_FIELDS, np.int64))
 
 

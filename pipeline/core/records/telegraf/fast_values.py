@@ -21,7 +21,7 @@ _LARGEST_INTEGER = np.uint64((1 << 63) - 1)
 
 @compiled
 def number_at(data: Bytes, p: Int, end: Int, json: bool) -> tuple[Int, float]:
-    """Read a number at ``p``; give the position after it and its value, or -1 where the plain parser must look."""
+    """Read a number at ``p``; return the position after it and its value, or -1 where the plain parser must look."""
     negative = False
     if p < end and data[p] == 45:
         negative = True
@@ -93,7 +93,7 @@ def number_at(data: Bytes, p: Int, end: Int, json: bool) -> tuple[Int, float]:
 
 @compiled
 def word_at(data: Bytes, p: Int, end: Int, word: Int, length: Int) -> bool:
-    """Tell whether ``length`` bytes at ``p`` are those of ``word`` (big-endian)."""
+    """Return whether ``length`` bytes at ``p`` are those of ``word`` (big-endian)."""
     if p + length > end:
         return False
     for i in range(length):
@@ -132,7 +132,7 @@ def boolean_at(data: Bytes, p: Int, end: Int, json: bool) -> tuple[Int, float]:
 
 @compiled
 def is_simple_name(data: Bytes, p: Int, end: Int) -> bool:
-    """Tell whether a field name needs no second look: letters, digits and punctuation that mean nothing else."""
+    """Return whether a field name needs no second look: letters, digits and punctuation that mean nothing else."""
     if p >= end:
         return False
     for i in range(p, end):

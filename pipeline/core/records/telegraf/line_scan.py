@@ -31,12 +31,12 @@ def end_of(pattern: re.Pattern[bytes], data: bytes, start: int) -> int:
 
 
 def is_space(data: bytes, position: int) -> bool:
-    """Tell whether white space that separates the parts of a line stands here."""
+    """Return whether white space that separates the parts of a line stands here."""
     return data[position : position + 1] in _SPACES
 
 
 def at_line_end(data: bytes, position: int) -> bool:
-    """Tell whether the line ends here: a line feed, a carriage return or the input's end."""
+    """Return whether the line ends here: a line feed, a carriage return or the input's end."""
     return data[position : position + 1] in _LINE_ENDS
 
 

@@ -88,7 +88,7 @@ class RecordBatch:
     timestamp_ms: Ints
 
     def value(self, record: int) -> bytes:
-        """Give a record's bytes, empty for a record without a value."""
+        """Return a record's bytes, empty for a record without a value."""
         start = int(self.value_start[record])
         return self.buffer[start : int(self.value_end[record])].tobytes() if start >= 0 else b""
 
@@ -156,7 +156,7 @@ class RecordParser:
         self.records_with_samples = 0
 
     def parse(self, batch: RecordBatch, first: int, last: int, now_ms: int) -> int:
-        """Parse from ``first`` on until ``last`` or until ``columns`` are full; give the record to go on with."""
+        """Parse from ``first`` on until ``last`` or until ``columns`` are full; return the record to go on with."""
         latest_ms = now_ms + self._options.future_limit_ms
         table, options = self._table, self._options
         record = first
@@ -202,7 +202,7 @@ class RecordParser:
         self._strings_counted = 0
 
     def _make_room(self, batch: RecordBatch, record: int) -> bool:
-        """Tell whether a record's samples fit behind what waits; empty columns are made to fit any record."""
+        """Return whether a record's samples fit behind what waits; empty columns are made to fit any record."""
         size = int(batch.value_end[record] - batch.value_start[record])
         lines, samples = int(self.columns.counts[0]), int(self.columns.counts[1])
         room = self.columns.sample_value.shape[0]
@@ -322,7 +322,7 @@ def _as_double(value: float) -> float:
 
 
 def _fit_in_a_window(names: Collection[str]) -> bool:
-    """Tell whether the record of a window with these fields stays below what Kafka takes."""
+    """Return whether the record of a window with these fields stays below what Kafka takes."""
     functions = _FUNCTIONS_BYTES * len(names)
     if functions + sum(_ESCAPED_BYTES * len(name) + 2 for name in names) <= MAX_FIELDS_BYTES:
         return True  # whatever their characters are
@@ -340,7 +340,7 @@ def _refusal(metric: Metric, reason: DeadLetterReason, message: str) -> Refusal:
 
 
 def batch_of(values: list[bytes], first_offset: int, timestamps_ms: list[int] | None = None) -> RecordBatch:
-    """Give the batch of ``values`` at consecutive offsets, without Kafka timestamps unless they are given."""
+    """Return the batch of ``values`` at consecutive offsets, without Kafka timestamps unless they are given."""
     ends = np.cumsum(np.fromiter(map(len, values), np.int64, len(values)))
     starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]]) if values else ends
     return RecordBatch(

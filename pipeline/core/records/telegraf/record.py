@@ -30,7 +30,7 @@ class InputFormat(StrEnum):
 
 
 def detect_format(data: bytes) -> InputFormat | None:
-    r"""Tell the format of a record by its first byte that is no white space.
+    r"""Return the format of a record by its first byte that is no white space.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def parse_record(
 
 
 def _starts_with_character(head: bytes) -> bool:
-    """Tell whether a whole UTF-8 character stands at the start of these up to four bytes."""
+    """Return whether a whole UTF-8 character stands at the start of these up to four bytes."""
     for length in range(2, len(head) + 1):
         try:
             head[:length].decode()

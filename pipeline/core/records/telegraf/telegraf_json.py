@@ -279,7 +279,7 @@ def _well_formed(text: str) -> str:
 
 
 def _is_number_error(text: str, error: json.JSONDecodeError) -> bool:
-    """Tell whether the decoder stopped within what begins like a number, or could not take its first character."""
+    """Return whether the decoder stopped within what begins like a number, or could not take its first character."""
     start = error.pos
     while start > max(0, error.pos - _MAX_NUMBER_LOOKBACK) and text[start - 1] not in _SCALAR_ENDS:
         start -= 1

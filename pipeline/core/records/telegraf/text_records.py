@@ -14,7 +14,7 @@ _MAX_PENDING_BYTES: Final = 4 * 1024 * 1024
 
 
 def text_records(lines: Iterable[bytes], input_format: InputFormat = InputFormat.AUTO) -> Iterator[tuple[int, bytes]]:
-    r"""Give the records of a text with the physical line (from 1) that each begins on.
+    r"""Return the records of a text with the physical line (from 1) that each begins on.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def _with_strings(number: int, text: bytes, numbered: Iterator[tuple[int, bytes]
 
 
 def _is_open(text: bytes) -> bool:
-    """Tell whether a line protocol text ends inside its first metric."""
+    """Return whether a line protocol text ends inside its first metric."""
     first = next(parse_line_protocol(text), None)
     if not isinstance(first, Refusal):
         return False

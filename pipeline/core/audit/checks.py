@@ -44,11 +44,11 @@ FAULT_ROW: Final = np.dtype(
 )
 """A cell that is wrong. ``raw_offset`` is -1 where there is no sample, ``offset`` -1 where there is no record."""
 
-IN_WINDOWS, TOO_LATE, OPEN, WAITING, UNKNOWN = range(5)
-"""Where a sample is: the columns of `Verdict.samples`."""
+IN_WINDOWS, TOO_LATE, OPEN, WAITING, UNKNOWN = 0, 1, 2, 3, 4
+"""Where a sample is: the columns of `WindowChecks.samples`."""
 
 
-class Verdict(NamedTuple):
+class WindowChecks(NamedTuple):
     """What some windows came to.
 
     Attributes
@@ -56,7 +56,7 @@ class Verdict(NamedTuple):
     windows : int
         Windows that ``metrics.agg`` has, by their latest revisions.
     cut : int
-        Those of them that were made from samples before what was read: they cannot be judged.
+        Those of them that were made from samples before what was read: they cannot be checked.
     samples : int64[partitions, 5]
         Samples by partition of ``metrics.raw`` and where they are.
     missing, miscounted, contradicting : FAULT_ROW[faults]
@@ -73,7 +73,7 @@ class Verdict(NamedTuple):
 
 
 def latest_records(rows: Array) -> tuple[Array, Array]:
-    """Give the rows of each window's latest revision, of one record only, and those that contradict it.
+    """Return the rows of each window's latest revision, of one record only, and those that contradict it.
 
     The result is ordered by window.
     """
@@ -87,7 +87,9 @@ def latest_records(rows: Array) -> tuple[Array, Array]:
     return rows[latest & same_record], contradicting
 
 
-def judge(samples: Array, windows: Array, closed_until: list[tuple[Ints, Ints]], read_from: Ints) -> Verdict:
+def check_windows(
+    samples: Array, windows: Array, closed_until: list[tuple[Ints, Ints]], read_from: Ints
+) -> WindowChecks:
     """Compare all samples of some windows with all records of the same windows.
 
     Parameters
@@ -100,7 +102,7 @@ def judge(samples: Array, windows: Array, closed_until: list[tuple[Ints, Ints]],
         For each partition of ``metrics.raw``, and in it for each resource: its newest processed time, by which the
         windows are closed that end by it less their grace; and the time up to which silence has closed its windows.
     read_from : int64[partitions]
-        First offset of each partition that was read: records that were made from samples before it cannot be judged.
+        First offset of each partition that was read: records that were made from samples before it cannot be checked.
     """
     records, contradicting = latest_records(windows)
     cells = merged(samples)
@@ -127,7 +129,7 @@ def judge(samples: Array, windows: Array, closed_until: list[tuple[Ints, Ints]],
         faults["partition"] = np.where(has_window[where], by_window["partition"][at_window[where]], -1)
 
     unexplained = records[(places(cells["cell"], records["cell"]) < 0) & ~is_cut(records, read_from)]
-    return Verdict(
+    return WindowChecks(
         windows=len(by_window),
         cut=int(is_cut(by_window, read_from).sum()),
         samples=_tally(cells, found, closed, cut, len(read_from)),
@@ -138,7 +140,7 @@ def judge(samples: Array, windows: Array, closed_until: list[tuple[Ints, Ints]],
 
 
 def places(ordered: Array, wanted: Array) -> Array:
-    """Give where each of ``wanted`` is in ``ordered``, -1 where it is not."""
+    """Return where each of ``wanted`` is in ``ordered``, -1 where it is not."""
     if len(ordered) == 0:
         return np.full(len(wanted), -1, np.int64)
     at = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
@@ -146,7 +148,7 @@ def places(ordered: Array, wanted: Array) -> Array:
 
 
 def is_cut(records: Array, read_from: Ints) -> Array:
-    """Tell which ``WINDOW_ROW`` rows were made from samples before the first offsets that were read."""
+    """Return which ``WINDOW_ROW`` rows were made from samples before the first offsets that were read."""
     partition = records["raw_partition"]
     known = (partition >= 0) & (partition < len(read_from))
     if len(read_from) == 0:
@@ -189,7 +191,7 @@ def _faults(cells: Array) -> Array:
 
 
 def record_faults(records: Array) -> Array:
-    """Give ``FAULT_ROW`` rows of ``WINDOW_ROW`` rows."""
+    """Return ``FAULT_ROW`` rows of ``WINDOW_ROW`` rows."""
     faults = np.zeros(len(records), FAULT_ROW)
     faults["end_ms"], faults["cell"] = records["end_ms"], records["cell"]
     faults["raw_partition"], faults["raw_offset"] = records["raw_partition"], -1
