@@ -40,7 +40,7 @@ _LEAST_REACH = 0.5
 """Usual deviations of the extremes from the mean at least. Half gives 75.9 / .57 / .66, double 77.0 / .60 / .66."""
 _BOUNDED_AFTER, _MOST_STEP = 50, 1000.0
 """After so many samples one moves the mean by at most so many deviations: a value of 1e150 must not end a series. Of
-the first: Half and double give 76.3 / .57 / .65. Of the second, half and double give 76.3 / .57 / .65."""
+the first, half and double give 76.3 / .57 / .65. Of the second, half and double give 76.3 / .57 / .65."""
 _CLASS_PRIOR = 24.0
 """Samples of an hour on free or working days at which their offset counts half: two days at five minutes. Half gives
 75.6 / .60 / .65, double 77.1 / .59 / .65."""

@@ -26,7 +26,7 @@ left.
 Measured: with it smooth series keep up to a quarter fewer points at the same error, and rare extremes come out better,
 since what is saved is there for them. Of gauges, half gives infrastructure 8.76 % .0326 .834, node 7.67 % .0273 .886,
 made 6.09 % .0269 .920; double infrastructure 8.60 % .0331 .850, node 7.49 % .0274 .886, made 5.81 % .0271 .915. Of
-counters: Half gives node 7.60 % .0273 .885; double node 7.54 % .0274 .885. The greatest price only keeps it finite.
+counters, half gives node 7.60 % .0273 .885; double node 7.54 % .0274 .885. The greatest price only keeps it finite.
 """
 _PACE = 0.1
 """How fast the price follows; at 0.5, as at first, it swung, and errors were 5 % greater. Half gives infrastructure

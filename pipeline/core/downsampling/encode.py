@@ -44,7 +44,7 @@ from pipeline.core.downsampling.state import (
 
 _GOOD, _SEVERAL = 0.05, 8
 """Residual of several lines, in usual deviations, at which nothing else is tried: levels would hardly be better. Of
-the first: Half gives infrastructure 8.70 % .0326 .847, node 7.58 % .0273 .886, made 5.73 % .0269 .902; double
+the first, half gives infrastructure 8.70 % .0326 .847, node 7.58 % .0273 .886, made 5.73 % .0269 .902; double
 infrastructure 8.74 % .0333 .853, node 7.58 % .0275 .890, made 6.05 % .0271 .920. Of the second, half and double
 give the same."""
 _CLEARLY = 0.8

@@ -17,7 +17,8 @@ LINE, STEP = ord("l"), ord("s")
 """How a kept point is reached from the one before: along a straight line, or the value before is held until then."""
 
 FIRST_PRICE = 0.01
-"""Of a point in a series' first chunk: below the least price, which holds until the price has followed."""
+"""Of a point in a series' first chunk: below the least price, which holds until the price has followed. Half gives the
+same; double infrastructure 8.70 % .0327 .850, node 7.57 % .0273 .885, made 6.06 % .0270 .919."""
 NEVER = -(1 << 62)
 """Before all times."""
 
