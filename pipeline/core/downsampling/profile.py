@@ -46,7 +46,7 @@ _UNCORRELATED = 0.3
 """Correlation of neighbours below which a series is noisy. Half gives infrastructure 8.70 % .0329 .848; double
 infrastructure 8.69 % .0321 .834."""
 _LOW_RATIO = 0.03
-"""Below it lines have too few points to follow anything. The bench, at a ratio of .1, does not reach it: not measured."""
+"""Below it lines have too few points to follow anything. The bench, at .1, does not reach it: not measured."""
 _SPIKY = 0.25
 """The part of the squared deviations in the top samples from which a series is spiky. Half gives infrastructure 8.72 %
 .0329 .846, node 7.58 % .0272 .893, made 6.06 % .0268 .910; double infrastructure 8.71 % .0328 .837, node 7.58 %
