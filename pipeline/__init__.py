@@ -125,6 +125,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         spec.py              what is known of a stage before it runs
         parsing_settings.py  how raw records are read
         raw_input.py         what is taken of metrics.raw by every stage that reads it
+        partitioned.py       what stages have in common whose state is one snapshot a partition
         saved_partitions.py  partitions whose state is in snapshots: taken over, saved, let go
         dead_letters.py      what every stage does with bytes it cannot use
 

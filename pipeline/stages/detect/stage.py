@@ -1,8 +1,7 @@
 """``metrics.agg`` → scores → ``anomalies``: one detector of many series a partition, its state in snapshots."""
 
-import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from zoneinfo import ZoneInfo
@@ -15,22 +14,18 @@ from pipeline.core.detection.rules import DetectionRules, Zones
 from pipeline.core.policies import policy_of
 from pipeline.core.records.kafka.columns import RecordColumns
 from pipeline.runtime.engine.stage import StageContext
-from pipeline.runtime.kafka.policy_table import PolicyTable
-from pipeline.runtime.kafka.producer import RecordProducer
-from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.observability.metrics import Metrics
 from pipeline.runtime.state.snapshots import Snapshot
 from pipeline.settings.model import Settings
-from pipeline.stages.dead_letters import DeadLetters
 from pipeline.stages.detect.metrics import DetectFamilies, DetectMetrics
 from pipeline.stages.detect.settings import DetectSettings
-from pipeline.stages.saved_partitions import READ_TIMEOUT_S, SavedPartitions
+from pipeline.stages.partitioned import PartitionedStage
+from pipeline.stages.spec import Group
 from schemas.catalogue import load_catalogue
 
 STAGE = "detect"
 RULES = "detection"
 """The kind of policies that it follows."""
-CLOSE_TIMEOUT_S = 5.0
 
 
 def detection_settings(settings: Settings) -> DetectionSettings:
@@ -58,7 +53,7 @@ class _Partition:
         return state.snapshot(self.detector, self.next_offset, self.series)
 
 
-class DetectStage:
+class DetectStage(PartitionedStage[_Partition]):
     """Scores windows as detection rules and the metric catalogue say.
 
     Parameters
@@ -67,37 +62,20 @@ class DetectStage:
         Of the process.
     """
 
-    name = STAGE
-    source_topic = topics.METRICS_AGG
-
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self.group = settings[KafkaSettings].group(STAGE)
+        super().__init__(Group(STAGE, topics.METRICS_AGG), state.STATE_VERSION, settings, metrics)
+        detect = settings[DetectSettings]
         self._families = DetectFamilies(metrics)
         self._detection = detection_settings(settings)
-        self._zones = Zones(settings[DetectSettings].zone, settings[DetectSettings].zones)
-        self._policies = PolicyTable(settings[KafkaSettings], metrics, STAGE, {RULES: partial(policy_of, RULES)})
-        self._producer = RecordProducer(settings[KafkaSettings])
-        self._dead_letters = DeadLetters(STAGE, self.source_topic, self._producer, metrics)
-        self._partitions = SavedPartitions(
-            STAGE, self.source_topic, state.STATE_VERSION, settings, metrics, self._take_over, results=self._producer
-        )
+        self._zones = Zones(detect.zone, detect.zones)
+        self._policies = self._following({RULES: partial(policy_of, RULES)})
         self._rules = self._rules_of_now()
         self._rules_version = -1
-        self._context: StageContext | None = None
 
     async def start(self, context: StageContext) -> None:
         """Keep the runtime's context, and read all rules before anything is scored."""
-        self._context = context
-        await asyncio.to_thread(self._policies.start, READ_TIMEOUT_S)
+        await super().start(context)
         self._follow_rules()
-
-    async def assigned(self, partitions: frozenset[int]) -> Mapping[int, int]:
-        """Take partitions over where their snapshots say; without one, from the earliest record that Kafka has."""
-        return await self._partitions.take_over(partitions)
-
-    async def revoked(self, partitions: frozenset[int]) -> None:
-        """Save where the partitions stand, and let them go."""
-        await self._partitions.release(self._context)
 
     async def process(self, columns: RecordColumns) -> None:
         """Score a fetch's records, and queue what is reported."""
@@ -117,13 +95,7 @@ class DetectStage:
         for _, partition in self._partitions:
             partition.metrics.update(partition.detector, now_ms=now_ms)
 
-    async def stop(self) -> None:
-        """Let go of the connections."""
-        await asyncio.to_thread(self._policies.close)
-        await self._partitions.close()
-        await asyncio.to_thread(self._producer.close, CLOSE_TIMEOUT_S)
-
-    def _take_over(self, number: int, snapshot: Snapshot | None) -> _Partition:
+    def _partition(self, number: int, snapshot: Snapshot | None) -> _Partition:
         metrics = DetectMetrics(self._families, number)
         if snapshot is None:
             return _Partition(PartitionDetector(number, self._rules, self._detection, ZoneInfo), metrics, 0)

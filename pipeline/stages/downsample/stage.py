@@ -1,29 +1,24 @@
 """``metrics.raw`` → chunks of kept points → ``metrics.downsampled``: one down-sampler a partition, with snapshots."""
 
-import asyncio
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import topics
 from pipeline.core.downsampling.downsampler import STATE_VERSION, ChunkOutput, PartitionDownsampler, SilenceLimits
 from pipeline.core.downsampling.series_downsampler import DownsamplingRules, MetricKind
 from pipeline.core.records.kafka.columns import RecordColumns
-from pipeline.runtime.engine.stage import StageContext
-from pipeline.runtime.kafka.producer import RecordProducer
-from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.observability.metrics import Metrics
 from pipeline.runtime.state.snapshots import Snapshot
 from pipeline.settings.base import to_ms
 from pipeline.settings.model import Settings
 from pipeline.stages.downsample.metrics import DownsampleFamilies, DownsampleMetrics
 from pipeline.stages.downsample.settings import DownsampleSettings
+from pipeline.stages.partitioned import PartitionedStage
 from pipeline.stages.raw_input import keyed_records, parse_options
-from pipeline.stages.saved_partitions import SavedPartitions
+from pipeline.stages.spec import Group
 from schemas.catalogue import Catalogue, load_catalogue
 
 STAGE = "downsample"
-CLOSE_TIMEOUT_S = 5.0
 REST_EVERY_S = 5.0
 """How often silent series are looked for."""
 
@@ -61,7 +56,7 @@ class _Partition:
         return self.downsampler.snapshot(self.next_offset)
 
 
-class DownsampleStage:
+class DownsampleStage(PartitionedStage[_Partition]):
     """Keeps about a tenth of the points of every series, with peaks, steps and totals.
 
     Parameters
@@ -70,43 +65,16 @@ class DownsampleStage:
         Of the process.
     """
 
-    name = STAGE
-    source_topic = topics.METRICS_RAW
-
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self.group = settings[KafkaSettings].group(STAGE)
+        chosen = settings[DownsampleSettings]
+        group = Group(STAGE, topics.METRICS_RAW)
+        super().__init__(group, STATE_VERSION, settings, metrics, interval_s=chosen.snapshot_interval_s)
         self._families = DownsampleFamilies(metrics)
         self._rules = downsampling_rules(settings)
-        self._times = SilenceLimits(
-            to_ms(settings[DownsampleSettings].idle_close_s), to_ms(settings[DownsampleSettings].expire_after_s)
-        )
+        self._times = SilenceLimits(to_ms(chosen.idle_close_s), to_ms(chosen.expire_after_s))
         self._options = parse_options(settings)
         self._catalogue = load_catalogue()
-        self._producer = RecordProducer(settings[KafkaSettings])
-        self._partitions = SavedPartitions(
-            STAGE,
-            self.source_topic,
-            STATE_VERSION,
-            settings,
-            metrics,
-            self._take_over,
-            results=self._producer,
-            interval_s=settings[DownsampleSettings].snapshot_interval_s,
-        )
         self._rested_s = 0.0
-        self._context: StageContext | None = None
-
-    async def start(self, context: StageContext) -> None:
-        """Keep the runtime's context."""
-        self._context = context
-
-    async def assigned(self, partitions: frozenset[int]) -> Mapping[int, int]:
-        """Take partitions over where their snapshots say; without one, from the earliest record that Kafka has."""
-        return await self._partitions.take_over(partitions)
-
-    async def revoked(self, partitions: frozenset[int]) -> None:
-        """Save where the partitions stand, and let them go."""
-        await self._partitions.release(self._context)
 
     async def process(self, columns: RecordColumns) -> None:
         """Add a fetch's records, and queue the chunks that they end; what has no key comes again with one."""
@@ -129,12 +97,7 @@ class DownsampleStage:
                     partition.metrics.update(partition.downsampler, 0)
         await self._partitions.save(self._context)
 
-    async def stop(self) -> None:
-        """Let go of the connections."""
-        await self._partitions.close()
-        await asyncio.to_thread(self._producer.close, CLOSE_TIMEOUT_S)
-
-    def _take_over(self, number: int, snapshot: Snapshot | None) -> _Partition:
+    def _partition(self, number: int, snapshot: Snapshot | None) -> _Partition:
         downsampler = PartitionDownsampler(
             number,
             self._rules,

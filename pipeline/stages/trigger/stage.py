@@ -1,6 +1,5 @@
 """``metrics.raw``, ``metrics.agg``, ``anomalies`` → ``alerts``: one policy evaluator a partition, with snapshots."""
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,14 +11,9 @@ import topics
 from pipeline.core.policies import policy_of
 from pipeline.core.records.kafka.columns import RecordColumns
 from pipeline.core.triggers.evaluator import PolicyEvaluator, TriggerState
-from pipeline.runtime.engine.stage import StageContext
-from pipeline.runtime.kafka.policy_table import PolicyTable
-from pipeline.runtime.kafka.producer import RecordProducer
-from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.state.snapshots import Snapshot
 from pipeline.settings.model import Settings
-from pipeline.stages.dead_letters import DeadLetters
-from pipeline.stages.saved_partitions import READ_TIMEOUT_S, SavedPartitions
+from pipeline.stages.partitioned import PartitionedStage
 from pipeline.stages.spec import Group
 from pipeline.stages.trigger.feeds import Feed, FeedInput
 from pipeline.stages.trigger.metrics import TriggerFamilies, TriggerMetrics
@@ -30,7 +24,6 @@ from schemas.reasons import DeadLetterReason
 KIND = "trigger"
 """The kind of policies that it follows."""
 STATE_VERSION = 1
-CLOSE_TIMEOUT_S = 5.0
 FORGET_EVERY_S = 60.0
 """How often series are looked for that are to be forgotten."""
 _SETTLED_MS = 2000
@@ -57,7 +50,7 @@ class _Partition:
         return Snapshot(self.next_offset, state.records, state.arrays)
 
 
-class TriggerStage:
+class TriggerStage(PartitionedStage[_Partition]):
     """Evaluates trigger policies over the records of one topic.
 
     Parameters
@@ -73,39 +66,21 @@ class TriggerStage:
     """
 
     def __init__(self, settings: Settings, families: TriggerFamilies, group: Group, feed: Feed) -> None:
-        self.name = group.name
-        self.source_topic = group.topic
-        self.group = settings[KafkaSettings].group(group.name)
+        super().__init__(group, STATE_VERSION, settings, families.common)
         self._settings = settings
         self._families = families
-        metrics = families.common
         self._feed = feed
-        self._log = PolicyTable(settings[KafkaSettings], metrics, self.name, {KIND: partial(policy_of, KIND)})
-        self._producer = RecordProducer(settings[KafkaSettings])
-        self._dead_letters = DeadLetters(self.name, self.source_topic, self._producer, metrics)
-        self._partitions = SavedPartitions(
-            self.name, self.source_topic, STATE_VERSION, settings, metrics, self._take_over, results=self._producer
-        )
+        self._log = self._following({KIND: partial(policy_of, KIND)})
         self._policies_version = -1
         self._ticked_ms = 0
-        self._context: StageContext | None = None
-
-    async def start(self, context: StageContext) -> None:
-        """Keep the runtime's context, and read all policies before anything is evaluated."""
-        self._context = context
-        await asyncio.to_thread(self._log.start, READ_TIMEOUT_S)
 
     async def assigned(self, partitions: frozenset[int]) -> Mapping[int, int]:
         """Take partitions over where their snapshots say; without one, from the earliest record that Kafka has."""
-        offsets = await self._partitions.take_over(partitions)
+        offsets = await super().assigned(partitions)
         self._policies_version = self._log.version
         for number, partition in self._partitions:
             self._follow(number, partition, time.time_ns() // 1_000_000)
         return offsets
-
-    async def revoked(self, partitions: frozenset[int]) -> None:
-        """Save where the partitions stand, and let them go."""
-        await self._partitions.release(self._context)
 
     async def process(self, columns: RecordColumns) -> None:
         """Evaluate a fetch's records, and send what they lead to at once."""
@@ -140,12 +115,6 @@ class TriggerStage:
             partition.metrics.show(partition.evaluator)
         await self._partitions.save(self._context)
 
-    async def stop(self) -> None:
-        """Close the connections."""
-        await asyncio.to_thread(self._log.close)
-        await self._partitions.close()
-        await asyncio.to_thread(self._producer.close, CLOSE_TIMEOUT_S)
-
     def _is_idle(self, number: int) -> bool:
         """Return whether all that the partition holds is evaluated, so that the clock may decide on silence."""
         context = self._context
@@ -168,7 +137,7 @@ class TriggerStage:
             if known.get(name) is not policy and known.get(name) != policy:
                 self._send_and_save(number, partition, partition.evaluator.put_policy(policy, at_ms=now_ms))
 
-    def _take_over(self, number: int, snapshot: Snapshot | None) -> _Partition:
+    def _partition(self, number: int, snapshot: Snapshot | None) -> _Partition:
         if snapshot is None:
             evaluator = PolicyEvaluator(number)
         else:
