@@ -8,6 +8,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 
@@ -25,7 +26,7 @@ __all__ = [
     "trigger_policy",
 ]
 
-Source = Literal["sample", "window", "silence", "anomaly", "forecast"]
+Source = Literal["sample", "window", "silence", "anomaly"]
 Function = Literal["min", "max", "avg", "last", "rate"]
 Compare = Literal[">", ">=", "<", "<=", "==", "!="]
 
@@ -115,7 +116,7 @@ class TriggerPolicy(Part):
     on: Source = Field(
         "sample",
         description="What is compared. sample: each raw value when it arrives. window: a function of a closed window. "
-        "silence: how long a series has sent nothing. anomaly: the score of an anomaly. forecast: a forecast value.",
+        "silence: how long a series has sent nothing. anomaly: the score of an anomaly.",
     )
     function: Function | None = Field(
         None, description="Which of a window's values; avg without it. A sample has only its last."
@@ -140,6 +141,13 @@ class TriggerPolicy(Part):
         if isinstance(document, dict) and True in document and "on" not in document:
             return {"on" if key is True else key: value for key, value in document.items()}
         return document
+
+    @field_validator("on", mode="before")
+    @classmethod
+    def _is_produced(cls, source: Any) -> Any:
+        if source == "forecast":
+            raise ValueError("nothing produces forecasts yet; use sample, window, silence or anomaly")
+        return source
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -186,7 +194,7 @@ class TriggerPolicy(Part):
         """The keys that are set and play no part with this ``on``."""
         of_silence = {"compare", "pending", "keep_firing", "repeat", "flap", "function"}
         idle = of_silence if self.on == "silence" else {"silence_after"}
-        if self.on in {"anomaly", "forecast"}:
+        if self.on == "anomaly":
             idle.add("function")
         defaults = TriggerPolicy.model_fields
         found = [name for name in idle if getattr(self, name) != defaults[name].default]

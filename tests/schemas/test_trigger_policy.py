@@ -76,6 +76,7 @@ def test_what_is_left_out_is_not_there() -> None:
         ({"compare": "=>"}, "compare: should be '>'"),
         ({"pending": 60}, "pending: must be a duration.*got 60"),
         ({"pending": "1 minute"}, "pending: '1 minute' is no duration"),
+        ({"on": "forecast"}, "on: nothing produces forecasts yet; use sample, window, silence or anomaly"),
         ({"on": "silence"}, "silence_after: is required with on: silence"),
         ({"function": "avg"}, "function: a sample has only its last value, got 'avg'"),
         ({"flap": {"low": 0.6, "high": 0.5}}, "flap: low must be at most high"),

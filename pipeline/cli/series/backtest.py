@@ -31,7 +31,7 @@ __all__ = ["register"]
 
 _BAD_DATA: Final = 1
 _TIME, _VALUE = "timestamp", "value"
-_NOT_YET: Final = frozenset(("anomaly", "forecast"))
+_NOT_YET: Final = frozenset(("anomaly",))
 """What policies may be on that no file has."""
 
 

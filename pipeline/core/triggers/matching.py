@@ -23,7 +23,7 @@ class SeriesName(NamedTuple):
     """What is compared: where it comes from, and the series."""
 
     source: str
-    """``sample``, ``window:avg`` and so on, ``anomaly`` or ``forecast``."""
+    """``sample``, ``window:avg`` and so on, or ``anomaly``."""
     measurement: str
     field: str
     tags: Mapping[str, str]

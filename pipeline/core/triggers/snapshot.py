@@ -19,6 +19,8 @@ _POLICIES: Final = "policies"
 _SERIES: Final = "series"
 _LINKS: Final = ("policy", "series", "following")
 _KEPT: Final = tuple(name for name in Alerts._fields if name not in _LINKS)
+_NO_SOURCES: Final = frozenset({"forecast"})
+"""Before 0.1.0 a policy could compare what nothing produces; it has no alerts."""
 _RENAMED: Final = {"told": "notified", "told_ms": "notified_ms"}
 """Columns of snapshots from before 0.1.0."""
 
@@ -76,17 +78,21 @@ def read_snapshot(state: TriggerState) -> SavedAlerts:
         If it is not what `snapshot_of` returned: something is missing, or of another shape or type.
     """
     try:
-        policies = [trigger_policy(document) for document in orjson.loads(state.records[_POLICIES])]
+        documents = orjson.loads(state.records[_POLICIES])
+        kept = [place for place, document in enumerate(documents) if document.get("on") not in _NO_SOURCES]
+        policies = [trigger_policy(documents[place]) for place in kept]
         series = [SeriesName(*parts) for parts in orjson.loads(state.records[_SERIES])]
         policy, of_series, seen_ms = (state.arrays[name] for name in ("policy", "of_series", "seen_ms"))
         arrays = {_RENAMED.get(name, name): array for name, array in state.arrays.items()}
         columns = {name: arrays[name] for name in _KEPT}
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no state of triggers: {error!r}") from error
-    for places, count, what in ((policy, len(policies), _POLICIES), (of_series, len(series), _SERIES)):
+    for places, count, what in ((policy, len(documents), _POLICIES), (of_series, len(series), _SERIES)):
         if len(places) and not 0 <= int(places.min()) <= int(places.max()) < count:
             raise ValueError(f"an alert is of {what} beyond the {count} that are there")
     lengths = {len(column) for column in (policy, of_series, *columns.values())}
     if len(lengths) > 1 or len(seen_ms) != len(series):
         raise ValueError(f"columns of alerts must be of one length, got {sorted(lengths)}")
-    return SavedAlerts(policies, series, seen_ms, policy, of_series, columns)
+    places = np.full(len(documents), -1, np.int32)
+    places[kept] = np.arange(len(kept))
+    return SavedAlerts(policies, series, seen_ms, places[policy], of_series, columns)

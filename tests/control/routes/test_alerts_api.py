@@ -213,5 +213,5 @@ def test_a_backtest_is_bounded(sqlite_api: Api) -> None:
     operator = sqlite_api.as_(Role.OPERATOR)
 
     assert fields(operator.post("/v1/backtest", json={"policy": policy, "series": [series] * 2})) == ["body.series"]
-    wrong = {"policy": policy | {"on": "forecast"}, "series": [series]}
+    wrong = {"policy": policy | {"on": "anomaly"}, "series": [series]}
     assert operator.post("/v1/backtest", json=wrong).status_code == 422

@@ -105,6 +105,18 @@ def test_a_snapshot_of_before_the_columns_were_renamed_is_read() -> None:
     assert sampled(evaluator, 2000, 50) == ["p RECOVERED"]
 
 
+def test_a_policy_of_a_snapshot_that_compares_forecasts_is_left_out() -> None:
+    state = firing().snapshot()
+    old = b'{"id": "f", "on": "forecast", "levels": {"warn": {"fire": 1}}}'
+    state.records["policies"] = b"[" + old + b"," + state.records["policies"][1:]
+    state.arrays["policy"] += 1
+
+    evaluator = PolicyEvaluator.restore(state)
+
+    assert [policy.id for policy in evaluator.policies] == ["p", "s"]
+    assert sampled(evaluator, 1000, 50) == ["p RECOVERED"]
+
+
 def test_codes_in_snapshots_and_events_never_change_their_meaning() -> None:
     assert {code: state.value for code, state in STATES.items()} == {
         0: "OK",

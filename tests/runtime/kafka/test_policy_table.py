@@ -4,11 +4,13 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from confluent_kafka import Producer
 
 import topics
+from pipeline.core.policies import policy_of
 from pipeline.factory import Settings
 from pipeline.runtime.kafka.policy_table import LARGEST_POLICY_BYTES, PolicyTable, PolicyTableError
 from pipeline.runtime.observability.metrics import Metrics
@@ -73,7 +75,7 @@ def test_all_that_is_there_is_read_at_the_start_and_changes_are_followed(broker:
         until(log, {})
 
 
-def test_a_bad_record_is_counted_and_told_and_the_policy_before_stays(
+def test_a_bad_record_is_counted_and_logged_and_the_policy_before_stays(
     broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
     metrics = Metrics()
@@ -93,3 +95,20 @@ def test_a_missing_broker_is_an_error_that_says_so() -> None:
     log = PolicyTable(kafka_of(f"127.0.0.1:{port}").kafka, Metrics(), "test", {})
     with pytest.raises(PolicyTableError, match=r"the policies cannot be read: no Kafka broker at 127\.0\.0\.1"):
         log.start(1.0)
+
+
+def test_a_stored_policy_on_forecasts_is_counted_as_refused(broker: Broker) -> None:
+    metrics = Metrics()
+    policies = [
+        {"id": name, "on": source, "levels": {"warn": {"fire": 1}}}
+        for name, source in (("f", "forecast"), ("s", "sample"))
+    ]
+    write(broker, *((f"trigger/{each['id']}", json.dumps(each).encode()) for each in policies))
+    parsers = {"trigger": partial(policy_of, "trigger")}
+    table = PolicyTable(kafka_of(broker.bootstrap_servers).kafka, metrics, "test", parsers)
+    table.start(30.0)
+    try:
+        assert list(table.policies("trigger")) == ["s"]
+    finally:
+        table.close()
+    assert metrics.refused_policies.labels("test", "value")._value.get() == 1
