@@ -242,6 +242,8 @@ The map of the house. Imports go down this page and never up (an import-linter c
 
     pipeline/runtime/kafka/  Kafka clients: produce, read, follow a topic as a table
         settings.py            how Kafka is reached
+        clients.py             consumers, producers and admins, each made here
+        tailer.py              topics followed by a thread
         producer.py            the way out, through librdkafka
         topic_reader.py        a topic read to its end, for commands
         topic_identity.py      which log its offsets are of

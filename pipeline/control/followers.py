@@ -3,9 +3,8 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from pydantic import ValidationError
 from sqlalchemy import Connection, delete, insert, select
 
@@ -16,7 +15,7 @@ from pipeline.control.leadership import Leadership
 from pipeline.control.metrics import ControlFamilies
 from pipeline.control.tables import PLACES
 from pipeline.runtime.kafka.settings import KafkaSettings
-from pipeline.runtime.kafka.topic_reader import TopicReader
+from pipeline.runtime.kafka.tailer import RecordQueue, TailedRecord, Tailer
 from schemas.action import Action
 from schemas.alert import AlertEvent
 from topics import ACTIONS, ALERTS
@@ -24,6 +23,8 @@ from topics import ACTIONS, ALERTS
 logger = logging.getLogger(__name__)
 
 MOST_AT_ONCE: Final = 500
+MOST_WAITING: Final = 2000
+"""Records that wait to be taken; then nothing more is read."""
 READ_WAIT_S: Final = 0.2
 KAFKA_TIMEOUT_S: Final = 10.0
 WAIT_FOR_LEADERSHIP_S: Final = 1.0
@@ -81,11 +82,11 @@ class Followers:
         self._metrics = metrics
         self._history_ms = history_ms
         self._now_ms = now_ms
-        self._consumer: Consumer | None = None
+        self._followed: tuple[Tailer, RecordQueue] | None = None
         self._forgotten_s = float("-inf")
 
     def step(self) -> float:
-        """Take over what there is; return how many seconds to wait.
+        """Take what there is into the database; return how many seconds to wait.
 
         Raises
         ------
@@ -96,62 +97,41 @@ class Followers:
             self.close()
             return WAIT_FOR_LEADERSHIP_S
         self._forget_at_times()
-        if self._consumer is None:
-            self._consumer = self._opened()
+        if self._followed is None:
+            self._followed = self._opened()
+        tailer, queue = self._followed
         try:
-            self._take(self._consumer.consume(MOST_AT_ONCE, READ_WAIT_S))
+            tailer.check()
+            self._take(queue.take(MOST_AT_ONCE, READ_WAIT_S))
         except BaseException:
             self.close()  # what was fetched and not kept is fetched again
             raise
         return 0.0
 
     def close(self) -> None:
-        """Let go of Kafka."""
-        consumer, self._consumer = self._consumer, None
-        if consumer is not None:
-            consumer.close()
+        """End the following."""
+        followed, self._followed = self._followed, None
+        if followed is not None:
+            tailer, queue = followed
+            queue.close()
+            tailer.close()
 
-    def _opened(self) -> Consumer:
-        with TopicReader(self._kafka, KAFKA_TIMEOUT_S) as reader:
-            found = {topic: reader.partitions(topic) for topic in APPLY}
+    def _opened(self) -> tuple[Tailer, RecordQueue]:
         with self._database.reading() as connection:
             rows = connection.execute(select(PLACES)).mappings()
             places = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
-        quiet: dict[str, Any] = {"log_level": 0, "error_cb": self._on_error}
-        consumer = Consumer(
-            {
-                **self._kafka.librdkafka(),
-                **quiet,
-                "group.id": f"{self._kafka.group_prefix}-control",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "fetch.message.max.bytes": 16 * 1024 * 1024,
-            }
-        )
-        consumer.assign(
-            [
-                TopicPartition(topic, partition, places.get((topic, partition), OFFSET_BEGINNING))
-                for topic, partitions in found.items()
-                for partition in partitions
-            ]
-        )
-        return consumer
+        queue = RecordQueue(MOST_WAITING)
+        tailer = Tailer(self._kafka, "control", queue.put)
+        tailer.start(tuple(APPLY), places, KAFKA_TIMEOUT_S)
+        return tailer, queue
 
-    def _take(self, messages: list[Message]) -> None:
-        records = []
-        for message in messages:
-            error = message.error()
-            if error is None:
-                records.append(message)
-            elif not error.retriable() and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
-                raise KafkaException(error)
+    def _take(self, records: list[TailedRecord]) -> None:
         if not records:
             return
         places: dict[tuple[str, int], int] = {}
         with self._database.writing() as connection:
-            for message in records:
-                topic, partition, offset = message.topic() or "", message.partition() or 0, message.offset() or 0
-                self._apply(connection, topic, partition, offset, message.value() or b"")
+            for topic, partition, offset, _, value in records:
+                self._apply(connection, topic, partition, offset, value)
                 places[topic, partition] = offset + 1
             for (topic, partition), next_offset in places.items():
                 row = {"topic": topic, "partition": partition, "next_offset": next_offset}
@@ -176,6 +156,3 @@ class Followers:
             forget_alerts(connection, before_ms)
             forget_actions(connection, before_ms)
         self._forgotten_s = now_s
-
-    def _on_error(self, error: KafkaError) -> None:
-        logger.warning("alerts and actions: %s", error.str())

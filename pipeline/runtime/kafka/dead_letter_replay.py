@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final, TypeVar
 
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, KafkaException, Producer
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, KafkaException
 
 import topics
 from pipeline.core.records.dead_letter_replay import Draft, Fate, WindowVersion, draft_of, window_version
 from pipeline.core.records.identity.rekeying import ORIGIN_HEADER
 from pipeline.core.records.telegraf.parser import ParseOptions
+from pipeline.runtime.kafka.clients import LARGEST_RECORD_BYTES, new_producer
 from pipeline.runtime.kafka.dead_letter_log import (
     REPLAY_HEADER,
     ReplayMark,
@@ -28,7 +29,6 @@ from pipeline.runtime.kafka.dead_letter_log import (
     header_of,
     read_log,
 )
-from pipeline.runtime.kafka.producer import LARGEST_RECORD_BYTES
 from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.kafka.topic_reader import TopicReader, headers_of
 from schemas.reasons import DeadLetterReason
@@ -128,18 +128,11 @@ class Replay:
         self._on_read = on_read
         refused: Counter[str] = Counter()  # not of self: nothing may keep the producer, and its connection, alive
         self._refused = refused
-        self._producer = Producer(
-            {
-                **kafka.librdkafka(),
-                "log_level": 0,
-                "error_cb": lambda _error: None,  # what is refused comes with its record
-                "compression.type": kafka.compression,
-                "partitioner": "fnv1a",
-                "enable.idempotence": True,
-                "message.timeout.ms": round(DELIVERY_TIMEOUT_S * 1000),
-                "message.max.bytes": LARGEST_RECORD_BYTES,
-                "on_delivery": lambda error, _message: _count(refused, error),
-            }
+        self._producer = new_producer(
+            kafka,
+            {"message.timeout.ms": round(DELIVERY_TIMEOUT_S * 1000), "message.max.bytes": LARGEST_RECORD_BYTES},
+            on_delivery=lambda error, _message: _count(refused, error),
+            on_error=lambda _error: None,  # what is refused comes with its record
         )
 
     def run(self, wanted: Wanted, *, limit: int, now_ms: int, dry_run: bool = False) -> Counter[Fate]:

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Message
 
 from pipeline.runtime.kafka.settings import KafkaSettings
-from pipeline.runtime.kafka.topic_reader import TopicReader, TopicReadError
+from pipeline.runtime.kafka.tailer import Tailer
+from pipeline.runtime.kafka.topic_reader import TopicReadError
 from pipeline.runtime.observability.metrics import Metrics
 from schemas.reasons import PolicyRefusal
 from topics import POLICIES
@@ -17,11 +18,6 @@ from topics import POLICIES
 logger = logging.getLogger(__name__)
 
 LARGEST_POLICY_BYTES: Final = 256 * 1024
-READ_RECORDS: Final = 500
-READ_WAIT_S: Final = 0.1
-FETCH_WAIT_MS: Final = 100
-PARTITION: Final = 0
-"""The topic has one, so that policies have an order."""
 
 Parse = Callable[[bytes], Any]
 """Makes a policy of a record's value; ValueError says what is wrong with it."""
@@ -32,7 +28,7 @@ class PolicyTableError(Exception):
 
 
 class PolicyTable:
-    """Gives the policies of some kinds as they are now; records of other kinds are passed over.
+    """Holds the policies of some kinds as they are now; records of other kinds are passed over.
 
     A record that cannot be used is counted by reason and logged, and the policy before it stays.
 
@@ -41,22 +37,20 @@ class PolicyTable:
     kafka, metrics
         Of the process.
     stage
-        Whose log it is, in metrics.
+        Whose table it is, in metrics.
     parsers
         By kind, what makes a policy of a record's value.
     """
 
     def __init__(self, kafka: KafkaSettings, metrics: Metrics, stage: str, parsers: Mapping[str, Parse]) -> None:
-        self._kafka = kafka
         self._metrics = metrics
         self._stage = stage
         self._parsers = parsers
         self._lock = threading.Lock()
         self._policies: dict[str, dict[str, Any]] = {kind: {} for kind in parsers}
         self._version = 0
-        self._is_read = threading.Event()
-        self._is_closed = threading.Event()
-        self._thread: threading.Thread | None = None
+        # whatever Kafka says meanwhile, the policies in force stay
+        self._tailer = Tailer(kafka, f"{stage}-policies", self._change, survives=lambda _: True)
 
     def start(self, timeout_s: float) -> None:
         """Read the topic to its end, then go on in a thread. It blocks: call it in a thread.
@@ -68,13 +62,10 @@ class PolicyTable:
         """
         deadline_s = time.monotonic() + timeout_s
         try:
-            with TopicReader(self._kafka, timeout_s) as reader:
-                reader.partitions(POLICIES)
+            self._tailer.start([POLICIES], {}, timeout_s)
         except TopicReadError as error:
             raise PolicyTableError(f"the policies cannot be read: {error}") from error
-        self._thread = threading.Thread(target=self._follow, name=f"{self._stage}-policies", daemon=True)
-        self._thread.start()
-        if not self._is_read.wait(max(0.0, deadline_s - time.monotonic())):
+        if not self._tailer.wait_until_read(deadline_s - time.monotonic()):
             self.close()
             raise PolicyTableError(f"the policies cannot be read: {POLICIES} is not read to its end in {timeout_s:g} s")
 
@@ -90,46 +81,7 @@ class PolicyTable:
 
     def close(self) -> None:
         """End the thread."""
-        self._is_closed.set()
-        if self._thread is not None:
-            self._thread.join()
-
-    def _follow(self) -> None:
-        quiet: dict[str, Any] = {"log_level": 0, "error_cb": self._on_error}
-        consumer = Consumer(
-            {
-                **self._kafka.librdkafka(),
-                **quiet,
-                "group.id": f"{self._kafka.group_prefix}-{self._stage}-policies",  # asked for, and never joined
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": FETCH_WAIT_MS,
-                "fetch.message.max.bytes": 16 * 1024 * 1024,
-            }
-        )
-        try:
-            consumer.assign([TopicPartition(POLICIES, PARTITION, OFFSET_BEGINNING)])
-            while not self._is_closed.is_set():
-                self._take(consumer.consume(READ_RECORDS, READ_WAIT_S))
-        except KafkaException as error:
-            logger.critical("policies are not followed any more: %s", error.args[0].str())
-        finally:
-            consumer.close()
-
-    def _take(self, messages: list[Message]) -> None:
-        changes = []
-        is_at_end = False
-        for message in messages:
-            error = message.error()
-            if error is None:
-                changes.append(message)
-            else:
-                is_at_end = is_at_end or error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001
-        if changes:
-            self._change(changes)
-        if is_at_end:
-            self._is_read.set()
+        self._tailer.close()
 
     def _change(self, messages: list[Message]) -> None:
         """Put all changes of a fetch in force at once."""
@@ -164,6 +116,3 @@ class PolicyTable:
     def _refuse(self, message: Message, reason: PolicyRefusal, why: str) -> None:
         self._metrics.refused_policies.labels(self._stage, reason.value).inc()
         logger.error("policies/%s: what was in force stays: %s", message.offset(), why)
-
-    def _on_error(self, error: KafkaError) -> None:
-        logger.warning("policies: %s", error.str())

@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, Message
 
+from pipeline.runtime.kafka.clients import LARGEST_RECORD_BYTES, new_producer
 from pipeline.runtime.kafka.settings import KafkaSettings
 
 logger = logging.getLogger(__name__)
 
-LARGEST_RECORD_BYTES: Final = 16 * 1024 * 1024
 QUEUE_RECORDS: Final = 1_000_000
 QUEUE_KIB: Final = 512 * 1024
 QUEUE_FULL_TIMEOUT_S: Final = 60.0
@@ -70,23 +70,17 @@ class RecordProducer:
 
     def __init__(self, kafka: KafkaSettings) -> None:
         self._refused: Counter[str] = Counter()
-        self._producer = Producer(
-            {
-                **kafka.librdkafka(),
-                "compression.type": kafka.compression,
-                "linger.ms": 5,
-                "partitioner": "fnv1a",
-                "enable.idempotence": True,
-                "message.timeout.ms": 0,
-                "message.max.bytes": LARGEST_RECORD_BYTES,
-                "batch.num.messages": 100_000,
-                "queue.buffering.max.messages": QUEUE_RECORDS,
-                "queue.buffering.max.kbytes": QUEUE_KIB,
-                "delivery.report.only.error": True,
-                "on_delivery": self._on_refused,
-                "error_cb": self._on_error,
-            },
-            logger=logger,
+        options = {
+            "linger.ms": 5,
+            "message.timeout.ms": 0,
+            "message.max.bytes": LARGEST_RECORD_BYTES,
+            "batch.num.messages": 100_000,
+            "queue.buffering.max.messages": QUEUE_RECORDS,
+            "queue.buffering.max.kbytes": QUEUE_KIB,
+            "delivery.report.only.error": True,
+        }
+        self._producer = new_producer(
+            kafka, options, on_delivery=self._on_refused, on_error=self._on_error, logger=logger
         )
 
     def __len__(self) -> int:
@@ -166,7 +160,7 @@ class RecordProducer:
         await asyncio.to_thread(self.flush, timeout_s)
 
     def close(self, timeout_s: float) -> None:
-        """Flush, and let go of the connection; errors as in `flush`."""
+        """Flush, and close the connection; errors as in `flush`."""
         try:
             self.flush(timeout_s)
         finally:

@@ -6,12 +6,10 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
+from pipeline.runtime.kafka.clients import is_transient, new_admin
 from pipeline.runtime.kafka.settings import KafkaSettings
-from pipeline.runtime.state.checkpoints import TRANSIENT_ERRORS
 
 RETRY_WAIT_S: Final = 0.2
-_STARTING: Final = TRANSIENT_ERRORS | {KafkaError.UNKNOWN_TOPIC_OR_PART}
-"""What a broker answers that has just started."""
 
 
 class TopicIdentityError(Exception):
@@ -28,9 +26,9 @@ def topic_id(kafka: KafkaSettings, topic: str, timeout_s: float) -> str:
     TopicIdentityError
         When Kafka does not answer within the time-out, or refuses.
     """
-    client = AdminClient({**kafka.librdkafka(), "log_level": 0})
+    client = new_admin(kafka)
     retrying = Retrying(
-        retry=retry_if_exception(_is_transient),
+        retry=retry_if_exception(_may_pass),
         stop=stop_after_delay(timeout_s),
         wait=wait_fixed(RETRY_WAIT_S),
         reraise=True,
@@ -48,5 +46,8 @@ def _topic_id(client: AdminClient, topic: str, timeout_s: float) -> str:
     return "" if is_none else str(found)
 
 
-def _is_transient(error: BaseException) -> bool:
-    return isinstance(error, KafkaException) and error.args[0].code() in _STARTING
+def _may_pass(error: BaseException) -> bool:
+    if not isinstance(error, KafkaException):
+        return False
+    cause: KafkaError = error.args[0]
+    return is_transient(cause) or cause.code() == KafkaError.UNKNOWN_TOPIC_OR_PART  # a broker that has just started

@@ -4,16 +4,15 @@ import time
 from collections import deque
 from collections.abc import Generator, Mapping
 from contextlib import closing
-from typing import Any, Final, Self
+from typing import Final, Self
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, TopicPartition
 
+from pipeline.runtime.kafka.clients import is_end, is_transient, new_consumer
 from pipeline.runtime.kafka.settings import KafkaSettings
 
 READ_RECORDS: Final = 500
 READ_WAIT_S: Final = 0.1
-FETCHED_BYTES: Final = 16 * 1024 * 1024
-"""Room for the largest record: an embedded broker gives none that is larger than what is asked for."""
 QUEUED_KIB: Final = 32 * 1024
 """What the client fetches ahead at most."""
 
@@ -42,22 +41,12 @@ class TopicReader:
         self._servers = kafka.bootstrap_servers
         self._timeout_s = timeout_s
         self._errors: deque[KafkaError] = deque(maxlen=10)
-        # log_level 0: the client would print its attempts on standard error; what it says is collected instead
-        quiet: dict[str, Any] = {"log_level": 0, "error_cb": self._errors.append}
-        self._consumer = Consumer(
-            {
-                **kafka.librdkafka(),
-                **quiet,
-                "group.id": f"{kafka.group_prefix}-topic-reader",  # asked for, and never joined
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "auto.offset.reset": "earliest",
-                "queued.max.messages.kbytes": QUEUED_KIB,
-                "fetch.message.max.bytes": FETCHED_BYTES,
-                "fetch.wait.max.ms": 50,
-                "fetch.queue.backoff.ms": 10,
-            }
-        )
+        options = {
+            "queued.max.messages.kbytes": QUEUED_KIB,
+            "fetch.wait.max.ms": 50,
+            "fetch.queue.backoff.ms": 10,
+        }
+        self._consumer = new_consumer(kafka, "topic-reader", options, on_error=self._errors.append)
 
     def __enter__(self) -> Self:
         return self
@@ -115,7 +104,7 @@ class TopicReader:
         try:
             found = self._consumer.offsets_for_times(asked, timeout=self._timeout_s)
         except KafkaException as error:
-            if error.args[0].retriable() or error.args[0].code() in _WAITED_FOR:
+            if is_transient(error.args[0]):
                 raise TopicReadError(f"topic {topic}: {error.args[0].str()}") from error
             return dict.fromkeys(partitions, OFFSET_BEGINNING)
         return {place.partition: OFFSET_BEGINNING if place.error is not None else place.offset for place in found}
@@ -152,11 +141,11 @@ class TopicReader:
                 messages = self._consumer.consume(READ_RECORDS, READ_WAIT_S)
                 for message in messages:
                     partition, error = message.partition(), message.error()
-                    if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                    if is_end(error):
                         left.discard(-1 if partition is None else partition)
                     elif error is None:
                         yield message
-                    elif not error.retriable() and error.code() not in _WAITED_FOR:
+                    elif not is_transient(error):
                         raise TopicReadError(f"topic {topic}: {error.str()}")
                 if any(message.error() is None or message.partition() not in left for message in messages):
                     heard_s = time.monotonic()
@@ -180,16 +169,6 @@ class TopicReader:
         return causes[-1] if causes else error.str()
 
 
-_WAITED_FOR: Final = frozenset(
-    {
-        KafkaError._TRANSPORT,  # noqa: SLF001
-        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
-        KafkaError._RESOLVE,  # noqa: SLF001
-        KafkaError._TIMED_OUT,  # noqa: SLF001
-    }
-)
-
-
 def headers_of(message: Message) -> list[tuple[str, bytes]]:
     """Return a record's headers, but those without a value."""
     found = message.headers() or []
@@ -207,7 +186,7 @@ def committed_offsets(
     TopicReadError
         When Kafka does not answer.
     """
-    consumer = Consumer({**kafka.librdkafka(), "log_level": 0, "group.id": group, "enable.auto.commit": False})
+    consumer = new_consumer(kafka, group, {"group.id": group})
     try:
         places = consumer.committed([TopicPartition(topic, partition) for partition in partitions], timeout=timeout_s)
     except KafkaException as error:

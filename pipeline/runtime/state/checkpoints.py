@@ -15,6 +15,7 @@ from confluent_kafka import (
 )
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
+from pipeline.runtime.kafka.clients import is_end, is_transient, new_consumer
 from pipeline.runtime.kafka.producer import RecordProducer
 from pipeline.runtime.kafka.settings import KafkaSettings
 from topics import CHECKPOINTS
@@ -57,18 +58,8 @@ class CheckpointReader:
             When the topic is missing, or Kafka does not answer within the time-out.
         """
         deadline_s = time.monotonic() + timeout_s
-        consumer = Consumer(
-            {
-                **self._kafka.librdkafka(),
-                "group.id": f"{self._kafka.group_prefix}-checkpoint-reader",  # asked for, and never joined
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": 50,
-                "fetch.queue.backoff.ms": 10,
-            },
-            logger=logger,
-        )
+        options = {"fetch.wait.max.ms": 50, "fetch.queue.backoff.ms": 10}
+        consumer = new_consumer(self._kafka, "checkpoint-reader", options, logger=logger)
         try:
             return self._read_latest(consumer, frozenset(key.encode() for key in keys), deadline_s)
         except KafkaException as error:
@@ -110,8 +101,8 @@ class CheckpointReader:
             for message in consumer.consume(READ_RECORDS, READ_WAIT_S):
                 partition = message.partition()
                 error = message.error()
-                if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
-                    if error.code() in TRANSIENT_ERRORS:
+                if error is not None and not is_end(error):
+                    if is_transient(error):
                         logger.warning("checkpoints: %s; tried again", error.str())
                         continue
                     raise KafkaException(error)
@@ -146,21 +137,8 @@ class CheckpointStore(CheckpointReader):
         self._producer.produce(self._topic, key=key.encode(), value=value)
 
 
-TRANSIENT_ERRORS: Final = frozenset(
-    {
-        KafkaError._TRANSPORT,  # noqa: SLF001
-        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
-        KafkaError._RESOLVE,  # noqa: SLF001
-        KafkaError._TIMED_OUT,  # noqa: SLF001
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    }
-)
-
-
-def _is_transient(error: BaseException) -> bool:
-    return isinstance(error, KafkaException) and error.args[0].code() in TRANSIENT_ERRORS
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, KafkaException) and is_transient(error.args[0])
 
 
 class _Tail:
@@ -181,7 +159,7 @@ class _Tail:
         """Set the first range."""
         where = TopicPartition(self._topic, self.partition, OFFSET_END)
         retrying = Retrying(
-            retry=retry_if_exception(_is_transient),
+            retry=retry_if_exception(_may_pass),
             stop=stop_after_delay(timeout_s),
             wait=wait_fixed(RETRY_WAIT_S),
             reraise=True,

@@ -6,8 +6,9 @@ import time
 from collections import Counter
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message
 
+from pipeline.runtime.kafka.clients import new_producer
 from pipeline.runtime.kafka.settings import KafkaSettings
 
 logger = logging.getLogger(__name__)
@@ -44,20 +45,14 @@ class SnapshotLog:
         self._is_cancelled = is_cancelled
         self._refused: Counter[str] = Counter()
         self._places: dict[str, tuple[int, int]] = {}
-        self._producer = Producer(
-            {
-                **kafka.librdkafka(),
-                "compression.type": kafka.compression,
-                "linger.ms": 5,
-                "partitioner": "fnv1a",
-                "enable.idempotence": True,
-                "message.timeout.ms": int(timeout_s * 1000),
-                "queue.buffering.max.messages": QUEUE_RECORDS,
-                "queue.buffering.max.kbytes": QUEUE_KIB,
-                "on_delivery": self._on_delivery,
-                "error_cb": self._on_error,
-            },
-            logger=logger,
+        options = {
+            "linger.ms": 5,
+            "message.timeout.ms": int(timeout_s * 1000),
+            "queue.buffering.max.messages": QUEUE_RECORDS,
+            "queue.buffering.max.kbytes": QUEUE_KIB,
+        }
+        self._producer = new_producer(
+            kafka, options, on_delivery=self._on_delivery, on_error=self._on_error, logger=logger
         )
 
     def put(self, topic: str, key: str, value: bytes | memoryview | None) -> None:
@@ -89,7 +84,7 @@ class SnapshotLog:
         return self._places
 
     def close(self) -> None:
-        """Let go of the connection; what is not acknowledged is given up."""
+        """Close the connection; what is not acknowledged is discarded."""
         self._producer.purge()
         self._producer.flush(1.0)
 

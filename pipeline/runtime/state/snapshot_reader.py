@@ -18,10 +18,11 @@ from pipeline.core.snapshots.codec import (
     manifests_of,
 )
 from pipeline.core.snapshots.snapshot import Snapshot
+from pipeline.runtime.kafka.clients import is_end, is_transient, new_consumer
 from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.kafka.topic_reader import TopicReader, TopicReadError
 from pipeline.runtime.observability.metrics import Metrics
-from pipeline.runtime.state.checkpoints import TRANSIENT_ERRORS, CheckpointReader, CheckpointReadError
+from pipeline.runtime.state.checkpoints import CheckpointReader, CheckpointReadError
 from pipeline.runtime.state.snapshot_cache import SnapshotCache
 
 logger = logging.getLogger(__name__)
@@ -209,20 +210,14 @@ class _BlockReading:
         for key, (block, _) in self.assembly.missing.items():
             self.wanted.setdefault(block.partition, deque()).append((block.offset, key))
         self.wanted = {partition: deque(sorted(places)) for partition, places in self.wanted.items()}
-        consumer = Consumer(
-            {
-                **self.kafka.librdkafka(),
-                "group.id": f"{self.kafka.group_prefix}-snapshot-reader",  # asked for, and never joined
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "auto.offset.reset": "latest",  # where retention or a new topic took a block, there is nothing to read
-                "fetch.message.max.bytes": 2 * LARGEST_BLOCK_BYTES,
-                "queued.max.messages.kbytes": 32 * 1024,
-                "fetch.wait.max.ms": 50,
-                "fetch.queue.backoff.ms": 10,
-            },
-            logger=logger,
-        )
+        options = {
+            "auto.offset.reset": "latest",  # where retention or a new topic took a block, there is nothing to read
+            "fetch.message.max.bytes": 2 * LARGEST_BLOCK_BYTES,
+            "queued.max.messages.kbytes": 32 * 1024,
+            "fetch.wait.max.ms": 50,
+            "fetch.queue.backoff.ms": 10,
+        }
+        consumer = new_consumer(self.kafka, "snapshot-reader", options, logger=logger)
         try:
             self._check_topic(consumer)
             self._run(consumer)
@@ -243,7 +238,7 @@ class _BlockReading:
         heard_s = time.monotonic()
         while self.wanted:
             messages = consumer.consume(READ_RECORDS, READ_WAIT_S)
-            if any(message.error() is None or _is_end(message) for message in messages):
+            if any(message.error() is None or is_end(message.error()) for message in messages):
                 heard_s = time.monotonic()
             elif time.monotonic() - heard_s > SILENCE_TIMEOUT_S:
                 raise CheckpointReadError(f"topic {self.topic}: Kafka does not answer")
@@ -252,8 +247,8 @@ class _BlockReading:
 
     def _take(self, consumer: Consumer, message: Message) -> None:
         partition, error, offset = message.partition(), message.error(), message.offset()
-        if error is not None and not _is_end(message):
-            if error.code() in TRANSIENT_ERRORS or error.retriable():
+        if error is not None and not is_end(error):
+            if is_transient(error):
                 logger.warning("snapshots: %s; tried again", error.str())
                 return
             raise KafkaException(error)
@@ -273,8 +268,3 @@ class _BlockReading:
             consumer.incremental_unassign([TopicPartition(self.topic, partition)])
         elif places[0][0] - offset > SKIPPED_OFFSETS:
             consumer.seek(TopicPartition(self.topic, partition, places[0][0]))
-
-
-def _is_end(message: Message) -> bool:
-    error = message.error()
-    return error is not None and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001

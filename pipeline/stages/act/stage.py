@@ -23,11 +23,12 @@ from pipeline.core.actions.suppression import SuppressionRules
 from pipeline.core.policies import policy_of
 from pipeline.core.records.kafka.columns import RecordColumns
 from pipeline.runtime.engine.stage import StageContext
-from pipeline.runtime.kafka.alert_table import AlertRecord, AlertTable
+from pipeline.runtime.kafka.alert_table import AlertTable
 from pipeline.runtime.kafka.finished_actions import finished_keys
 from pipeline.runtime.kafka.policy_table import PolicyTable
 from pipeline.runtime.kafka.producer import RecordProducer
 from pipeline.runtime.kafka.settings import KafkaSettings
+from pipeline.runtime.kafka.tailer import TailedRecord
 from pipeline.runtime.kafka.topic_identity import topic_id
 from pipeline.runtime.observability.metrics import Metrics
 from pipeline.runtime.secrets.channel_secrets import Secrets
@@ -212,7 +213,7 @@ class ActStage:
         lease.change += bool(records)
         return bool(records)
 
-    def _event(self, record: AlertRecord) -> AlertEvent | None:
+    def _event(self, record: TailedRecord) -> AlertEvent | None:
         try:
             return AlertEvent.model_validate_json(record.value)
         except ValidationError as error:
