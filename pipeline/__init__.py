@@ -380,6 +380,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         suppression.py    which of them are silenced, in maintenance, inhibited
         decisions.py      what is done about them, step by step
         pending.py        what of it is not finished, and all else a restart needs
+        attempts.py       whether it is begun, what came of it, how long to wait
         script_guards.py  how often a script may be run, and for how many
 
     pipeline/core/downsampling/  a series as few points

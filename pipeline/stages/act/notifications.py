@@ -11,6 +11,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from pipeline.channels.base import NotDelivered, OpenSecret
 from pipeline.channels.compose import AlertGroup, compose
 from pipeline.channels.factory import open_channel
+from pipeline.core.actions.attempts import Result, Turn, notification_result, pause_s
 from pipeline.core.actions.decisions import Notification
 from pipeline.stages.act.records import Attempt, now_ms
 from pipeline.stages.act.settings import ActSettings
@@ -22,7 +23,6 @@ __all__ = ["NotificationQueues"]
 
 GIVEN_UP_AFTER: Final = 3
 """How many of a channel's time-outs a whole attempt may take: for the connection, for each answer."""
-LONGER_EACH: Final = 3
 
 
 class NotificationQueues:
@@ -75,7 +75,7 @@ class NotificationQueues:
             self._queues[notification.channel] = queue
         if not queue.put((decided_ms, notification)):
             text = f"{self._act.queue_messages} notifications wait for the channel already"
-            self._end(notification, Outcome.FAILED, ActionReason.UNAVAILABLE, text)
+            self._end(notification, Result(Outcome.FAILED, ActionReason.UNAVAILABLE, text))
 
     async def close(self) -> None:
         """Release what waits: it stays undone, for the next owner."""
@@ -87,15 +87,10 @@ class NotificationQueues:
         decided_ms, notification = waiting
         queue = self._queues[name]
         channel = await known(self._channels, name, decided_ms)
-        if channel is None:
-            self._end(notification, Outcome.FAILED, ActionReason.UNKNOWN, f"there is no channel {name}")
-        elif not channel.enabled:
-            self._end(notification, Outcome.SKIPPED, ActionReason.DISABLED, f"channel {name} is disabled")
-        elif now_ms() - decided_ms > self._act.notify_within_ms:
-            self._end(
-                notification, Outcome.FAILED, ActionReason.TIMEOUT, "it has waited longer than act.notify_within_s"
-            )
-        else:
+        result = notification_result(name, channel, Turn(decided_ms, now_ms()), self._act.notify_within_ms)
+        if result is not None:
+            self._end(notification, result)
+        elif channel is not None:
             await self._try(queue, notification, channel)
 
     async def _try(
@@ -159,7 +154,8 @@ class NotificationQueues:
             text = "it took too long, and is waited for no more"
             raise NotDelivered(ActionReason.TIMEOUT, text, can_retry=True) from None
 
-    def _end(self, notification: Notification, outcome: Outcome, reason: ActionReason, text: str) -> None:
+    def _end(self, notification: Notification, result: Result) -> None:
+        outcome, reason, text = result
         self._on_attempt(notification, Attempt(outcome, reason, now_ms(), text))
         self._on_finished(notification.key)
 
@@ -170,7 +166,4 @@ class NotificationQueues:
         return max(asked_s, self._pause_s(queue))
 
     def _pause_s(self, queue: WorkQueue[tuple[int, Notification]]) -> float:
-        if not queue.failures:
-            return 0.0
-        longer = float(LONGER_EACH ** min(queue.failures - 1, 10))
-        return min(self._act.first_retry_s * longer, self._act.longest_retry_s)
+        return pause_s(queue.failures, first_s=self._act.first_retry_s, longest_s=self._act.longest_retry_s)

@@ -14,6 +14,7 @@ from pipeline.channels.scripts import (
     arguments_of,
     environment_of,
 )
+from pipeline.core.actions.attempts import Result, Turn, is_too_old, script_outcome, script_result
 from pipeline.core.actions.decisions import ScriptRun
 from pipeline.core.actions.script_guards import ScriptGuards
 from pipeline.stages.act.records import Attempt, now_ms
@@ -107,14 +108,15 @@ class ScriptQueues:
             queue = WorkQueue(run.script, partial(self._do, run.script), MOST_WAITING, self._on_failure)
             self._queues[run.script] = queue
         if not queue.put((decided_ms, run)):
-            self._end(run, Outcome.RATE_LIMITED, ActionReason.RATE, f"{MOST_WAITING} runs of the script wait already")
+            text = f"{MOST_WAITING} runs of the script wait already"
+            self._end(run, Result(Outcome.RATE_LIMITED, ActionReason.RATE, text))
 
     def look_at_approvals(self) -> None:
         """Go on with the runs that were decided on, are not needed any more, or have waited too long."""
         approvals = self._scripts().approvals
         for key, (decided_ms, run) in list(self._waiting.items()):
             is_over = not self._is_open(run.item.event.alert_id)
-            if key in approvals or is_over or self._is_too_late(decided_ms):
+            if key in approvals or is_over or is_too_old(Turn(decided_ms, now_ms()), self._approve_within_ms):
                 del self._waiting[key]
                 self.run(run, decided_ms)
 
@@ -130,52 +132,34 @@ class ScriptQueues:
         decided_ms, run = waiting
         await self._may_run()
         script = await known(lambda: self._scripts().scripts, name, decided_ms)
-        event = run.item.event
         if script is None:
-            self._end(run, Outcome.FAILED, ActionReason.UNKNOWN, f"there is no script {name}")
-        elif not script.enabled:
-            self._end(run, Outcome.SKIPPED, ActionReason.DISABLED, f"script {name} is disabled")
-        elif not self._is_open(event.alert_id):
-            self._end(run, Outcome.SKIPPED, ActionReason.SUPERSEDED, "the alert was over before")
-        elif script.dry_run:
-            text = f"would run {script.file} with {arguments_of(script.arguments, event)}"
-            self._end(run, Outcome.DRY_RUN, run.item.reason, text)
-        elif (not script.approval or self._is_approved(run, decided_ms)) and self._is_allowed(run, script):
-            self._guards.note(script, event.resource, now_ms())
+            self._end(run, Result(Outcome.FAILED, ActionReason.UNKNOWN, f"there is no script {name}"))
+            return
+        event, turn = run.item.event, Turn(decided_ms, now_ms())
+        result = script_result(
+            script,
+            run,
+            turn,
+            arguments=arguments_of(script.arguments, event),
+            is_open=self._is_open(event.alert_id),
+            approval=self._scripts().approvals.get(run.key),
+            approve_within_ms=self._approve_within_ms,
+            guards=self._guards,
+        )
+        if result is None:
+            self._guards.note(script, event.resource, turn.now_ms)
             await self._run(self._queues[name], run, script)
-
-    def _is_approved(self, run: ScriptRun, decided_ms: int) -> bool:
-        """Return whether a run is approved of; one that nobody has decided on waits."""
-        key = run.key
-        approval = self._scripts().approvals.get(key)
-        if approval is not None and not approval.approved:
-            by = f" by {approval.author}" if approval.author else ""
-            self._end(run, Outcome.DENIED, ActionReason.APPROVAL, f"was refused{by}")
-        elif approval is None and self._is_too_late(decided_ms):
-            self._end(run, Outcome.DENIED, ActionReason.APPROVAL, "nobody approved within act.approve_within_s")
-        elif approval is None:
-            self._waiting[key] = (decided_ms, run)
-            text = f"waits for the approval {key}"
-            self._on_attempt(run, Attempt(Outcome.AWAITING_APPROVAL, ActionReason.APPROVAL, now_ms(), text))
-        return approval is not None and approval.approved
-
-    def _is_too_late(self, decided_ms: int) -> bool:
-        return now_ms() - decided_ms > self._approve_within_ms
-
-    def _is_allowed(self, run: ScriptRun, script: Script) -> bool:
-        """Return whether the guards allow a run; one that they do not is over."""
-        guard = self._guards.refusal(script, run.item.event.resource, now_ms())
-        if guard is None:
-            return True
-        limit = script.rate if guard is ActionReason.RATE else script.blast_radius
-        self._end(run, Outcome.RATE_LIMITED, guard, f"{limit.count} in {limit.within} are allowed")
-        return False
+        elif result.outcome is Outcome.AWAITING_APPROVAL:
+            self._waiting[run.key] = waiting
+            self._on_attempt(run, Attempt(result.outcome, result.reason, turn.now_ms, result.text))
+        else:
+            self._end(run, result)
 
     async def _run(self, queue: WorkQueue[tuple[int, ScriptRun]], run: ScriptRun, script: Script) -> None:
         begun_ms, begun_s = now_ms(), time.monotonic()
         runner = self._runner
         if runner is None:
-            self._end(run, Outcome.FAILED, ActionReason.CONFIGURATION, "act.scripts_dir is not set")
+            self._end(run, Result(Outcome.FAILED, ActionReason.CONFIGURATION, "act.scripts_dir is not set"))
             return
         arguments = arguments_of(script.arguments, run.item.event)
         environment = environment_of(run.item.event, run.key)
@@ -184,31 +168,26 @@ class ScriptQueues:
         def call() -> ScriptResult:
             return runner.run(script.file, arguments, environment, timeout_s, lambda: self._is_closed)
 
+        output = None
         try:
-            outcome, reason, text, output = _outcome(await queue.calls.call(call, timeout_s + GRACE_S), run, timeout_s)
+            ended = await queue.calls.call(call, timeout_s + GRACE_S)
+            output = ended.output
+            outcome, reason, text = script_outcome(ended.status, run.item.reason, script.timeout)
         except ScriptCancelled:
             return  # the next owner runs it again
         except ScriptRefused as error:
-            outcome, reason, text, output = Outcome.FAILED, ActionReason.CONFIGURATION, str(error), None
+            outcome, reason, text = Outcome.FAILED, ActionReason.CONFIGURATION, str(error)
         except TimeoutError:
-            outcome, reason, text, output = Outcome.FAILED, ActionReason.TIMEOUT, "it could not be ended", None
+            outcome, reason, text = Outcome.FAILED, ActionReason.TIMEOUT, "it could not be ended"
         duration_ms = round(1000 * (time.monotonic() - begun_s))
         attempt = Attempt(outcome, reason, begun_ms, text, number=1, duration_ms=duration_ms, output=output)
         self._on_attempt(run, attempt)
         self._on_finished(run.key)
 
-    def _end(self, run: ScriptRun, outcome: Outcome, reason: ActionReason, text: str) -> None:
+    def _end(self, run: ScriptRun, result: Result) -> None:
+        outcome, reason, text = result
         self._on_attempt(run, Attempt(outcome, reason, now_ms(), text))
         self._on_finished(run.key)
-
-
-def _outcome(result: ScriptResult, run: ScriptRun, timeout_s: float) -> tuple[Outcome, ActionReason, str, str]:
-    if result.status == 0:
-        return Outcome.RAN, run.item.reason, "", result.output
-    if result.status is None:
-        return Outcome.FAILED, ActionReason.TIMEOUT, f"was killed after {timeout_s:g} s", result.output
-    how = f"status {result.status}" if result.status > 0 else f"signal {-result.status}"
-    return Outcome.FAILED, ActionReason.EXIT_STATUS, f"ended with {how}", result.output
 
 
 def script_runner(act: ActSettings) -> ScriptRunner | None:

@@ -17,6 +17,7 @@ from typing import Final
 from pydantic import ValidationError
 
 import topics
+from pipeline.core.actions.attempts import Turn, is_too_old
 from pipeline.core.actions.decisions import ActionRules, Decision, Notification, ScriptRun, Skip
 from pipeline.core.actions.pending import STATE_VERSION, ActState, ActStateError
 from pipeline.core.actions.suppression import SuppressionRules
@@ -204,8 +205,7 @@ class ActStage:
             if event is None:
                 continue
             time_ms = min(record.time_ms, now_ms)
-            is_too_old = time_ms < now_ms - self._act.notify_within_ms
-            if event.alert_id in seen and not is_too_old:
+            if event.alert_id in seen and not is_too_old(Turn(time_ms, now_ms), self._act.notify_within_ms):
                 self._decide(lease, lease.state.actions.due(rules, time_ms), rules, time_ms)
                 seen.clear()
             seen.add(event.alert_id)
