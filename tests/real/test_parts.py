@@ -8,6 +8,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from tests.support.servers.embedded_broker import EmbeddedBroker
 from tests.support.servers.influxdb import InfluxDB
 from tests.support.servers.kafka import KafkaBroker
+from tests.support.servers.process import ServerProcess
 from tests.support.servers.telegraf import Telegraf, telegraf_version
 from tests.support.waiting import wait_until
 
@@ -115,4 +116,4 @@ def test_telegraf_produces_to_kafka(telegraf_bin: Path, kafka_broker: KafkaBroke
 
 def test_a_test_that_asks_for_no_server_starts_none(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="a test without the marker `server` starts a server"):
-        EmbeddedBroker(tmp_path).start()
+        ServerProcess(["sleep", "60"], tmp_path / "log")

@@ -89,7 +89,7 @@ class ServerProcess:
     def __init__(self, command: list[str], log: Path, environment: dict[str, str] | None = None) -> None:
         if not _permitted:
             raise RuntimeError(
-                "a test of the fast tier starts a server: use a fixture of SERVERS or the marker `server`"
+                "a test without the marker `server` starts a server (see SERVERS in tests/conftest.py)"
             )
         program = shutil.which(command[0]) or command[0]
         self.log = log
