@@ -88,9 +88,7 @@ class ServerProcess:
 
     def __init__(self, command: list[str], log: Path, environment: dict[str, str] | None = None) -> None:
         if not _permitted:
-            raise RuntimeError(
-                "a test without the marker `server` starts a server (see SERVERS in tests/conftest.py)"
-            )
+            raise RuntimeError("a test without the marker `server` starts a server (see SERVERS in tests/conftest.py)")
         program = shutil.which(command[0]) or command[0]
         self.log = log
         with log.open("ab") as out:
