@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, model_validator
 
 from schemas.anomaly import Function
-from schemas.selection import Part, Target, Where
+from schemas.selection import Part, Target, Where, check_searches
 
 __all__ = ["DetectionRule", "Levels", "Parameter", "Target", "Where"]
 
@@ -63,3 +63,8 @@ class DetectionRule(Part):
     levels: Levels = Field(Levels(), description="From which scores on it is reported.")
     zone: ZoneName | None = Field(None, description="Time zone of the series; none: as the settings have it.")
     enabled: bool = Field(default=True, description="Whether it counts.")
+
+    @model_validator(mode="after")
+    def _cheap(self) -> Self:
+        check_searches(self.where, self.targets)
+        return self

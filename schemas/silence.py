@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
-from schemas.selection import Glob, Part, Target, Where
+from schemas.selection import Glob, Part, Target, Where, check_searches
 from schemas.severity import LevelName
 from schemas.trigger_policy import Duration, Id, Name
 
@@ -41,6 +41,11 @@ class AlertMatcher(Part):
     levels: tuple[LevelName, ...] = Field((), max_length=3, description="The alert's levels; none: all.")
     where: Where = Field(Where(), description="Which series.")
     targets: tuple[Target, ...] = Field((), max_length=1000, description="Whose: one must match; none: everybody's.")
+
+    @model_validator(mode="after")
+    def _cheap(self) -> Self:
+        check_searches(self.where, self.targets, self.policies)
+        return self
 
 
 class Silence(Part):

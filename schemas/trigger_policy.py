@@ -14,7 +14,7 @@ from pydantic import (
 
 from schemas.durations import duration_ms, duration_text
 from schemas.mistakes import PolicyError, model_of
-from schemas.selection import Part, Target, Where
+from schemas.selection import Part, Target, Where, check_searches
 from schemas.severity import LEVELS, LevelName
 
 __all__ = [
@@ -151,6 +151,7 @@ class TriggerPolicy(Part):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
+        check_searches(self.where, self.targets)
         if self.channels and self.scenario is not None:
             raise ValueError("channels and scenario exclude each other")
         if self.on == "silence":
