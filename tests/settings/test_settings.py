@@ -11,6 +11,7 @@ from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.settings.base import Section, SettingsError
 from pipeline.settings.model import compose
 from pipeline.stages.aggregate.settings import WindowRuleSettings, WindowsSettings
+from pipeline.stages.registry import stage_names
 from pipeline.stores.settings import StoreSettings, integrated_store, regional_stores
 
 SECRET = "hunter2-SECRET"  # noqa: S105  what must not show anywhere
@@ -40,7 +41,7 @@ def test_defaults_need_no_file() -> None:
 
     assert settings == Settings()
     assert settings.kafka.bootstrap_servers == "127.0.0.1:9092"
-    assert settings.worker.stages == ("aggregate", "downsample", "detect", "trigger", "act", "sink")
+    assert settings.worker.stages == stage_names()
     assert settings.stores == ()
 
 
@@ -117,7 +118,7 @@ def test_every_mistake_is_reported_with_place_value_and_rule(tmp_path: Path, mon
         f"{path}: windows.rules[0].every_s: must be a whole number of milliseconds; got 0.0105",
         f"{path}: stores[0]: kind embedded needs path",
         f"{path}: stores[1].name: is required",
-        f"{path}: worker.stages: must be one or more of aggregate, downsample, detect, trigger, act, sink, each once",
+        f"{path}: worker.stages: must be one or more of {', '.join(stage_names())}, each once",
         "CINNAMON_WORKER__WEB_PORT (worker.web_port): should be less than or equal to 65535; got '99999'",
     ]
 
@@ -372,19 +373,31 @@ def test_incomplete_sasl_is_refused() -> None:
         KafkaSettings(security_protocol="SASL_SSL", sasl_username="me")
 
 
-def test_former_names_are_still_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CINNAMON_DOWNSAMPLE__CORRECTION_S", "7")
+def test_former_names_in_a_file_are_still_read(tmp_path: Path) -> None:
     settings = load_settings(
         written(
             tmp_path,
-            "windows: {correction_s: 5, rules: [{every_s: 1, correction_s: 4}]}\nact: {tell_within_s: 6}",
+            "windows: {correction_s: 5, rules: [{every_s: 1, correction_s: 4}]}\n"
+            "downsample: {correction_s: 7}\n"
+            "act: {tell_within_s: 6}",
         )
     )
 
     assert settings.windows.allowed_lateness_s == 5
     assert settings.windows.rules[0].allowed_lateness_s == 4
-    assert settings.act.notify_within_s == 6
     assert settings.downsample.allowed_lateness_s == 7
+    assert settings.act.notify_within_s == 6
+
+
+def test_former_names_in_the_environment_are_still_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CINNAMON_WINDOWS__CORRECTION_S", "5")
+    monkeypatch.setenv("CINNAMON_DOWNSAMPLE__CORRECTION_S", "7")
+    monkeypatch.setenv("CINNAMON_ACT__TELL_WITHIN_S", "6")
+    settings = load_settings()
+
+    assert settings.windows.allowed_lateness_s == 5
+    assert settings.downsample.allowed_lateness_s == 7
+    assert settings.act.notify_within_s == 6
 
 
 def test_the_environment_beats_a_former_name_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

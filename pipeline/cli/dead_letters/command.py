@@ -28,7 +28,7 @@ ReasonOption = Annotated[
     list[DeadLetterReason] | None,
     typer.Option("--reason", metavar="REASON", case_sensitive=False, help="Only this reason; may stand several times."),
 ]
-StageOption = Annotated[str | None, typer.Option("--stage", help="Only of this stage: aggregate, detect, sink-NAME.")]
+StageOption = Annotated[str | None, typer.Option("--stage", help="Only of this stage; of a sink as sink-STORE.")]
 SinceOption = Annotated[
     str | None,
     typer.Option("--since", metavar="DURATION", help="Only dead letters written so long ago at most: 15m, 1h."),

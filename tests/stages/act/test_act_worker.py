@@ -16,20 +16,12 @@ from tests.support.channels.alerts import alert_event
 from tests.support.channels.folders import open_folder
 from tests.support.channels.receivers import HttpReceiver, http_receiver, mail_server
 from tests.support.servers.embedded_broker import EmbeddedBroker
-from tests.support.stages.brokers import Broker, Raw, pipeline_topics, produce, read_topic
+from tests.support.stages.brokers import Broker, Raw, pipeline_topics, produce, read_topic, topics_of
 from tests.support.stages.streams import settings_of
 from tests.support.stages.worker import Worker, running
 from tests.support.waiting import wait_until
 
-USED = (
-    topics.ALERTS,
-    topics.ACTIONS,
-    topics.POLICIES,
-    topics.METRICS_AGG,
-    topics.DEAD_LETTERS,
-    topics.CHECKPOINTS,
-    topics.CHECKPOINT_BLOCKS,
-)
+USED = topics_of("act")
 TIMEOUT_S = 60.0
 
 

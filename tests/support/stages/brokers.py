@@ -8,6 +8,8 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 import topics
+from pipeline.factory import Settings
+from pipeline.stages.registry import chosen_stages
 from tests.support.servers.embedded_broker import EmbeddedBroker
 from tests.support.servers.kafka import KafkaBroker
 from tests.support.waiting import wait_until
@@ -17,27 +19,16 @@ from topics.plan import TopicState, plan, wanted_topics
 
 Broker = KafkaBroker | EmbeddedBroker
 
-USED = (topics.METRICS_RAW, topics.METRICS_AGG, topics.DEAD_LETTERS, topics.CHECKPOINTS)
-DETECTION = (
-    topics.METRICS_AGG,
-    topics.ANOMALIES,
-    topics.POLICIES,
-    topics.DEAD_LETTERS,
-    topics.CHECKPOINTS,
-    topics.CHECKPOINT_BLOCKS,
-)
-"""What the stage detect needs."""
-HISTORY = (
-    topics.METRICS_RAW,
-    topics.METRICS_AGG,
-    topics.METRICS_DOWNSAMPLED,
-    topics.DEAD_LETTERS,
-    topics.CHECKPOINTS,
-    topics.CHECKPOINT_BLOCKS,
-)
-"""What the stage downsample needs, and the windows beside it."""
-TRIGGERS = (*DETECTION, topics.METRICS_RAW, topics.ALERTS)
-"""What the stage trigger needs."""
+
+def topics_of(*stages: str) -> tuple[str, ...]:
+    """Return the topics that these stages need, as their specs say."""
+    return tuple(sorted({topic for spec in chosen_stages(stages) for topic in spec.required_topics(Settings())}))
+
+
+USED = topics_of("aggregate")
+DETECTION = topics_of("detect")
+HISTORY = topics_of("aggregate", "downsample")
+TRIGGERS = topics_of("trigger")
 TIMEOUT_S = 30.0
 
 
