@@ -193,6 +193,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         http_status.py      what an HTTP status means for a message
         compose.py          alerts as a message
         templates.py        templates filled, within bounds
+        template_work.py    their operations, each charged before it is carried out
         scripts.py          a script run, within bounds
         script_jobs.py      or as a Job of Kubernetes
 

@@ -1,26 +1,26 @@
 """What is written: a channel's templates filled with alerts, within bounds whoever wrote them.
 
 Templates are Jinja, of which only a part is taken: values, loops over them, conditions and a few filters; no calls, no
-assignments, nothing that multiplies. What a template can take in time and memory is therefore bounded by its length
-and by that of the values, and its output is cut off besides.
+assignments, nothing that multiplies. Each operation is charged with the most that it can come to before it is carried
+out (template_work.py): time and memory of a rendering are bounded whatever the template. Its output is cut off besides.
 """
 
 import math
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from jinja2 import ChainableUndefined, Template, TemplateError, TemplateSyntaxError, Undefined, nodes, pass_context
-from jinja2.runtime import Context
+from jinja2 import ChainableUndefined, Template, TemplateError, TemplateSyntaxError, Undefined, nodes
+from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
+
+from pipeline.channels import template_work as work
 
 __all__ = ["LONGEST_OUTPUT", "MOST_ITEMS", "RenderError", "TemplateRefused", "check_template", "render"]
 
 LONGEST_OUTPUT: Final = 64 * 1024
 """Characters of what a template comes to."""
-LONGEST_RENDER_S: Final = 0.5
-"""Looked at with every turn of a loop."""
 LONGEST_VALUE: Final = 1000
 MOST_ITEMS: Final = 100
 """Of a list or a mapping."""
@@ -50,8 +50,9 @@ _NODES: Final = (
     nodes.And, nodes.Or, nodes.Not, nodes.Neg, nodes.Pos, nodes.Add, nodes.Sub, nodes.Div, nodes.FloorDiv,
     nodes.Concat, nodes.Keyword,
 )  # fmt: skip
-_EACH: Final = "_each"
-_DEADLINE: Final = "_deadline_s"
+_COMPARING: Final = frozenset(("eq", "equalto", "ge", "gt", "in", "le", "lt", "ne"))
+_LARGEST: Final = 2**63
+"""Of a number in a template."""
 
 
 class TemplateRefused(ValueError):  # noqa: N818  it says what it is
@@ -65,27 +66,87 @@ class RenderError(Exception):
 class _Sandbox(ImmutableSandboxedEnvironment):
     """Jinja without globals, with the filters and tests that are allowed."""
 
+    intercepted_binops = frozenset(("+", "-", "/", "//"))
+
     def __init__(self, *, is_html: bool) -> None:
-        super().__init__(autoescape=is_html, undefined=ChainableUndefined, finalize=_plain, cache_size=0)
+        super().__init__(
+            autoescape=is_html, undefined=ChainableUndefined, finalize=work.written, cache_size=0, optimized=False
+        )
         self.globals.clear()
-        self.filters = {name: self.filters[name] for name in FILTERS} | {_EACH: _each}
-        self.tests = {name: self.tests[name] for name in TESTS}
+        self.filters = {name: self.filters[name] for name in FILTERS} | {
+            "_concat": work.concat, "_counted": work.counted, "_each": work.each, "_filtered": work.filtered,
+        }  # fmt: skip
+        self.tests = {name: self.tests[name] for name in TESTS} | {
+            "even": lambda value: _number(value) % 2 == 0, "odd": lambda value: _number(value) % 2 == 1,
+        }  # fmt: skip
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Return a sum, difference or quotient, charged before it is made."""
+        work.add(context, left, right)
+        return super().call_binop(context, operator, left, right)
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """Return what stands under a name: of mappings and of ``loop``; nothing else has attributes, so no methods."""
+        return self.getitem(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """Return what stands in a mapping, a list or a text; undefined what does not."""
+        if isinstance(obj, Undefined):
+            return obj
+        if isinstance(obj, LoopContext) and isinstance(argument, str) and not argument.startswith("_"):
+            found = getattr(obj, argument, None)
+            return self.undefined(obj=obj, name=argument) if callable(found) else found
+        known = (isinstance(obj, dict) and isinstance(argument, (str, int))) or (
+            isinstance(obj, (list, tuple, str)) and isinstance(argument, int)
+        )
+        try:
+            return obj[argument] if known else self.undefined(obj=obj, name=argument)
+        except LookupError:
+            return self.undefined(obj=obj, name=argument)
 
 
-def _plain(value: Any) -> Any:
-    """Return a value that may be written; of others, as of methods, nothing."""
-    return value if value is None or isinstance(value, (str, int, float, list, dict, tuple, Undefined)) else ""
+def _number(value: Any) -> float:
+    if not isinstance(value, (int, float)):
+        raise TypeError("even and odd need a number")
+    return value
 
 
-@pass_context
-def _each(context: Context, items: Any) -> Iterator[Any]:
-    """Yield what a loop goes over, until the template has taken too long."""
-    if isinstance(items, (str, int, float)):
-        raise TypeError("a loop needs a list")
-    for item in items:
-        if time.monotonic() > context[_DEADLINE]:
-            raise TimeoutError(f"it takes longer than {LONGEST_RENDER_S:g} s")
-        yield item
+class _Metering(NodeTransformer):
+    """Puts a charge before each operation of a tree."""
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802  Jinja's name
+        self.generic_visit(node)
+        return _filter(nodes.List(node.nodes, lineno=node.lineno), "_concat")
+
+    def visit_Filter(self, node: nodes.Filter) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        if node.node is None:  # of a filter block, which is not allowed
+            return node
+        return _filter(node.node, "_filtered", nodes.Const(node.name), *node.args)
+
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        node.expr = _filter(node.expr, "_counted")
+        for operand in node.ops:
+            operand.expr = _filter(operand.expr, "_counted")
+        return node
+
+    def visit_Test(self, node: nodes.Test) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        if node.name in _COMPARING:
+            node.node = _filter(node.node, "_counted")
+            node.args = [_filter(each, "_counted") for each in node.args]
+        return node
+
+    def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802
+        steps = 1 + sum(1 for _ in node.find_all(nodes.Node))
+        self.generic_visit(node)
+        node.iter = _filter(node.iter, "_each", nodes.Const(steps))
+        return node
+
+
+def _filter(node: nodes.Node, name: str, *arguments: nodes.Expr) -> nodes.Filter:
+    return nodes.Filter(node, name, list(arguments), [], None, None, lineno=node.lineno)
 
 
 _ENVIRONMENTS: Final = {is_html: _Sandbox(is_html=is_html) for is_html in (False, True)}
@@ -107,6 +168,7 @@ def check_template(source: str, variables: Iterable[str] = ()) -> None:
         With the line, what was found and what is allowed.
     """
     _check_names(_parsed(source), frozenset(variables))
+    _compiled(source, is_html=False)
 
 
 def render(source: str, values: Mapping[str, Any], *, is_html: bool = False) -> str:
@@ -128,28 +190,36 @@ def render(source: str, values: Mapping[str, Any], *, is_html: bool = False) -> 
     RenderError
         When it does not go with these values.
     """
-    template = _compiled(source, is_html)
-    deadline_s = time.monotonic() + LONGEST_RENDER_S
+    template = _compiled(source, is_html=is_html)
     parts: list[str] = []
     length = 0
     try:
-        for part in template.generate({**_bounded(values), _DEADLINE: deadline_s}):
+        for part in template.generate({**_bounded(values), work.METER: work.Meter()}):
             parts.append(part)
             length += len(part)
             if length >= LONGEST_OUTPUT:
                 break
-    except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, RecursionError, TimeoutError) as error:
+    except _FAILURES as error:
         raise RenderError(f"{type(error).__name__}: {str(error)[:200]}") from error
     return "".join(parts)[:LONGEST_OUTPUT]
 
 
+_FAILURES: Final = (
+    TemplateError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError, RecursionError,
+    TimeoutError,
+)  # fmt: skip
+"""What Jinja's filters raise on values that they are not for."""
+
+
 @lru_cache(maxsize=1000)
-def _compiled(source: str, is_html: bool) -> Template:
+def _compiled(source: str, *, is_html: bool) -> Template:
     tree = _parsed(source)
-    for loop in tree.find_all(nodes.For):
-        loop.iter = nodes.Filter(loop.iter, _EACH, [], [], None, None, lineno=loop.lineno)
+    _Metering().visit(tree)
     environment = _ENVIRONMENTS[is_html]
-    return Template.from_code(environment, environment.compile(tree), {})
+    try:
+        return Template.from_code(environment, environment.compile(tree), {})
+    except TemplateSyntaxError as error:
+        raise TemplateRefused(f"line {error.lineno}: {error.message}") from error
 
 
 def _parsed(source: str) -> nodes.Template:
@@ -159,6 +229,8 @@ def _parsed(source: str) -> nodes.Template:
         raise TemplateRefused(f"line {error.lineno}: {error.message}") from error
     except RecursionError as error:
         raise TemplateRefused("nested too deeply") from error
+    except ValueError as error:
+        raise TemplateRefused(f"has a number that is too large: {error}") from error
     if sum(1 for _ in _walk(tree)) > MOST_NODES:
         raise TemplateRefused(f"has more than {MOST_NODES} parts")
     return tree
@@ -184,6 +256,8 @@ def _check_node(node: nodes.Node) -> None:
     where = f"line {node.lineno}"
     if not isinstance(node, _NODES) or (isinstance(node, nodes.For) and node.recursive):
         raise TemplateRefused(f"{where}: {type(node).__name__.lower()} is not allowed in templates")
+    if isinstance(node, nodes.Const) and isinstance(node.value, int) and node.value >= _LARGEST:
+        raise TemplateRefused(f"{where}: numbers must be below {_LARGEST}")
     if isinstance(node, nodes.Filter):
         _check_filter(node, where)
     if isinstance(node, nodes.Test) and node.name not in TESTS:
