@@ -38,8 +38,9 @@ The map of the house. Imports go down this page and never up (an import-linter c
         output.py          its three ways to report: live view, lines, JSON
         live_view.py       the screen, drawn from a state
         pipeline_state.py  what is known of a running pipeline at one moment
-        recent_alerts.py   what was told lately
+        recent_alerts.py   which alerts there were lately
         recent_windows.py  what its store has lately got
+        worker_client.py   what the worker says on its web port, as numbers
         local_pipeline.py  broker, topics, worker and control service as children
         local_source.py    what feeds it: a source in a thread
 
@@ -120,13 +121,13 @@ The map of the house. Imports go down this page and never up (an import-linter c
     pipeline/control/migrations/versions/  one file a step
         v0001_first_tables.py  all of the first version
 
-    pipeline/stages/  move: decode, one core call, send; one file a stage, in the order of the data
+    pipeline/stages/  move: decode, one core call, send; a folder a stage, in the order of the data
         registry.py          the stages that there are, plug-ins among them
         spec.py              what is known of a stage before it runs
         parsing_settings.py  how raw records are read
         raw_input.py         what is taken of metrics.raw by every stage that reads it
         partitioned.py       what stages have in common whose state is one snapshot a partition
-        saved_partitions.py  partitions whose state is in snapshots: taken over, saved, let go
+        saved_partitions.py  partitions whose state is in snapshots: restored, saved, released
         dead_letters.py      what every stage does with bytes it cannot use
 
     pipeline/stages/aggregate/  metrics.raw to windows on metrics.agg
@@ -147,7 +148,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         stage.py     metrics.agg to scores on anomalies, with its snapshots
         metrics.py   what it counts
 
-    pipeline/stages/trigger/  metrics.raw, metrics.agg, anomalies to alerts
+    pipeline/stages/trigger/  metrics.raw, metrics.agg and anomalies to alerts
         spec.py      what is known of it
         settings.py  when a silent series is forgotten
         stage.py     metrics.raw, metrics.agg, anomalies to alerts, with snapshots
@@ -160,7 +161,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
         metrics.py       what it counts
         region_route.py  which store a window goes to
 
-    pipeline/stages/act/  alerts to channels, scripts and the topic actions
+    pipeline/stages/act/  alerts to channels and scripts, and what came of it to actions
         spec.py           what is known of it
         metrics.py        what it counts
         settings.py       where secrets and scripts are, and how long it is patient
@@ -265,7 +266,6 @@ The map of the house. Imports go down this page and never up (an import-linter c
 
     pipeline/runtime/observability/  metrics, health, logs
         metrics.py        the metrics that every stage has, and what makes more
-        worker_client.py  what a worker says there, as numbers
         logs.py           log lines: text or JSON
 
     pipeline/runtime/secrets/  secrets from files, or encrypted at rest

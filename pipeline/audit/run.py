@@ -17,7 +17,7 @@ from pipeline.audit.raw_log import PART_ROW, PartitionLog, Spills
 from pipeline.audit.recompute import Recomputed
 from pipeline.audit.report import Fault, PartitionReport, Report
 from pipeline.audit.spill import Spill, joined
-from pipeline.audit.stored_windows import SINK, StoreAudit, store_numbers
+from pipeline.audit.stored_windows import StoreAudit, store_numbers
 from pipeline.audit.window_log import WindowLog
 from pipeline.audit.window_rows import WindowRows
 from pipeline.core.audit.checks import IN_WINDOWS, OPEN, TOO_LATE, UNKNOWN, WAITING, WINDOW_ROW, check_windows
@@ -34,6 +34,7 @@ from pipeline.settings.model import Settings
 from pipeline.stages.aggregate.settings import WindowsSettings
 from pipeline.stages.aggregate.stage import STAGE, window_rules
 from pipeline.stages.raw_input import parse_options
+from pipeline.stages.sink.spec import windows_group
 from pipeline.stores.settings import regional_stores
 from schemas.catalogue import load_catalogue
 
@@ -125,7 +126,7 @@ class Audit:
         if self._deep:
             self._check_values(spills.again, windows, namer)
             for number, store in enumerate(regional_stores(self._settings)):
-                rejected = dead_letters.rejected.get(f"{SINK}-{store.name}", [])
+                rejected = dead_letters.rejected.get(windows_group(store).name, [])
                 if stores.compare(number, committed[store.name], rejected, self._on_read, is_whole=self._is_whole):
                     report.undecided.append(f"store {store.name} has not been given all windows of the period yet")
         if sum(each.waiting for each in report.partitions):

@@ -20,11 +20,11 @@ from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.kafka.topic_reader import committed_offsets
 from pipeline.settings.model import Settings
 from pipeline.stages.sink.region_route import Destination, RegionRoute
+from pipeline.stages.sink.spec import windows_group
 from pipeline.stores.base import Store, StoredValue
 from pipeline.stores.factory import kind_of, open_store
 from pipeline.stores.settings import StoreSettings, regional_stores
 
-SINK: Final = "sink"
 _GATHERED_VALUES: Final = 50_000
 _DAY_MS: Final = 86_400_000
 
@@ -81,7 +81,7 @@ class StoreAudit:
         """Return for each store the offsets of ``metrics.agg`` up to which it was written; ask before reading those."""
         found = {}
         for store in self._stores:
-            group = self._kafka.group(f"{SINK}-{store.name}")
+            group = self._kafka.group(windows_group(store).name)
             offsets = committed_offsets(self._kafka, group, topics.METRICS_AGG, partitions, timeout_s)
             found[store.name] = np.array([offsets.get(partition, 0) for partition in partitions], np.int64)
         return found

@@ -12,7 +12,7 @@ from rich.text import Text
 from pipeline.cli.up.pipeline_state import PipelineState
 
 if TYPE_CHECKING:
-    from pipeline.runtime.observability.worker_client import WorkerCounts
+    from pipeline.cli.up.worker_client import WorkerCounts
     from pipeline.sources.fleet.incidents import Incident
     from pipeline.stores.base import SeriesPoint
     from schemas.alert import AlertEvent

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import yaml
 
+from pipeline.cli.up.worker_client import WorkerClient
 from pipeline.factory import Settings
 from pipeline.runtime.local.child_process import ChildFailedError, ChildProcess
 from pipeline.runtime.local.embedded_broker import EmbeddedBroker
-from pipeline.runtime.observability.worker_client import WorkerClient
 from pipeline.settings.model import PREFIX
 from topics.admin import BrokerError, TopicAdmin
 from topics.catalogue import load_topics

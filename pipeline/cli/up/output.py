@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-    from pipeline.runtime.observability.worker_client import WorkerCounts
+    from pipeline.cli.up.worker_client import WorkerCounts
     from schemas.alert import AlertEvent
 
 LINE_EVERY_S: Final = 2.0
@@ -227,7 +227,7 @@ class JsonOutput(_Periodic):
 
 def anomalies_text(counts: "WorkerCounts") -> str:
     """Return what detection has found; nothing can be found before a series has had 100 windows."""
-    return f"{counts.anomalies:,} told of {counts.judged:,} values judged, {counts.host_incidents:,} changes of hosts"
+    return f"{counts.anomalies:,} of {counts.scored:,} values reported, {counts.host_incidents:,} changes of hosts"
 
 
 def balance_text(counts: "WorkerCounts") -> str:

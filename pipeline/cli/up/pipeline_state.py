@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pipeline.runtime.observability.worker_client import WorkerCounts
+from pipeline.cli.up.worker_client import WorkerCounts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,7 +127,7 @@ class PipelineState:
             "dead_letters": counts.dead_letters,
             "series": counts.series,
             "incidents": self.incident_count,
-            "judged": counts.judged,
+            "scored": counts.scored,
             "anomalies": counts.anomalies,
             "host_incidents": counts.host_incidents,
             "alerts": counts.alerts,

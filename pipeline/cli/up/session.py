@@ -15,7 +15,7 @@ from pipeline.cli.up.output import Output, Summary
 from pipeline.cli.up.pipeline_state import PipelineState, RateMeter
 from pipeline.cli.up.recent_alerts import RecentAlerts
 from pipeline.cli.up.recent_windows import RecentWindows
-from pipeline.runtime.observability.worker_client import WorkerUnreachableError
+from pipeline.cli.up.worker_client import WorkerUnreachableError
 from pipeline.sources.base import SourceOptions
 
 SHOW_EVERY_S: Final = 0.5
@@ -148,7 +148,7 @@ class Session:
         while time.monotonic() < deadline_s and not self._leave.is_set():
             self._observe()
             counts = self._state.counts
-            is_done = counts.records >= delivery.delivered and counts.is_all_written and counts.is_all_judged
+            is_done = counts.records >= delivery.delivered and counts.is_all_written and counts.is_all_scored
             if is_done and (not await_windows or counts.open_samples == 0):
                 return
             self._leave.wait(SHOW_EVERY_S / 2)

@@ -15,10 +15,15 @@ if TYPE_CHECKING:
     from pipeline.settings.model import Settings
 
 
+def windows_group(store: StoreSettings) -> Group:
+    """Return the group that writes windows to a regional store."""
+    return Group(f"sink-{store.name}", topics.METRICS_AGG)
+
+
 def _feeds(settings: "Settings") -> "Iterator[tuple[Group, StoreSettings]]":
     """Yield each group with the store that it fills: windows for regions, all else for the integrated store."""
     for store in regional_stores(settings):
-        yield Group(f"sink-{store.name}", topics.METRICS_AGG), store
+        yield windows_group(store), store
     integrated = integrated_store(settings)
     if integrated is not None:
         for feed, topic in INTEGRATED_TOPICS.items():

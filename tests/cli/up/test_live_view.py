@@ -7,7 +7,7 @@ from rich.console import Console
 
 from pipeline.cli.up.live_view import render
 from pipeline.cli.up.pipeline_state import ClosedWindow, PipelineState, RateMeter, Rates, StoredState
-from pipeline.runtime.observability.worker_client import WorkerCounts
+from pipeline.cli.up.worker_client import WorkerCounts
 from pipeline.sources.fleet.incidents import Incident, IncidentKind
 from pipeline.stores.base import SeriesPoint
 from tests.support.channels.alerts import alert_event

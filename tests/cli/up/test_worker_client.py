@@ -3,15 +3,15 @@
 import pytest
 from prometheus_client import generate_latest
 
-from pipeline.factory import declared_metrics
-from pipeline.runtime.local.embedded_broker import free_port
-from pipeline.runtime.observability.metrics import Metrics
-from pipeline.runtime.observability.worker_client import (
+from pipeline.cli.up.worker_client import (
     WorkerClient,
     WorkerCounts,
     WorkerUnreachableError,
     parse_counts,
 )
+from pipeline.factory import declared_metrics
+from pipeline.runtime.local.embedded_broker import free_port
+from pipeline.runtime.observability.metrics import Metrics
 from pipeline.stages.aggregate.metrics import AggregateFamilies
 from pipeline.stages.detect.metrics import DetectFamilies
 from pipeline.stages.sink.metrics import SinkFamilies
@@ -39,8 +39,8 @@ def test_counts_are_summed_over_partitions_and_told_apart_by_stage() -> None:
         detect = ("detect", "metrics.agg", partition)
         metrics.input_records.labels(*detect).inc(11 * number)
         detection.scored_samples.labels(*detect).inc(70 * number)
-    told = {("anomaly", "info"): 4, ("anomaly", "warn"): 2, ("sample", "none"): 9, ("host", "warn"): 1}
-    for (kind, level), count in told.items():
+    reported = {("anomaly", "info"): 4, ("anomaly", "warn"): 2, ("sample", "none"): 9, ("host", "warn"): 1}
+    for (kind, level), count in reported.items():
         detection.anomalies.labels("detect", kind, level).inc(count)
     metrics.filtered_samples.labels("aggregate", "metrics.raw", "0", "STRING").inc(7)
     metrics.dead_lettered_records.labels("aggregate", "metrics.raw", "0", "PARSE_SYNTAX").inc(2)
@@ -71,14 +71,14 @@ def test_counts_are_summed_over_partitions_and_told_apart_by_stage() -> None:
         sink_lag=8,
         series=10,
         watched=33,
-        judged=210,
+        scored=210,
         anomalies=6,
         host_incidents=1,
     )
     assert counts.missing_samples == 0
     assert counts.fields_in == 3007
     assert counts.is_all_written
-    assert counts.is_all_judged
+    assert counts.is_all_scored
 
 
 def test_what_is_not_shown_yet_is_nothing() -> None:
@@ -91,9 +91,9 @@ def test_a_window_that_the_sink_has_not_read_or_written_is_not_all_written() -> 
     assert WorkerCounts(windows=2, sunk=2, written=1, superseded=1).is_all_written
 
 
-def test_a_window_that_detection_has_not_read_is_not_all_judged() -> None:
-    assert not WorkerCounts(windows=2, corrections=1, watched=2).is_all_judged
-    assert WorkerCounts(windows=2, corrections=1, watched=3).is_all_judged
+def test_a_window_that_detection_has_not_read_is_not_all_scored() -> None:
+    assert not WorkerCounts(windows=2, corrections=1, watched=2).is_all_scored
+    assert WorkerCounts(windows=2, corrections=1, watched=3).is_all_scored
 
 
 def test_where_nobody_listens_the_worker_is_not_ready_and_has_no_counts() -> None:

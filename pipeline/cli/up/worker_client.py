@@ -7,6 +7,11 @@ from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from pipeline.stages.aggregate.spec import SPEC as AGGREGATE
+from pipeline.stages.detect.spec import SPEC as DETECT
+from pipeline.stages.sink.spec import SPEC as SINK
+from pipeline.stages.trigger.spec import SPEC as TRIGGER
+
 _TIMEOUT_S: Final = 2.0
 _LONGEST_ANSWER_BYTES: Final = 16 * 1024 * 1024
 
@@ -47,10 +52,10 @@ class WorkerCounts:
     series: int = 0
     watched: int = 0
     """Records of metrics.agg that detection read."""
-    judged: int = 0
-    """Values that it judged."""
+    scored: int = 0
+    """Values that it scored."""
     anomalies: int = 0
-    """Values that it told, at any level."""
+    """Values that it reported, at any level."""
     host_incidents: int = 0
     """Records of incidents of hosts: beginnings, growths and ends."""
     alerts: int = 0
@@ -75,37 +80,37 @@ class WorkerCounts:
         )
 
     @property
-    def is_all_judged(self) -> bool:
+    def is_all_scored(self) -> bool:
         """Whether detection is done with every window that was emitted."""
         return self.watched >= self.windows + self.corrections
 
 
-_SINK: Final = "sink-local"  # of windows; that of history and events has another name
+_WINDOWS_SINK: Final = f"{SINK.name}-local"  # that of history and events has another name
 # Name of each count: the metric's name, with the label `kind` where it has one, and what the stage's name begins with.
 _SOURCES: Final = {
-    "records": ("cinnamon_input_records_total", "aggregate"),
-    "samples": ("cinnamon_input_samples_total", "aggregate"),
-    "aggregated": ("cinnamon_aggregated_samples_total", "aggregate"),
-    "late": ("cinnamon_late_samples_total", "aggregate"),
-    "too_late": ("cinnamon_too_late_samples_total", "aggregate"),
-    "filtered": ("cinnamon_filtered_samples_total", "aggregate"),
-    "open_samples": ("cinnamon_open_samples", "aggregate"),
-    "windows": ("cinnamon_emitted_windows_total", "aggregate"),
-    "corrections": ("cinnamon_corrected_windows_total", "aggregate"),
-    "sunk": ("cinnamon_input_records_total", _SINK),
-    "written": ("cinnamon_written_points_total", _SINK),
-    "superseded": ("cinnamon_superseded_points_total", _SINK),
-    "rejected": ("cinnamon_rejected_points_total", _SINK),
+    "records": ("cinnamon_input_records_total", AGGREGATE.name),
+    "samples": ("cinnamon_input_samples_total", AGGREGATE.name),
+    "aggregated": ("cinnamon_aggregated_samples_total", AGGREGATE.name),
+    "late": ("cinnamon_late_samples_total", AGGREGATE.name),
+    "too_late": ("cinnamon_too_late_samples_total", AGGREGATE.name),
+    "filtered": ("cinnamon_filtered_samples_total", AGGREGATE.name),
+    "open_samples": ("cinnamon_open_samples", AGGREGATE.name),
+    "windows": ("cinnamon_emitted_windows_total", AGGREGATE.name),
+    "corrections": ("cinnamon_corrected_windows_total", AGGREGATE.name),
+    "sunk": ("cinnamon_input_records_total", _WINDOWS_SINK),
+    "written": ("cinnamon_written_points_total", _WINDOWS_SINK),
+    "superseded": ("cinnamon_superseded_points_total", _WINDOWS_SINK),
+    "rejected": ("cinnamon_rejected_points_total", _WINDOWS_SINK),
     "dead_letters": ("cinnamon_dead_lettered_records_total", ""),
-    "aggregate_lag": ("cinnamon_lag_records", "aggregate"),
-    "sink_lag": ("cinnamon_lag_records", _SINK),
-    "series": ("cinnamon_series", "aggregate"),
-    "watched": ("cinnamon_input_records_total", "detect"),
-    "judged": ("cinnamon_scored_samples_total", "detect"),
-    "anomalies": ("cinnamon_anomalies_total{anomaly}", "detect"),
-    "host_incidents": ("cinnamon_anomalies_total{host}", "detect"),
-    "alerts": ("cinnamon_alerts_total", "trigger"),
-    "open_alerts": ("cinnamon_open_alerts", "trigger"),
+    "aggregate_lag": ("cinnamon_lag_records", AGGREGATE.name),
+    "sink_lag": ("cinnamon_lag_records", _WINDOWS_SINK),
+    "series": ("cinnamon_series", AGGREGATE.name),
+    "watched": ("cinnamon_input_records_total", DETECT.name),
+    "scored": ("cinnamon_scored_samples_total", DETECT.name),
+    "anomalies": ("cinnamon_anomalies_total{anomaly}", DETECT.name),
+    "host_incidents": ("cinnamon_anomalies_total{host}", DETECT.name),
+    "alerts": ("cinnamon_alerts_total", TRIGGER.name),
+    "open_alerts": ("cinnamon_open_alerts", TRIGGER.name),
 }
 
 
