@@ -1,1 +1,1 @@
-"""The stages move: decode, one core call, send. One file per stage, in the order of the data."""
+"""The stages move: decode, one core call, send. A folder a stage, in the order of the data."""

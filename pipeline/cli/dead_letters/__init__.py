@@ -1,1 +1,1 @@
-"""Cinnamon dead-letters: list, show, replay."""
+"""``cinnamon dead-letters``: list, show, replay."""

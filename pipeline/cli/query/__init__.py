@@ -1,1 +1,1 @@
-"""Cinnamon query: windows and series back from stores."""
+"""``cinnamon query``: windows and series back from stores."""

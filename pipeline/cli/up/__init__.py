@@ -1,1 +1,1 @@
-"""Cinnamon up: everything on this machine."""
+"""``cinnamon up``: everything on this machine."""

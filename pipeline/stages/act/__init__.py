@@ -1,1 +1,1 @@
-"""Alerts to channels, scripts and the topic actions."""
+"""``alerts`` to channels and scripts, and what came of it to ``actions``."""

@@ -1,1 +1,1 @@
-"""Metrics.raw to windows on metrics.agg."""
+"""``metrics.raw`` to windows on ``metrics.agg``."""

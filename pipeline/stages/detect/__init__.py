@@ -1,1 +1,1 @@
-"""Metrics.agg to anomalies."""
+"""``metrics.agg`` to ``anomalies``."""

@@ -1,1 +1,1 @@
-"""Metrics.raw to chunks of kept points on metrics.downsampled."""
+"""``metrics.raw`` to chunks of kept points on ``metrics.downsampled``."""

@@ -1,1 +1,1 @@
-"""Metrics.raw, metrics.agg, anomalies to alerts."""
+"""``metrics.raw``, ``metrics.agg`` and ``anomalies`` to ``alerts``."""
