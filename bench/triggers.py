@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.core.triggers.evaluator import SAMPLES, PolicyEvaluator, SeriesName
+from pipeline.core.triggers.evaluator import SAMPLES, PolicyEvaluator, TriggerSeries
 from schemas.trigger_policy import TriggerPolicy, trigger_policy
 
 _BATCHES = 20
@@ -40,10 +40,10 @@ class Cost(NamedTuple):
     """Samples compared with a policy, a second; 0 for none."""
 
 
-def name_of(series: int) -> SeriesName:
+def name_of(series: int) -> TriggerSeries:
     machine, field = divmod(series, _FIELDS)
     tags = {"host": f"vm-{machine}", "infra_id": f"m{machine % 100}", "node_id": f"vm-{machine}", "ns_id": "ns01"}
-    return SeriesName(SAMPLES, "cpu", f"usage_{field}", tags)
+    return TriggerSeries(SAMPLES, "cpu", f"usage_{field}", tags)
 
 
 def policy(number: int, **keys: Any) -> TriggerPolicy:

@@ -331,6 +331,7 @@ The map of the house. Imports go down this page and never up (an import-linter c
     pipeline/core/windows/  folds samples into windows
         rules.py       which cycle a series has
         aggregator.py  one partition: records in, windows out
+        output.py      what it gives out, and where its samples went
         fold.py        records folded into windows, in order
         samples.py     samples put into cells
         closing.py     what decides when a window is over

@@ -12,7 +12,7 @@ from pipeline.audit.spill import Spill
 from pipeline.core.audit.hashes import text_hash
 from pipeline.core.audit.samples import ALWAYS, NEVER
 from pipeline.core.compiled import Array, Ints
-from pipeline.core.records.telegraf.parsed import Metric
+from pipeline.core.records.telegraf.parsed import ParsedMetric
 from pipeline.core.records.telegraf.parser import ParseOptions
 from pipeline.core.records.telegraf.record import parse_record
 from pipeline.runtime.kafka.dead_letter_log import StoredDeadLetter, read_log
@@ -115,7 +115,7 @@ class DeadLetters:
                 json_unit=self._options.json_unit,
                 max_bytes=MAX_VALUE_BYTES,
             )
-            if isinstance(item, Metric)
+            if isinstance(item, ParsedMetric)
         ]
         known = [time_ns // 1_000_000 for time_ns in times_ns if time_ns is not None]
         return min(known) if known and len(known) == len(times_ns) else None

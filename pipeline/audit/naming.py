@@ -11,7 +11,7 @@ from pipeline.audit.report import Fault, Finding
 from pipeline.audit.window_log import finding_of
 from pipeline.core.audit.hashes import cell_hash, find_cell
 from pipeline.core.compiled import Array
-from pipeline.core.records.telegraf.parsed import Metric
+from pipeline.core.records.telegraf.parsed import ParsedMetric
 from pipeline.core.records.telegraf.parser import ParseOptions
 from pipeline.core.records.telegraf.record import parse_record
 from pipeline.core.windows.rules import WindowRules
@@ -59,7 +59,7 @@ class Namer:
             json_unit=options.json_unit,
             max_bytes=options.max_bytes,
         )
-        metrics = (item for item in items if isinstance(item, Metric))
+        metrics = (item for item in items if isinstance(item, ParsedMetric))
         cell = find_cell(metrics, int(row["cell"]), self._rules, raw.timestamp()[1])
         measurement, tags, name, start_ms, end_ms = cell or (None, None, None, None, int(row["end_ms"]))
         return Finding(

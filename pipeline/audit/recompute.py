@@ -11,7 +11,8 @@ from pipeline.core.audit.samples import ALWAYS, NEVER
 from pipeline.core.audit.values import CLOSED, DOUBTFUL, OPEN
 from pipeline.core.compiled import Array, Ints
 from pipeline.core.records.telegraf.parser import ParseOptions, RecordBatch
-from pipeline.core.windows.aggregator import PartitionAggregator, WindowOutput
+from pipeline.core.windows.aggregator import PartitionAggregator
+from pipeline.core.windows.output import WindowOutput
 
 _NOWHERE: Final = -1
 

@@ -17,7 +17,8 @@ from pipeline.core.records.telegraf.parsed import TimestampUnit
 from pipeline.core.records.telegraf.record import InputFormat
 
 if TYPE_CHECKING:
-    from pipeline.core.windows.aggregator import PartitionAggregator, WindowOutput
+    from pipeline.core.windows.aggregator import PartitionAggregator
+    from pipeline.core.windows.output import WindowOutput
 
 __all__ = ["register"]
 

@@ -28,7 +28,7 @@ _NAMED_AGENTS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """What one check came to."""
 
     check: str
@@ -66,7 +66,7 @@ def register(root: typer.Typer) -> None:
     root.command()(doctor)
 
 
-def _findings(settings: "Settings", recent: int, timeout_s: float) -> Iterator[Finding]:
+def _findings(settings: "Settings", recent: int, timeout_s: float) -> Iterator[CheckResult]:
     from pipeline.runtime.kafka.settings import KafkaSettings
     from pipeline.runtime.kafka.topic_reader import TopicReader, TopicReadError
     from pipeline.settings.base import SettingsError
@@ -80,15 +80,15 @@ def _findings(settings: "Settings", recent: int, timeout_s: float) -> Iterator[F
         with TopicReader(kafka, timeout_s) as reader:
             wanted = wanted_topics(known_topics(), partitions=None, replication=None)
             found = TopicAdmin(kafka.librdkafka(), timeout_s=timeout_s).read([topic.name for topic in wanted])
-            yield Finding("kafka", OK, f"{kafka.bootstrap_servers} answers")
+            yield CheckResult("kafka", OK, f"{kafka.bootstrap_servers} answers")
             yield from _topics(wanted, found)
             yield from _lag(settings, found, reader, timeout_s)
             yield from _careless_agents(reader, recent)
     except (BrokerError, SettingsError, TopicReadError) as error:
-        yield Finding("kafka", FAIL, str(error))
+        yield CheckResult("kafka", FAIL, str(error))
 
 
-def _stores(settings: "Settings") -> Iterator[Finding]:
+def _stores(settings: "Settings") -> Iterator[CheckResult]:
     from pipeline.settings.base import SettingsError
     from pipeline.stores.base import StoreUnavailable
     from pipeline.stores.factory import kind_of
@@ -96,32 +96,32 @@ def _stores(settings: "Settings") -> Iterator[Finding]:
 
     stores = settings.listed(StoreSettings)
     if not stores:
-        yield Finding("stores", WARN, "none in the settings: stage sink has nowhere to write to")
+        yield CheckResult("stores", WARN, "none in the settings: stage sink has nowhere to write to")
     for store in stores:
         try:
             kind_of(store).ping(store)
         except (StoreUnavailable, SettingsError, ValueError) as error:
-            yield Finding(f"store {store.name}", FAIL, str(error))
+            yield CheckResult(f"store {store.name}", FAIL, str(error))
         else:
-            yield Finding(f"store {store.name}", OK, f"{store.kind} answers")
+            yield CheckResult(f"store {store.name}", OK, f"{store.kind} answers")
 
 
-def _topics(wanted: "Sequence[TopicState]", found: "Mapping[str, TopicState]") -> Iterator[Finding]:
+def _topics(wanted: "Sequence[TopicState]", found: "Mapping[str, TopicState]") -> Iterator[CheckResult]:
     from topics.plan import plan
 
     difference = plan(found, wanted)
     for topic in difference.create:
-        yield Finding(f"topic {topic.name}", FAIL, "missing; `cinnamon topics apply` makes it")
+        yield CheckResult(f"topic {topic.name}", FAIL, "missing; `cinnamon topics apply` makes it")
     for each in (*difference.increase, *difference.keep):
         detail = f"{each.setting} is {each.found}, the catalogue has {each.wanted}"
-        yield Finding(f"topic {each.topic}", WARN, detail)
+        yield CheckResult(f"topic {each.topic}", WARN, detail)
     if difference.is_empty:
-        yield Finding("topics", OK, f"all {len(wanted)} are as in the catalogue")
+        yield CheckResult("topics", OK, f"all {len(wanted)} are as in the catalogue")
 
 
 def _lag(
     settings: "Settings", found: "Mapping[str, TopicState]", reader: "TopicReader", timeout_s: float
-) -> Iterator[Finding]:
+) -> Iterator[CheckResult]:
     """Yield how far each group of each stage is; ``found``: the topics that there are."""
     from pipeline.runtime.kafka.settings import KafkaSettings
     from pipeline.runtime.kafka.topic_reader import committed_offsets
@@ -131,18 +131,18 @@ def _lag(
     for name, topic in (group for spec in stage_specs() for group in spec.groups_in(settings)):
         group = kafka.group(name)
         if topic not in found:
-            yield Finding(f"group {group}", WARN, f"has nothing to read: topic {topic} is missing")
+            yield CheckResult(f"group {group}", WARN, f"has nothing to read: topic {topic} is missing")
             continue
         partitions = reader.partitions(topic)
         committed = committed_offsets(kafka, group, topic, partitions, timeout_s)
         if not committed:
-            yield Finding(f"group {group}", WARN, "has committed nothing yet: no worker has run this stage")
+            yield CheckResult(f"group {group}", WARN, "has committed nothing yet: no worker has run this stage")
             continue
         lag = sum(max(0, reader.bounds(topic, each)[1] - committed.get(each, 0)) for each in partitions)
-        yield Finding(f"group {group}", OK, f"{lag} records of {topic} are not finished")
+        yield CheckResult(f"group {group}", OK, f"{lag} records of {topic} are not finished")
 
 
-def _careless_agents(reader: "TopicReader", recent: int) -> Iterator[Finding]:
+def _careless_agents(reader: "TopicReader", recent: int) -> Iterator[CheckResult]:
     """Name the resources of records that came without a key: the aggregate stage produced them again with one."""
     import topics
     from pipeline.core.records.identity.rekeying import ORIGIN_HEADER
@@ -159,10 +159,10 @@ def _careless_agents(reader: "TopicReader", recent: int) -> Iterator[Finding]:
             if any(name == ORIGIN_HEADER for name, _ in headers_of(message)):
                 agents[(message.key() or b"").decode("utf-8", "replace")] += 1
     if not agents:
-        yield Finding("agents", OK, f"none without a key in the last {recent} records of each partition of {topic}")
+        yield CheckResult("agents", OK, f"none without a key in the last {recent} records of each partition of {topic}")
         return
     for resource, count in agents.most_common(_NAMED_AGENTS):
         detail = f"sent {count} of the recent records without a key; set routing_tag in its outputs.kafka"
-        yield Finding(f"agent of {resource}", WARN, detail)
+        yield CheckResult(f"agent of {resource}", WARN, detail)
     if len(agents) > _NAMED_AGENTS:
-        yield Finding("agents", WARN, f"and {len(agents) - _NAMED_AGENTS} more send without a key")
+        yield CheckResult("agents", WARN, f"and {len(agents) - _NAMED_AGENTS} more send without a key")

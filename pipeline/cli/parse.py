@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from pipeline.cli.output import reader_may_leave
-from pipeline.core.records.telegraf.parsed import Metric, Refusal, TimestampUnit
+from pipeline.core.records.telegraf.parsed import ParsedMetric, Refusal, TimestampUnit
 from pipeline.core.records.telegraf.record import InputFormat, parse_record
 
 __all__ = ["register"]
@@ -74,7 +74,7 @@ def _read(source: str) -> bytes:
         raise typer.BadParameter(f"cannot read {source!r}: {error.strerror}", param_hint="FILE") from error
 
 
-def _metric_line(metric: Metric) -> bytes:
+def _metric_line(metric: ParsedMetric) -> bytes:
     """Return a metric as one line of JSON."""
     fields = {
         key: None if isinstance(value, float) and not math.isfinite(value) else value

@@ -14,7 +14,7 @@ from pipeline.core.policies import policy_key
 from schemas.action import Action, Outcome
 from schemas.script import Approval
 
-__all__ = ["ActionFilter", "Actions", "NotWaitingError", "apply_action", "forget_actions"]
+__all__ = ["ActionFilter", "ActionQueries", "NotWaitingError", "apply_action", "forget_actions"]
 
 
 class NotWaitingError(Exception):
@@ -29,7 +29,7 @@ class ActionFilter(NamedTuple):
     outcome: str | None = None
 
 
-class Actions:
+class ActionQueries:
     """Reads actions, and publishes approvals.
 
     Parameters

@@ -14,7 +14,7 @@ from pipeline.core.policies import policy_key
 from schemas.alert import AlertEvent, AlertState
 from schemas.silence import Acknowledgement
 
-__all__ = ["AlertFilter", "Alerts", "NotFiringError", "apply_event", "forget_alerts"]
+__all__ = ["AlertFilter", "AlertQueries", "NotFiringError", "apply_event", "forget_alerts"]
 
 _OVER: Final = frozenset({AlertState.OK, AlertState.PENDING})
 
@@ -34,7 +34,7 @@ class AlertFilter(NamedTuple):
     is_acknowledged: bool | None = None
 
 
-class Alerts:
+class AlertQueries:
     """Reads alerts, and keeps what people say of them.
 
     Parameters

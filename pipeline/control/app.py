@@ -10,8 +10,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from pipeline import __version__
-from pipeline.control.actions import Actions
-from pipeline.control.alerts import Alerts
+from pipeline.control.actions import ActionQueries
+from pipeline.control.alerts import AlertQueries
 from pipeline.control.auth.access import Access
 from pipeline.control.documents import Documents
 from pipeline.control.families import FAMILIES
@@ -34,8 +34,8 @@ class Parts:
     """What the API is made of."""
 
     documents: Documents
-    alerts: Alerts
-    actions: Actions
+    alerts: AlertQueries
+    actions: ActionQueries
     access: Access
     box: SecretBox
     health: APIRouter

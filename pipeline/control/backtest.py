@@ -11,7 +11,8 @@ from pipeline.core.records.telegraf.parsed import TimestampUnit
 from pipeline.core.records.telegraf.parser import ParseOptions, batch_of
 from pipeline.core.triggers.evaluator import PolicyEvaluator
 from pipeline.core.triggers.inputs import WINDOW, RawInput, RecordInput
-from pipeline.core.windows.aggregator import PartitionAggregator, WindowOutput
+from pipeline.core.windows.aggregator import PartitionAggregator
+from pipeline.core.windows.output import WindowOutput
 from pipeline.core.windows.rules import WindowRules
 from schemas.alert import AlertEvent
 from schemas.catalogue import load_catalogue

@@ -10,8 +10,8 @@ from typing import Final
 
 import uvicorn
 
-from pipeline.control.actions import Actions
-from pipeline.control.alerts import Alerts
+from pipeline.control.actions import ActionQueries
+from pipeline.control.alerts import AlertQueries
 from pipeline.control.app import Parts, make_app
 from pipeline.control.auth.access import Access, Lockout
 from pipeline.control.auth.api_keys import ApiKeys
@@ -104,8 +104,8 @@ class ControlService:
         app = make_app(
             Parts(
                 documents=Documents(self._database, now_ms, wake),
-                alerts=Alerts(self._database, now_ms, wake),
-                actions=Actions(self._database, now_ms, wake),
+                alerts=AlertQueries(self._database, now_ms, wake),
+                actions=ActionQueries(self._database, now_ms, wake),
                 access=Access(ApiKeys(self._database, now_ms), tokens, Lockout()),
                 box=box,
                 health=health_router(self._database, metrics.registry, self._is_alive),

@@ -11,7 +11,7 @@ from pipeline.core.downsampling.series_downsampler import SeriesDownsampler
 from pipeline.core.kernel_stamp import IN_TREE, stamp_in
 from pipeline.core.records.identity.raw_samples import RawSamples
 from pipeline.core.records.telegraf.parser import ParseOptions, batch_of
-from pipeline.core.triggers.evaluator import SAMPLES, PolicyEvaluator, SeriesName
+from pipeline.core.triggers.evaluator import SAMPLES, PolicyEvaluator, TriggerSeries
 from pipeline.core.windows.aggregator import PartitionAggregator
 from pipeline.core.windows.rules import WindowRules
 from schemas.trigger_policy import trigger_policy
@@ -54,7 +54,7 @@ def warm() -> None:
     samples.add(batch, np.full(len(values), ALWAYS, np.int64))
     triggers = PolicyEvaluator()
     triggers.put_policy(trigger_policy({"id": "warm", "levels": {"info": {"fire": 1}}}), at_ms=0)
-    triggers.evaluate(np.full(3, triggers.series(SeriesName(SAMPLES, "net", "load", {}))), times, np.ones(3), times)
+    triggers.evaluate(np.full(3, triggers.series(TriggerSeries(SAMPLES, "net", "load", {}))), times, np.ones(3), times)
     triggers.expire(now_ms)
 
 

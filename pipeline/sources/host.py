@@ -47,7 +47,7 @@ _CPU_SHARES = ("user", "system", "nice", "iowait", "irq", "softirq", "steal", "g
 Fields = Mapping[str, int | float]
 
 
-class Metric(NamedTuple):
+class HostMetric(NamedTuple):
     """One metric of this machine, without identity and time."""
 
     measurement: str
@@ -133,7 +133,7 @@ def collect(
     return messages, times
 
 
-def encode(metric: Metric, identity: Mapping[str, str], now_ms: int) -> bytes:
+def encode(metric: HostMetric, identity: Mapping[str, str], now_ms: int) -> bytes:
     """Return a metric with its identity and time as a line of line protocol, with its newline; integers carry ``i``."""
     tags = {**identity, **metric.tags}
     series = escaped_measurement(metric.measurement) + "".join(escaped_tag(key, tags[key]) for key in sorted(tags))
@@ -168,12 +168,12 @@ def cpu_usage(previous: Mapping[str, float], current: Mapping[str, float]) -> di
     return {**usage, "usage_active": 100.0 - usage["usage_idle"]}
 
 
-def _cpu(previous: Mapping[str, float] | None, current: Mapping[str, float]) -> Iterator[Metric]:
+def _cpu(previous: Mapping[str, float] | None, current: Mapping[str, float]) -> Iterator[HostMetric]:
     if previous is not None:
-        yield Metric("cpu", {"cpu": "cpu-total"}, cpu_usage(previous, current))
+        yield HostMetric("cpu", {"cpu": "cpu-total"}, cpu_usage(previous, current))
 
 
-def _memory() -> Iterator[Metric]:
+def _memory() -> Iterator[HostMetric]:
     memory = psutil.virtual_memory()
     used = memory.total - memory.available
     fields: dict[str, int | float] = {
@@ -187,14 +187,14 @@ def _memory() -> Iterator[Metric]:
     for name, source in {"cached": "cached", "buffered": "buffers", "shared": "shared", "slab": "slab"}.items():
         if hasattr(memory, source):
             fields[name] = getattr(memory, source)
-    yield Metric("mem", {}, fields)
+    yield HostMetric("mem", {}, fields)
     swap = psutil.swap_memory()
     level = {"total": swap.total, "used": swap.used, "free": swap.free, "used_percent": float(swap.percent)}
-    yield Metric("swap", {}, level)
-    yield Metric("swap", {}, {"in": swap.sin, "out": swap.sout})
+    yield HostMetric("swap", {}, level)
+    yield HostMetric("swap", {}, {"in": swap.sin, "out": swap.sout})
 
 
-def _disks() -> Iterator[Metric]:
+def _disks() -> Iterator[HostMetric]:
     seen = set()
     for partition in psutil.disk_partitions(all=False):
         if partition.fstype in _PSEUDO_FILE_SYSTEMS or partition.device in seen:
@@ -218,12 +218,12 @@ def _disks() -> Iterator[Metric]:
             fields["inodes_used_percent"] = 100.0 * (inodes.f_files - inodes.f_ffree) / inodes.f_files
         mode = "rw" if "rw" in partition.opts.split(",") else "ro"
         device = partition.device.removeprefix("/dev/")
-        yield Metric(
+        yield HostMetric(
             "disk", {"device": device, "fstype": partition.fstype, "mode": mode, "path": partition.mountpoint}, fields
         )
 
 
-def _disk_io() -> Iterator[Metric]:
+def _disk_io() -> Iterator[HostMetric]:
     queues = disk_queues(_DISK_STATISTICS.read_text()) if _DISK_STATISTICS.exists() else {}
     for name, io in (psutil.disk_io_counters(perdisk=True) or {}).items():
         if not io.read_count and not io.write_count:  # loop and RAM devices that nobody uses
@@ -236,7 +236,7 @@ def _disk_io() -> Iterator[Metric]:
             "read_time": io.read_time,
             "write_time": io.write_time,
         }
-        yield Metric("diskio", {"name": name}, fields | queues.get(name, {}))
+        yield HostMetric("diskio", {"name": name}, fields | queues.get(name, {}))
 
 
 def disk_queues(statistics: str) -> dict[str, dict[str, int]]:
@@ -253,7 +253,7 @@ def disk_queues(statistics: str) -> dict[str, dict[str, int]]:
     return queues
 
 
-def _network() -> Iterator[Metric]:
+def _network() -> Iterator[HostMetric]:
     interfaces = psutil.net_if_stats()
     for name, io in psutil.net_io_counters(pernic=True).items():
         interface = interfaces.get(name)
@@ -269,19 +269,19 @@ def _network() -> Iterator[Metric]:
             "drop_in": io.dropin,
             "drop_out": io.dropout,
         }
-        yield Metric("net", {"interface": name}, fields)
+        yield HostMetric("net", {"interface": name}, fields)
 
 
-def _connections() -> Iterator[Metric]:
+def _connections() -> Iterator[HostMetric]:
     try:
         tcp = Counter(connection.status for connection in psutil.net_connections("tcp"))
         udp = len(psutil.net_connections("udp"))
     except psutil.AccessDenied:  # some systems let only the administrator look
         return
-    yield Metric("netstat", {}, {name: tcp[state] for state, name in _TCP_STATES.items()} | {"udp_socket": udp})
+    yield HostMetric("netstat", {}, {name: tcp[state] for state, name in _TCP_STATES.items()} | {"udp_socket": udp})
 
 
-def _system(now_ms: int) -> Iterator[Metric]:
+def _system(now_ms: int) -> Iterator[HostMetric]:
     load1, load5, load15 = psutil.getloadavg()
     users = [user.name for user in psutil.users()]
     fields = {
@@ -292,15 +292,15 @@ def _system(now_ms: int) -> Iterator[Metric]:
         "n_users": len(users),
         "n_unique_users": len(set(users)),
     }
-    yield Metric("system", {}, fields)
-    yield Metric("system", {}, {"uptime": max(now_ms // 1000 - int(psutil.boot_time()), 0)})
+    yield HostMetric("system", {}, fields)
+    yield HostMetric("system", {}, {"uptime": max(now_ms // 1000 - int(psutil.boot_time()), 0)})
 
 
-def _processes() -> Iterator[Metric]:
+def _processes() -> Iterator[HostMetric]:
     states = dict.fromkeys((*_PROCESS_STATES.values(), "unknown"), 0)
     threads = total = 0
     for process in psutil.process_iter(["status", "num_threads"]):
         total += 1
         states[_PROCESS_STATES.get(process.info["status"], "unknown")] += 1
         threads += process.info["num_threads"] or 0
-    yield Metric("processes", {}, {**states, "total": total, "total_threads": threads})
+    yield HostMetric("processes", {}, {**states, "total": total, "total_threads": threads})

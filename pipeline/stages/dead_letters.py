@@ -12,7 +12,7 @@ MAX_VALUE_BYTES = 5 * 1024 * 1024
 """Longest value that a dead letter carries: as base64 it still fits in a record of the topic."""
 
 
-class DeadLetters:
+class DeadLetterWriter:
     """Writes the dead letters of one stage.
 
     Parameters

@@ -12,7 +12,7 @@ from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.observability.metrics import Metrics
 from pipeline.runtime.state.snapshots import Snapshot
 from pipeline.settings.model import Settings
-from pipeline.stages.dead_letters import DeadLetters
+from pipeline.stages.dead_letters import DeadLetterWriter
 from pipeline.stages.saved_partitions import READ_TIMEOUT_S, P, SavedPartitions
 from pipeline.stages.spec import Group
 
@@ -42,7 +42,7 @@ class PartitionedStage(ABC, Generic[P]):
         self.group = self._kafka.group(group.name)
         self._common = metrics
         self._producer = RecordProducer(self._kafka)
-        self._dead_letters = DeadLetters(self.name, self.source_topic, self._producer, metrics)
+        self._dead_letters = DeadLetterWriter(self.name, self.source_topic, self._producer, metrics)
         self._partitions: SavedPartitions[P] = SavedPartitions(
             self.name,
             self.source_topic,

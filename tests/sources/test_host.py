@@ -3,21 +3,20 @@
 import pytest
 
 from pipeline.core.records.telegraf.line_protocol import parse_line_protocol
-from pipeline.core.records.telegraf.parsed import Metric
-from pipeline.sources.host import Metric as HostMetric
-from pipeline.sources.host import collect, cpu_times, cpu_usage, disk_queues, encode, local_identity
+from pipeline.core.records.telegraf.parsed import ParsedMetric
+from pipeline.sources.host import HostMetric, collect, cpu_times, cpu_usage, disk_queues, encode, local_identity
 
 NOW_MS = 1_780_000_000_123
 IDENTITY = {"ns_id": "ns", "infra_id": "mci", "node_id": "n", "host": "h o", "region": ""}
 NOTHING = dict.fromkeys(cpu_times(), 0.0)
 
 
-def collected(previous: dict[str, float] | None) -> list[Metric]:
+def collected(previous: dict[str, float] | None) -> list[ParsedMetric]:
     messages, _ = collect(NOW_MS, previous, IDENTITY)
     assert {message.key for message in messages} == {b"ns/mci/n"}
     assert {message.time_ms for message in messages} == {NOW_MS}
     metrics = list(parse_line_protocol(b"".join(message.value for message in messages)))
-    assert all(isinstance(metric, Metric) for metric in metrics)
+    assert all(isinstance(metric, ParsedMetric) for metric in metrics)
     assert len(metrics) == len(messages)
     return metrics
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pipeline.core.records.dead_letter_replay import Fate
     from pipeline.runtime.kafka.dead_letter_log import StoredDeadLetter
-    from pipeline.runtime.kafka.dead_letter_replay import Replay
+    from pipeline.runtime.kafka.dead_letter_replay import DeadLetterReplay
 
 app = typer.Typer(no_args_is_help=True, help="List, show and replay what could not be used.")
 
@@ -174,14 +174,14 @@ def register(root: typer.Typer) -> None:
 
 def _replay(
     config: Path | None, bootstrap: str | None, timeout_s: float, on_read: Callable[[str, int], None]
-) -> "Replay":
-    from pipeline.runtime.kafka.dead_letter_replay import Replay
+) -> "DeadLetterReplay":
+    from pipeline.runtime.kafka.dead_letter_replay import DeadLetterReplay
     from pipeline.runtime.kafka.settings import KafkaSettings
     from pipeline.stages.dead_letters import MAX_VALUE_BYTES
     from pipeline.stages.raw_input import parse_options
 
     settings = settings_or_exit(config, bootstrap)
-    return Replay(
+    return DeadLetterReplay(
         settings[KafkaSettings],
         parse_options(settings),
         max_value_bytes=MAX_VALUE_BYTES,

@@ -29,14 +29,14 @@ EmbeddedOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print a JSON object a line in place of a table.")]
 
 
-class Span(NamedTuple):
+class QuerySpan(NamedTuple):
     """A range, in UTC milliseconds."""
 
     start_ms: int
     end_ms: int
 
 
-def span_of(since: str, from_: str | None, to: str | None) -> Span:
+def span_of(since: str, from_: str | None, to: str | None) -> QuerySpan:
     """Return the range that the options mean; BadParameter if they mean none."""
     now_ms = time.time_ns() // 1_000_000
     try:
@@ -44,7 +44,7 @@ def span_of(since: str, from_: str | None, to: str | None) -> Span:
         start_ms = end_ms - duration_ms(since) if from_ is None else moment_ms(from_, now_ms=now_ms)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    return Span(start_ms, end_ms)
+    return QuerySpan(start_ms, end_ms)
 
 
 def tags_of(pairs: list[str] | None) -> dict[str, str]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Message
 
     from pipeline.cli.series.backtest_files import Backtest, CsvColumns, TopicRecord
-    from pipeline.core.triggers.evaluator import SeriesName
+    from pipeline.core.triggers.evaluator import TriggerSeries
     from pipeline.core.windows.rules import WindowRules
     from pipeline.settings.model import Settings
     from schemas.alert import AlertEvent
@@ -202,7 +202,7 @@ def _moment(text: str, now_ms: int, option: str) -> int:
         raise typer.BadParameter(str(error), param_hint=option) from error
 
 
-def _summary(policy: "TriggerPolicy", names: "Sequence[SeriesName]", events: "Sequence[AlertEvent]") -> str:
+def _summary(policy: "TriggerPolicy", names: "Sequence[TriggerSeries]", events: "Sequence[AlertEvent]") -> str:
     """Return what a policy came to: how many notifications, and why; or why it matches nothing."""
     from pipeline.core.triggers.matching import Selector
 

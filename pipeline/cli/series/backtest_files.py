@@ -10,14 +10,14 @@ import numpy as np
 import orjson
 
 from pipeline.cli.series.files import SeriesFileError, read_series
-from pipeline.core.records.identity.raw_samples import RawSamples, Samples
-from pipeline.core.records.identity.raw_samples import SeriesName as RawName
+from pipeline.core.records.identity.raw_samples import RawSamples, Samples, SeriesName
 from pipeline.core.records.telegraf.parsed import TimestampUnit
 from pipeline.core.records.telegraf.parser import ParseOptions, RecordBatch, RefusedPart, batch_of
 from pipeline.core.records.telegraf.text_records import text_records
-from pipeline.core.triggers.evaluator import SAMPLES, PolicyEvaluator, SeriesName
+from pipeline.core.triggers.evaluator import SAMPLES, PolicyEvaluator, TriggerSeries
 from pipeline.core.triggers.inputs import WINDOW, RawInput, RecordInput
-from pipeline.core.windows.aggregator import PartitionAggregator, WindowOutput
+from pipeline.core.windows.aggregator import PartitionAggregator
+from pipeline.core.windows.output import WindowOutput
 from pipeline.core.windows.rules import WindowRules
 from schemas.catalogue import load_catalogue
 
@@ -75,7 +75,7 @@ class Backtest:
 
     Attributes
     ----------
-    names : list of SeriesName
+    names : list of TriggerSeries
         The series of samples that there were.
     samples : int
         How many samples.
@@ -88,7 +88,7 @@ class Backtest:
         self._has_windows = any(source.startswith(WINDOW) for source in evaluator.sources)
         self._events: list[AlertEvent] = []
         self._latest_ms: int | None = None
-        self.names: list[SeriesName] = []
+        self.names: list[TriggerSeries] = []
         self.samples = 0
 
     def read_csv(self, path: Path, columns: CsvColumns) -> None:
@@ -100,7 +100,7 @@ class Backtest:
             If it is none.
         """
         rows = read_series(path, columns.time, columns.value, columns.zone)
-        names = [RawName(_CSV, columns.value, {"file": str(path)})]
+        names = [SeriesName(_CSV, columns.value, {"file": str(path)})]
         found = np.flatnonzero(np.isfinite(rows.value))
         samples = Samples(np.zeros(len(found), np.int32), rows.time_ms[found], rows.value[found], found)
         self._evaluate(RawInput(self._evaluator), samples, names)
@@ -149,7 +149,7 @@ class Backtest:
             self._events += self._evaluator.expire(self._latest_ms)
         return sorted(self._events, key=lambda event: event.time_ms)
 
-    def _evaluate(self, raw_input: RawInput, samples: Samples, names: Sequence[RawName]) -> None:
+    def _evaluate(self, raw_input: RawInput, samples: Samples, names: Sequence[SeriesName]) -> None:
         self._events += raw_input.evaluate(samples, names)
         self.samples += len(samples.value)
         if len(samples.time_ms):
@@ -175,8 +175,8 @@ class Backtest:
         self._close(log.aggregator.finish())
         self._know(log.raw.names)
 
-    def _know(self, names: Sequence[RawName]) -> None:
-        self.names += [SeriesName(SAMPLES, *name) for name in names]
+    def _know(self, names: Sequence[SeriesName]) -> None:
+        self.names += [TriggerSeries(SAMPLES, *name) for name in names]
 
     def _aggregator(self, unit: TimestampUnit) -> PartitionAggregator:
         counters = load_catalogue().counters
@@ -201,7 +201,7 @@ def _chunks(path: Path) -> Iterator[list[tuple[int, bytes]]]:
         raise SeriesFileError(f"{path}: cannot read: {error.strerror}") from error
 
 
-def _record(name: RawName, time_ms: int, value: float) -> bytes:
+def _record(name: SeriesName, time_ms: int, value: float) -> bytes:
     """Return a sample as Telegraf would send it."""
     fields = {name.field: float(value)}
     return orjson.dumps(

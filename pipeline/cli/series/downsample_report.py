@@ -24,7 +24,7 @@ __all__ = ["register"]
 _BAD_DATA: Final = 1
 
 
-class Reported(NamedTuple):
+class ReportedSeries(NamedTuple):
     """What is said of one file."""
 
     path: Path
@@ -110,7 +110,7 @@ def register(root: typer.Typer) -> None:
     root.command("downsample-report")(downsample_report)
 
 
-def _reported(path: Path, columns: tuple[str, str], zone: Any, rules: Any, kind: Any) -> Reported:
+def _reported(path: Path, columns: tuple[str, str], zone: Any, rules: Any, kind: Any) -> ReportedSeries:
     from pipeline.cli.series.files import read_series
     from pipeline.core.downsampling.quality import quality
     from pipeline.core.downsampling.whole_series import profile_series, restore
@@ -119,7 +119,7 @@ def _reported(path: Path, columns: tuple[str, str], zone: Any, rules: Any, kind:
     chunks, profile = profile_series(rows.time_ms, rows.value, rules, kind)
     restored = restore(chunks, rows.time_ms)
     order = rows.time_ms.argsort(kind="stable")
-    return Reported(path, rows, chunks, restored, quality(rows.value[order], restored[order]), profile)
+    return ReportedSeries(path, rows, chunks, restored, quality(rows.value[order], restored[order]), profile)
 
 
 def _why(series_class: str, profile: "SeriesProfile", kind: str) -> str:
@@ -138,7 +138,7 @@ def _why(series_class: str, profile: "SeriesProfile", kind: str) -> str:
     return f"neighbours correlate by {profile.correlation:.2f}, {profile.burst:.0%} of its deviation is in spikes"
 
 
-def _print_file(each: Reported) -> None:
+def _print_file(each: ReportedSeries) -> None:
     from pipeline.core.downsampling.series_downsampler import MetricKind
 
     share = each.points / each.samples if each.samples else 0.0
@@ -153,7 +153,7 @@ def _print_file(each: Reported) -> None:
         typer.echo(f"  {count:5d} chunks {name}: {_why(name.split(',')[0], each.profile, kind)}")
 
 
-def _print_total(reported: list[Reported]) -> None:
+def _print_total(reported: list[ReportedSeries]) -> None:
     samples, points = sum(each.samples for each in reported), sum(each.points for each in reported)
     mean = [sum(part) / len(reported) for part in zip(*(each.quality for each in reported), strict=True)]
     share = points / samples if samples else 0.0
@@ -163,7 +163,7 @@ def _print_total(reported: list[Reported]) -> None:
     )
 
 
-def _fields(each: Reported) -> dict[str, Any]:
+def _fields(each: ReportedSeries) -> dict[str, Any]:
     return {
         "file": str(each.path),
         "samples": each.samples,
@@ -174,7 +174,7 @@ def _fields(each: Reported) -> dict[str, Any]:
     }
 
 
-def _panel(each: Reported) -> "Panel":
+def _panel(each: ReportedSeries) -> "Panel":
     """Return a file's drawing: what is decoded over the samples, and the kept points."""
     from pipeline.cli.series.image import Line, Marks, Panel
     from pipeline.core.downsampling.whole_series import kept_points

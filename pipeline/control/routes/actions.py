@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.control.actions import ActionFilter, Actions, NotWaitingError
+from pipeline.control.actions import ActionFilter, ActionQueries, NotWaitingError
 from pipeline.control.auth.access import Admin, Viewer
 from pipeline.control.documents import MissingError
 from pipeline.control.routes.alerts import ALERT_ID, TEXT
@@ -38,7 +38,7 @@ class GivenApproval(BaseModel):
     comment: str = Field("", max_length=2000, pattern=TEXT, description="Why.")
 
 
-def action_router(actions: Actions) -> APIRouter:
+def action_router(actions: ActionQueries) -> APIRouter:
     """Return the routes of actions.
 
     Parameters

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.control.alerts import AlertFilter, Alerts, NotFiringError
+from pipeline.control.alerts import AlertFilter, AlertQueries, NotFiringError
 from pipeline.control.auth.access import Operator, Viewer
 from pipeline.control.documents import MissingError
 from pipeline.control.routes.answers import problems
@@ -92,7 +92,7 @@ class GivenAcknowledgement(BaseModel):
     comment: str = Field("", max_length=2000, pattern=TEXT, description="What is said with it.")
 
 
-def alert_router(alerts: Alerts) -> APIRouter:
+def alert_router(alerts: AlertQueries) -> APIRouter:
     """Return the routes of alerts.
 
     Parameters

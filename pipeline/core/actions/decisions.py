@@ -16,7 +16,7 @@ from schemas.scenario import Scenario, Step
 from schemas.severity import LEVELS, LevelName
 from schemas.trigger_policy import TriggerPolicy
 
-__all__ = ["ActionRules", "Actions", "Decision", "Item", "Notification", "ScriptRun", "Skip"]
+__all__ = ["ActionPlanner", "ActionRules", "Decision", "Item", "Notification", "ScriptRun", "Skip"]
 
 _KEY_CHARACTERS: Final = 32
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -134,7 +134,7 @@ class _State:
     groups: list[tuple[_GroupKey, _Group]]
 
 
-class Actions:
+class ActionPlanner:
     """Decides what is done about the alerts of some partitions.
 
     Notes
@@ -293,7 +293,7 @@ class Actions:
         return _STATE.dump_json(state)
 
     @classmethod
-    def from_bytes(cls, state: bytes) -> "Actions":
+    def from_bytes(cls, state: bytes) -> "ActionPlanner":
         """Return what `to_bytes` saved.
 
         Raises

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 
-from pipeline.core.actions.decisions import Actions, Notification, ScriptRun
+from pipeline.core.actions.decisions import ActionPlanner, Notification, ScriptRun
 from pipeline.core.actions.script_guards import PastScriptRun, ScriptGuards
 
 __all__ = ["STATE_VERSION", "ActState", "ActStateError", "PendingActions"]
@@ -86,7 +86,7 @@ class ActState:
         When it was saved.
     """
 
-    actions: Actions = field(default_factory=Actions)
+    actions: ActionPlanner = field(default_factory=ActionPlanner)
     pending: PendingActions = field(default_factory=PendingActions)
     guards: ScriptGuards = field(default_factory=ScriptGuards)
     next_offsets: dict[int, int] = field(default_factory=dict)
@@ -118,7 +118,7 @@ class ActState:
         """
         try:
             saved = _SAVED.validate_json(value)
-            actions = Actions.from_bytes(saved.actions.encode())
+            actions = ActionPlanner.from_bytes(saved.actions.encode())
         except ValidationError as error:
             raise ActStateError(f"the saved state is not as it was written: {error.error_count()} mistakes") from error
         pending = PendingActions(saved.notifications, saved.script_runs)

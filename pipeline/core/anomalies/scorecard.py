@@ -8,7 +8,7 @@ from pipeline.core.anomalies.step import Scores
 from pipeline.core.compiled import Array
 from schemas.severity import Severity
 
-__all__ = ["LEVELS", "Alerts", "Labelled", "against_labels", "alerts_from", "days_of"]
+__all__ = ["LEVELS", "Labelled", "ScoredAlerts", "against_labels", "alerts_from", "days_of"]
 
 LEVELS = (Severity.INFO, Severity.WARN, Severity.CRITICAL)
 """The sensitivities, the most sensitive first."""
@@ -16,7 +16,7 @@ _DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
-class Alerts:
+class ScoredAlerts:
     """The alerts of one series at one sensitivity.
 
     Attributes
@@ -59,7 +59,7 @@ def days_of(time_ms: Array) -> float:
     return float(time_ms.max() - time_ms.min()) / _DAY_MS if len(time_ms) else 0.0
 
 
-def alerts_from(scores: Scores, time_ms: Array, level: Severity) -> Alerts:
+def alerts_from(scores: Scores, time_ms: Array, level: Severity) -> ScoredAlerts:
     """Return the alerts from ``level`` on.
 
     Examples
@@ -71,7 +71,7 @@ def alerts_from(scores: Scores, time_ms: Array, level: Severity) -> Alerts:
     """
     rows = np.flatnonzero(scores.level >= level)
     days = days_of(time_ms)
-    return Alerts(level, rows, len(rows) / days if days > 0 else 0.0)
+    return ScoredAlerts(level, rows, len(rows) / days if days > 0 else 0.0)
 
 
 def against_labels(alert_ms: Array, incidents: list[tuple[int, int]]) -> Labelled:

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.core.compiled import Array, Ints
 from pipeline.core.records.identity.resource import canonical_tags
-from pipeline.core.records.telegraf.parsed import Metric
+from pipeline.core.records.telegraf.parsed import ParsedMetric
 from pipeline.core.windows.rules import WindowRules
 
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
@@ -51,7 +51,7 @@ def cell_hash(measurement: str, tags: Mapping[str, str], start_ms: int, name: st
 
 
 def find_cell(
-    metrics: Iterable[Metric], cell: int, rules: WindowRules, record_ms: int
+    metrics: Iterable[ParsedMetric], cell: int, rules: WindowRules, record_ms: int
 ) -> tuple[str, dict[str, str], str, int, int] | None:
     """Return measurement, tags, field, start and end of a cell if one of a record's ``metrics`` feeds it."""
     for metric in metrics:

@@ -15,9 +15,9 @@ from pipeline.core.detection.records import host_record, series_record
 from pipeline.core.detection.rules import DetectionRules
 from pipeline.core.detection.series import (
     NO_ROW,
-    Host,
+    ScoredHost,
+    ScoredSeriesTable,
     SeriesGroup,
-    SeriesTable,
     WatchedSeries,
     identity_of,
     parse_head,
@@ -99,7 +99,7 @@ class HostWindows:
         What was reported of its series.
     """
 
-    host: Host
+    host: ScoredHost
     start_ms: int
     end_ms: int
     offset: int
@@ -132,7 +132,7 @@ class PartitionDetector:
         self.partition = partition
         self.settings = settings
         self.balance = DetectionBalance()
-        self.table = SeriesTable(rules, zone_of, settings.most_named)
+        self.table = ScoredSeriesTable(rules, zone_of, settings.most_named)
         self.time_ms = 0
         """The partition's event time: the greatest end of a window."""
         self.host_windows: list[HostWindows] = []
@@ -241,7 +241,7 @@ class PartitionDetector:
         phase = group.phase % interval_ms
         return (start_ms + phase) // interval_ms != (before_ms + phase) // interval_ms
 
-    def _enter_host(self, host: Host, start_ms: int, end_ms: int, offset: int) -> None:
+    def _enter_host(self, host: ScoredHost, start_ms: int, end_ms: int, offset: int) -> None:
         if self.host_windows:
             last = self.host_windows[-1]
             if last.host is host and last.end_ms == end_ms:

@@ -7,7 +7,7 @@ import orjson
 from pipeline.core.anomalies.scorer import Reason
 from pipeline.core.detection.batch import Scored
 from pipeline.core.detection.host import IncidentChange, IncidentUpdate
-from pipeline.core.detection.series import Host, WatchedSeries
+from pipeline.core.detection.series import ScoredHost, WatchedSeries
 from schemas.anomaly import AnomalyReason
 from schemas.records import SCHEMA_VERSION
 
@@ -39,7 +39,7 @@ def series_record(scored: Scored, partition: int) -> bytes:
 
 
 def host_record(
-    host: Host, update: IncidentUpdate[WatchedSeries], *, start_ms: int, end_ms: int, partition: int, offset: int
+    host: ScoredHost, update: IncidentUpdate[WatchedSeries], *, start_ms: int, end_ms: int, partition: int, offset: int
 ) -> bytes:
     """Return what became of a resource's incident.
 

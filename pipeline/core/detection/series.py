@@ -32,7 +32,7 @@ HOST_TAGS: Final = (
 
 
 @dataclass(slots=True, eq=False)
-class Host:
+class ScoredHost:
     """One resource.
 
     Attributes
@@ -79,7 +79,7 @@ class SeriesGroup:
     head: bytes
     measurement: str
     tags: dict[str, str]
-    host: Host
+    host: ScoredHost
     phase: int
     may_watch: bool
     start_ms: int = NEVER_MS
@@ -114,7 +114,7 @@ class WatchedSeries:
         return f"{self.group.measurement} {self.field} {self.group.head.decode('utf-8', 'replace')}"
 
 
-class SeriesTable:
+class ScoredSeriesTable:
     """The groups, series and resources of one partition, and the scorer that their series have rows of.
 
     Parameters
@@ -131,7 +131,7 @@ class SeriesTable:
         self.rules = rules
         self.scorer = SeriesScorer((UTC,))
         self.groups: dict[bytes, SeriesGroup] = {}
-        self.hosts: dict[bytes, Host] = {}
+        self.hosts: dict[bytes, ScoredHost] = {}
         self.free: list[int] = []
         self.used = 0
         """Rows that are or were used: all others are beyond."""
@@ -158,7 +158,7 @@ class SeriesTable:
         key = resource_of(tags).encode()
         host = self.hosts.get(key)
         if host is None:
-            host = self.hosts[key] = Host(key, {name: tags[name] for name in HOST_TAGS if name in tags})
+            host = self.hosts[key] = ScoredHost(key, {name: tags[name] for name in HOST_TAGS if name in tags})
         host.group_count += 1
         group = SeriesGroup(head, measurement, tags, host, zlib.crc32(head), self.rules.may_watch(measurement, tags))
         self.groups[head] = group

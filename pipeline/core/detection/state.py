@@ -14,7 +14,7 @@ from pipeline.core.detection.detector import DetectionSettings, HostWindows, Par
 from pipeline.core.detection.host import HostAnomalies, Reported
 from pipeline.core.detection.named_detector import NamedDetector
 from pipeline.core.detection.rules import DetectionRules, Watch
-from pipeline.core.detection.series import NO_ROW, Host, SeriesGroup, SeriesTable, WatchedSeries, parse_head
+from pipeline.core.detection.series import NO_ROW, ScoredHost, ScoredSeriesTable, SeriesGroup, WatchedSeries, parse_head
 from pipeline.core.snapshots.snapshot import Snapshot
 from schemas.severity import Severity
 
@@ -38,7 +38,7 @@ class SeriesText:
     watches: list[Watch] = field(default_factory=list)
     text: bytes = b""
 
-    def update(self, table: SeriesTable) -> None:
+    def update(self, table: ScoredSeriesTable) -> None:
         """Write them anew if they have changed."""
         if self.changes == table.changes:
             return
@@ -129,7 +129,7 @@ def _group_document(group: SeriesGroup, watches: dict[Watch, int]) -> list[Any]:
     return [group.head.decode(), fields]
 
 
-def _host_document(host: Host) -> list[Any]:
+def _host_document(host: ScoredHost) -> list[Any]:
     anomalies = host.anomalies
     return [host.key.decode(), anomalies.begun_ms, int(anomalies.level), _reported_document(anomalies.reported)]
 
@@ -141,7 +141,7 @@ def _reported_document(reported: Mapping[WatchedSeries, Reported]) -> list[Any]:
     ]
 
 
-def _reported(table: SeriesTable, document: list[Any]) -> dict[WatchedSeries, Reported]:
+def _reported(table: ScoredSeriesTable, document: list[Any]) -> dict[WatchedSeries, Reported]:
     reported = {}
     for head, name, end_ms, score, level, reason in document:
         series = table.groups[head.encode()].fields[name]
@@ -151,7 +151,7 @@ def _reported(table: SeriesTable, document: list[Any]) -> dict[WatchedSeries, Re
     return reported
 
 
-def _restore_groups(table: SeriesTable, saved: Snapshot, state: dict[str, Any]) -> None:
+def _restore_groups(table: ScoredSeriesTable, saved: Snapshot, state: dict[str, Any]) -> None:
     """Make the groups and their series, each in its row, without a state."""
     watches = [
         Watch(function, zone, detector, tuple((name, value) for name, value in parameters), tuple(levels))
@@ -177,7 +177,7 @@ def _restore_groups(table: SeriesTable, saved: Snapshot, state: dict[str, Any]) 
 
 
 def _restore_scorer(
-    table: SeriesTable, saved: Snapshot, state: dict[str, Any], zone_of: Callable[[str], tzinfo]
+    table: ScoredSeriesTable, saved: Snapshot, state: dict[str, Any], zone_of: Callable[[str], tzinfo]
 ) -> None:
     table.used, table.free = state["used"], state["free"]
     if table.used:

@@ -39,7 +39,7 @@ from pipeline.core.downsampling.state import (
     STEP,
     DownsamplingRules,
     Emitted,
-    Scratch,
+    EncodeScratch,
 )
 
 _GOOD, _SEVERAL = 0.05, 8
@@ -63,7 +63,7 @@ def encode(
     number: Array,
     rules: DownsamplingRules,
     out: Emitted,
-    s: Scratch,
+    s: EncodeScratch,
 ) -> None:
     """Encode the next chunk of a series into ``out`` and learn it.
 
@@ -132,7 +132,7 @@ def _keep_lines_or_levels(
     budget: Budget,
     number: Array,
     out: Emitted,
-    s: Scratch,
+    s: EncodeScratch,
 ) -> int:
     """Try both, keep levels if they are clearly cheaper, in squared error and points' worth, and return the encoder."""
     at = out.used[0]
@@ -169,7 +169,7 @@ def _cost(
     worth: float,
     number: Array,
     out: Emitted,
-    s: Scratch,
+    s: EncodeScratch,
 ) -> float:
     at = out.used[0]
     out.whole[at, OUT_POINTS_FROM] = start
@@ -196,7 +196,7 @@ def _describe(times: Array, values: Array, count: int, at: int, out: Emitted) ->
 
 
 @compiled
-def _increases(values: Array, count: int, number: Array, s: Scratch) -> None:
+def _increases(values: Array, count: int, number: Array, s: EncodeScratch) -> None:
     """Set the signal to what the counter grew by up to each sample; after a reset it grew from zero."""
     previous = number[LAST_VALUE] if number[ANCHOR_READING] != 0.0 else values[0]
     for i in range(count):

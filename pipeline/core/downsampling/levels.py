@@ -8,7 +8,7 @@ from pipeline.core.downsampling.merge import MEANS, simplify
 from pipeline.core.downsampling.pins import rare_extremes
 from pipeline.core.downsampling.points import add_point
 from pipeline.core.downsampling.signal import stressed
-from pipeline.core.downsampling.state import DECIMALS, HIGH, LOW, MEAN, SCALE, STATE, STEP, Emitted, Scratch
+from pipeline.core.downsampling.state import DECIMALS, HIGH, LOW, MEAN, SCALE, STATE, STEP, Emitted, EncodeScratch
 
 _PINNED_PART = 0.5
 """Of the budget that may go to rare runs; each takes up to two points. Half gives infrastructure 8.72 % .0315 .813,
@@ -26,7 +26,7 @@ def keep_runs(times: Array, values: Array, count: int, out: Emitted) -> None:
 
 @compiled
 def keep_levels(
-    times: Array, values: Array, count: int, kind: int, budget: Budget, number: Array, out: Emitted, s: Scratch
+    times: Array, values: Array, count: int, kind: int, budget: Budget, number: Array, out: Emitted, s: EncodeScratch
 ) -> None:
     """Keep levels; the chunk's extremes and other rare runs have levels of their own.
 
@@ -48,7 +48,7 @@ def keep_levels(
 
 
 @compiled
-def _pin_runs(values: Array, count: int, most: int, extremes: int, number: Array, s: Scratch) -> None:
+def _pin_runs(values: Array, count: int, most: int, extremes: int, number: Array, s: EncodeScratch) -> None:
     """Pin the ends of the runs beyond the running quantiles, most extreme first, as far as the budget allows."""
     for i in range(count):
         s.pinned[i] = 0

@@ -15,7 +15,7 @@ from pipeline.core.downsampling.state import (
     SCALE,
     STEP,
     Emitted,
-    Scratch,
+    EncodeScratch,
 )
 
 _PINNED_PART = 0.35
@@ -41,7 +41,7 @@ def keep_lines(
     budget: Budget,
     number: Array,
     out: Emitted,
-    s: Scratch,
+    s: EncodeScratch,
 ) -> None:
     """Keep samples that straight lines join, and the rare extremes among them."""
     shift = _set_times(times, count, number, s)
@@ -67,7 +67,7 @@ def keep_increases(
     budget: Budget,
     number: Array,
     out: Emitted,
-    s: Scratch,
+    s: EncodeScratch,
 ) -> None:
     """Keep samples of a counter, so that it grows steadily between them; both sides of every reset stay."""
     shift = _set_times(times, count, number, s)
@@ -85,7 +85,7 @@ def keep_increases(
 
 
 @compiled
-def _set_times(times: Array, count: int, number: Array, s: Scratch) -> int:
+def _set_times(times: Array, count: int, number: Array, s: EncodeScratch) -> int:
     """Set the nodes' times in samples, the anchor's first; return 1 if there is one."""
     shift = 1 if is_anchored(number) else 0
     start = number[ANCHOR_MS] if shift else float(times[0])
@@ -99,7 +99,7 @@ def _set_times(times: Array, count: int, number: Array, s: Scratch) -> int:
 
 
 @compiled
-def _pin(nodes: int, shift: int, most: float, extremes: int, s: Scratch) -> None:
+def _pin(nodes: int, shift: int, most: float, extremes: int, s: EncodeScratch) -> None:
     for i in range(nodes):
         s.pinned[i] = 0
     for k in range(min(extremes, int(most))):
@@ -109,7 +109,7 @@ def _pin(nodes: int, shift: int, most: float, extremes: int, s: Scratch) -> None
 
 @compiled
 def _pin_increases(
-    values: Array, nodes: int, shift: int, previous: float, room: float, extremes: int, s: Scratch
+    values: Array, nodes: int, shift: int, previous: float, room: float, extremes: int, s: EncodeScratch
 ) -> None:
     """Pin both ends of rare increases as far as there is room, and of every reset."""
     for i in range(nodes):
@@ -139,7 +139,7 @@ def _with_anchor(budget: Budget, shift: int) -> Budget:
 
 
 @compiled
-def _refit(nodes: int, s: Scratch) -> None:
+def _refit(nodes: int, s: EncodeScratch) -> None:
     """Set ``knot_y`` to the knots' best values by least squares; pinned ones, the first and the last stay."""
     i = 0
     knots = 0
@@ -166,7 +166,7 @@ def _refit(nodes: int, s: Scratch) -> None:
 
 
 @compiled
-def _solve_fixed(knots: int, nodes: int, s: Scratch) -> None:
+def _solve_fixed(knots: int, nodes: int, s: EncodeScratch) -> None:
     """Solve the tridiagonal system in place (Thomas), the fixed knots being known."""
     diagonal, above, right = s.solve[0], s.solve[1], s.solve[2]
     for k in range(knots):
@@ -192,7 +192,7 @@ def _solve_fixed(knots: int, nodes: int, s: Scratch) -> None:
 
 @compiled
 def _emit_nodes(
-    times: Array, values: Array, nodes: int, shift: int, refit: bool, number: Array, out: Emitted, s: Scratch
+    times: Array, values: Array, nodes: int, shift: int, refit: bool, number: Array, out: Emitted, s: EncodeScratch
 ) -> None:
     """Emit the nodes that are left, the anchor excepted; the first one without an anchor is reached by a step."""
     least, greatest = values[0], values[0]

@@ -6,14 +6,14 @@ O(n log n) (Keogh et al., "An online algorithm for segmenting time series", 2001
 
 from pipeline.core.compiled import compiled
 from pipeline.core.downsampling.budget import Budget
-from pipeline.core.downsampling.state import Scratch
+from pipeline.core.downsampling.state import EncodeScratch
 
 VALUES, RATES, MEANS = 0, 1, 2
 """What a segment is measured by: its values beside a line, its increases beside a steady rate, its values' mean."""
 
 
 @compiled
-def prepare_sums(count: int, measured_by: int, s: Scratch) -> None:
+def prepare_sums(count: int, measured_by: int, s: EncodeScratch) -> None:
     """Set the prefix sums of ``count`` nodes; for increases, ``signal[i]`` is that from node i - 1 to i."""
     sums = s.sums
     for k in range(5):
@@ -33,7 +33,7 @@ def prepare_sums(count: int, measured_by: int, s: Scratch) -> None:
 
 
 @compiled
-def error_between(left: int, right: int, measured_by: int, s: Scratch) -> float:
+def error_between(left: int, right: int, measured_by: int, s: EncodeScratch) -> float:
     """Return the squared error when nothing is kept between two nodes."""
     if right - left <= 1:
         return 0.0
@@ -54,7 +54,7 @@ def error_between(left: int, right: int, measured_by: int, s: Scratch) -> float:
 
 
 @compiled
-def _cost(node: int, measured_by: int, s: Scratch) -> float:
+def _cost(node: int, measured_by: int, s: EncodeScratch) -> float:
     """Return what the squared error grows by without a node, and note the error of what would be one segment then."""
     left, right = s.before[node], s.after[node]
     if measured_by == MEANS:
@@ -66,7 +66,7 @@ def _cost(node: int, measured_by: int, s: Scratch) -> float:
 
 
 @compiled
-def _push(size: int, cost: float, node: int, stamp: int, s: Scratch) -> int:
+def _push(size: int, cost: float, node: int, stamp: int, s: EncodeScratch) -> int:
     i = size
     while i > 0:
         parent = (i - 1) >> 1
@@ -83,7 +83,7 @@ def _push(size: int, cost: float, node: int, stamp: int, s: Scratch) -> int:
 
 
 @compiled
-def _pop(size: int, s: Scratch) -> int:
+def _pop(size: int, s: EncodeScratch) -> int:
     """Take the top off; the caller has read it."""
     size -= 1
     cost, node, stamp = s.heap_cost[size], s.heap_node[size], s.heap_stamp[size]
@@ -107,7 +107,7 @@ def _pop(size: int, s: Scratch) -> int:
 
 
 @compiled
-def simplify(count: int, measured_by: int, budget: Budget, s: Scratch) -> int:
+def simplify(count: int, measured_by: int, budget: Budget, s: EncodeScratch) -> int:
     """Remove nodes of ``count``, cheapest first, until the budget is kept, and return how many are left.
 
     A node goes while there are more than the most, or while it is worth too little and there are more than the least;

@@ -1,11 +1,11 @@
 """Samples that stay whatever they cost: the extremes of a chunk, and those that are rare for the series."""
 
 from pipeline.core.compiled import Array, compiled
-from pipeline.core.downsampling.state import HIGH, LOW, Scratch
+from pipeline.core.downsampling.state import HIGH, LOW, EncodeScratch
 
 
 @compiled
-def rare_extremes(count: int, number: Array, s: Scratch) -> int:
+def rare_extremes(count: int, number: Array, s: EncodeScratch) -> int:
     """Set ``order`` to the signal's local extremes beyond the running 2 % to 98 %, most extreme first; return how many.
 
     The greatest and the least of the chunk come first of all.

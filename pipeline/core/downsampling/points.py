@@ -15,7 +15,7 @@ from pipeline.core.downsampling.state import (
     OUT_POINTS_TO,
     OUT_SIGMA,
     Emitted,
-    Scratch,
+    EncodeScratch,
 )
 
 
@@ -40,7 +40,9 @@ def add_point(time_ms: int, value: float, interp: int, out: Emitted) -> None:
 
 
 @compiled
-def measure_errors(times: Array, values: Array, count: int, number: Array, at: int, out: Emitted, s: Scratch) -> None:
+def measure_errors(
+    times: Array, values: Array, count: int, number: Array, at: int, out: Emitted, s: EncodeScratch
+) -> None:
     """Decode chunk ``at`` of ``out`` as a reader will, and note the residual's deviation and its greatest value."""
     k = out.whole[at, OUT_POINTS_FROM]
     end = out.whole[at, OUT_POINTS_TO]

@@ -22,7 +22,7 @@ from pipeline.core.downsampling.state import (
     LAST_VALUE,
     RISES,
     STATE,
-    Scratch,
+    EncodeScratch,
 )
 
 NEAR_ZERO = 0.1
@@ -64,7 +64,7 @@ def changes_of(values: Array, count: int) -> int:
 
 
 @compiled
-def learn_profile(values: Array, count: int, number: Array, s: Scratch) -> None:
+def learn_profile(values: Array, count: int, number: Array, s: EncodeScratch) -> None:
     """Add a chunk to what is known of its series."""
     _learn_decimals(values, count, number)
     if count < _FEWEST and number[CHUNKS] > 0:
@@ -118,7 +118,7 @@ def _blend(number: Array, column: int, seen: float, part: float) -> None:
 
 
 @compiled
-def _learn_shape(count: int, number: Array, part: float, s: Scratch) -> None:
+def _learn_shape(count: int, number: Array, part: float, s: EncodeScratch) -> None:
     """Learn the correlation of neighbours and the burst share from the chunk's sorted values and its signal."""
     middle = s.sorted[count // 2]
     spread = s.sorted[count - 1] - s.sorted[0]

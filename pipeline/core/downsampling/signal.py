@@ -3,7 +3,7 @@
 import math
 
 from pipeline.core.compiled import Array, compiled
-from pipeline.core.downsampling.state import HIGH, LOW, MEAN, SCALE, SEEN, SIGNAL, Scratch
+from pipeline.core.downsampling.state import HIGH, LOW, MEAN, SCALE, SEEN, SIGNAL, EncodeScratch
 
 VALUES_SIGNAL, INCREASES_SIGNAL = 1, 2
 _TAIL = 0.02
@@ -28,7 +28,7 @@ the second, half gives infrastructure 8.71 % .0327 .852, made 6.04 % .0270 .910;
 
 
 @compiled
-def sort_signal(count: int, s: Scratch) -> None:
+def sort_signal(count: int, s: EncodeScratch) -> None:
     """Sort the signal into ``sorted``."""
     for i in range(count):
         s.sorted[i] = s.signal[i]
@@ -43,7 +43,7 @@ def sort_signal(count: int, s: Scratch) -> None:
 
 
 @compiled
-def learn_scale(count: int, signal: int, number: Array, s: Scratch) -> None:
+def learn_scale(count: int, signal: int, number: Array, s: EncodeScratch) -> None:
     """Add the chunk's sorted signal to the running mean, deviation and quantiles."""
     if number[SIGNAL] != signal:
         number[SIGNAL] = signal
@@ -65,7 +65,7 @@ def learn_scale(count: int, signal: int, number: Array, s: Scratch) -> None:
 
 
 @compiled
-def _moments(count: int, spread: float, s: Scratch) -> tuple[float, float]:
+def _moments(count: int, spread: float, s: EncodeScratch) -> tuple[float, float]:
     if spread <= 0.0:
         return s.sorted[0], 0.0
     base = s.sorted[0]
@@ -89,7 +89,7 @@ def _joined(old: float, new: float, apart: float, part: float) -> float:
 
 
 @compiled
-def _learn_quantiles(count: int, number: Array, s: Scratch) -> None:
+def _learn_quantiles(count: int, number: Array, s: EncodeScratch) -> None:
     """Move the running quantiles by how many of the chunk are beyond them (Robbins and Monro, 1951)."""
     gain = number[SCALE] * max(_QUANTILE_GAIN * count / (number[SEEN] + count), _LEAST_QUANTILE_GAIN)
     above, below = 0, 0

@@ -124,7 +124,7 @@ class DownsamplerState(NamedTuple):
     value: Array  # float64[rows, room]
 
 
-class Scratch(NamedTuple):
+class EncodeScratch(NamedTuple):
     """Room for one chunk that is encoded; nothing in it outlives the call."""
 
     x: Array  # float64: nodes: time in samples
@@ -202,7 +202,7 @@ def clear(series: DownsamplerState, rows: slice | int) -> None:
     series.number[rows, BUDGET_LAMBDA] = FIRST_PRICE
 
 
-def new_scratch(room: int) -> Scratch:
+def new_scratch(room: int) -> EncodeScratch:
     """Return room for chunks of up to ``room`` samples."""
     size = room + 2
 
@@ -212,7 +212,7 @@ def new_scratch(room: int) -> Scratch:
     def integers(count: int) -> Array:
         return np.zeros(count, np.int64)
 
-    return Scratch(
+    return EncodeScratch(
         x=numbers(size),
         y=numbers(size),
         sums=numbers(size + 1, 5),

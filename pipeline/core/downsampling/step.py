@@ -54,7 +54,7 @@ from pipeline.core.downsampling.state import (
     DownsamplerState,
     DownsamplingRules,
     Emitted,
-    Scratch,
+    EncodeScratch,
 )
 
 GREATEST = 1e305
@@ -79,7 +79,7 @@ def add_samples(
     fleet: Array,
     rules: DownsamplingRules,
     out: Emitted,
-    s: Scratch,
+    s: EncodeScratch,
 ) -> int:
     """Add samples from ``start`` on, and return where it stopped: the end, or where ``out`` might be too small."""
     room = series.time_ms.shape[1]
@@ -92,7 +92,13 @@ def add_samples(
 
 @compiled
 def flush_rows(
-    start: int, rows: Array, series: DownsamplerState, fleet: Array, rules: DownsamplingRules, out: Emitted, s: Scratch
+    start: int,
+    rows: Array,
+    series: DownsamplerState,
+    fleet: Array,
+    rules: DownsamplingRules,
+    out: Emitted,
+    s: EncodeScratch,
 ) -> int:
     """End the chunks of rows from ``start`` on as they are, and return where it stopped as `add_samples` does."""
     room = series.time_ms.shape[1]
@@ -125,7 +131,7 @@ def _add(
     fleet: Array,
     rules: DownsamplingRules,
     out: Emitted,
-    s: Scratch,
+    s: EncodeScratch,
 ) -> None:
     whole = series.whole[row]
     if not (math.isfinite(value) and abs(value) <= GREATEST and abs(t) <= LATEST_MS):
@@ -156,7 +162,7 @@ def _open_from(whole: Array, rules: DownsamplingRules) -> int:
 
 @compiled
 def _make_room(
-    row: int, series: DownsamplerState, fleet: Array, rules: DownsamplingRules, out: Emitted, s: Scratch
+    row: int, series: DownsamplerState, fleet: Array, rules: DownsamplingRules, out: Emitted, s: EncodeScratch
 ) -> None:
     """Let go of the chunk before, or else end the open one: a buffer is full before its time."""
     whole = series.whole[row]
@@ -249,7 +255,7 @@ def _settle_samples(
     fleet: Array,
     rules: DownsamplingRules,
     out: Emitted,
-    s: Scratch,
+    s: EncodeScratch,
 ) -> None:
     """Move on over the open samples that are in order for good, and end the chunks that they end."""
     whole = series.whole[row]
@@ -314,7 +320,7 @@ def _lengthen(t: int, whole: Array, rules: DownsamplingRules) -> None:
 
 
 @compiled
-def _median_interval(row: int, start: int, count: int, series: DownsamplerState, s: Scratch) -> int:
+def _median_interval(row: int, start: int, count: int, series: DownsamplerState, s: EncodeScratch) -> int:
     for i in range(count - 1):
         interval = series.time_ms[row, start + i + 1] - series.time_ms[row, start + i]
         s.signal[i] = interval
@@ -324,7 +330,13 @@ def _median_interval(row: int, start: int, count: int, series: DownsamplerState,
 
 @compiled
 def _close(
-    row: int, end_ms: int, series: DownsamplerState, fleet: Array, rules: DownsamplingRules, out: Emitted, s: Scratch
+    row: int,
+    end_ms: int,
+    series: DownsamplerState,
+    fleet: Array,
+    rules: DownsamplingRules,
+    out: Emitted,
+    s: EncodeScratch,
 ) -> None:
     """End the open chunk with its settled samples, give it out, and keep it as the one that may be revised."""
     _release(row, series, rules, out, s)
@@ -365,7 +377,7 @@ def _close(
 
 
 @compiled
-def _give_out(row: int, series: DownsamplerState, rules: DownsamplingRules, out: Emitted, s: Scratch) -> None:
+def _give_out(row: int, series: DownsamplerState, rules: DownsamplingRules, out: Emitted, s: EncodeScratch) -> None:
     """Encode the chunk before the open one, with a higher revision than last time."""
     whole = series.whole[row]
     at = out.used[0]
@@ -386,7 +398,7 @@ def _give_out(row: int, series: DownsamplerState, rules: DownsamplingRules, out:
 
 
 @compiled
-def _revise(row: int, series: DownsamplerState, rules: DownsamplingRules, out: Emitted, s: Scratch) -> None:
+def _revise(row: int, series: DownsamplerState, rules: DownsamplingRules, out: Emitted, s: EncodeScratch) -> None:
     """Encode the chunk before the open one again if late samples changed it: the open one is not encoded yet."""
     if series.whole[row, KEPT_COUNT] and series.whole[row, KEPT_CHANGED]:
         for k in range(series.number.shape[1]):
@@ -395,7 +407,7 @@ def _revise(row: int, series: DownsamplerState, rules: DownsamplingRules, out: E
 
 
 @compiled
-def _release(row: int, series: DownsamplerState, rules: DownsamplingRules, out: Emitted, s: Scratch) -> None:
+def _release(row: int, series: DownsamplerState, rules: DownsamplingRules, out: Emitted, s: EncodeScratch) -> None:
     """Let go of the chunk before the open one, revised where that is due."""
     _revise(row, series, rules, out, s)
     whole = series.whole[row]

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import Final
 
 from pipeline.core.records.identity.resource import canonical_tags, resource_of
-from pipeline.core.records.telegraf.parsed import Metric
+from pipeline.core.records.telegraf.parsed import ParsedMetric
 from pipeline.core.records.telegraf.parser import ParseOptions
 from pipeline.core.records.telegraf.record import parse_record
 from schemas.reasons import DeadLetterReason
@@ -43,7 +43,7 @@ LEFT_FOR_LATER: Final = frozenset({Fate.UNDER_WAY, Fate.IN_DOUBT, Fate.CUT, Fate
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class ReplayDraft:
     """What a dead letter's own bytes say of the record to produce.
 
     Attributes
@@ -80,7 +80,7 @@ class WindowVersion:
     revision: int
 
 
-def draft_of(dead_letter: DeadLetter, options: ParseOptions) -> Draft:
+def draft_of(dead_letter: DeadLetter, options: ParseOptions) -> ReplayDraft:
     """Return what the bytes of a dead letter say of its record.
 
     The key is derived only where the dead letter's record had one for certain, so that its partition is that of its
@@ -88,9 +88,9 @@ def draft_of(dead_letter: DeadLetter, options: ParseOptions) -> Draft:
     """
     if dead_letter.reason is DeadLetterReason.STORE_REJECTED:
         version = window_version(dead_letter.value)
-        return Draft(None if version is None else version.resource.encode(), None, is_timed=True)
+        return ReplayDraft(None if version is None else version.resource.encode(), None, is_timed=True)
     if dead_letter.reason is not DeadLetterReason.TIMESTAMP_FUTURE:
-        return Draft(None, None, is_timed=False)
+        return ReplayDraft(None, None, is_timed=False)
     items = list(
         parse_record(
             dead_letter.value,
@@ -100,11 +100,11 @@ def draft_of(dead_letter: DeadLetter, options: ParseOptions) -> Draft:
             max_bytes=options.max_bytes,
         )
     )
-    metrics = [item for item in items if isinstance(item, Metric)]
+    metrics = [item for item in items if isinstance(item, ParsedMetric)]
     times_ms = [metric.time_ns // 1_000_000 for metric in metrics if metric.time_ns is not None]
     resources = {resource_of(canonical_tags(metric.tags)) for metric in metrics}
     key = resources.pop().encode() if len(resources) == 1 and len(metrics) == len(items) else None
-    return Draft(key, max(times_ms, default=None), is_timed=len(times_ms) == len(items))
+    return ReplayDraft(key, max(times_ms, default=None), is_timed=len(times_ms) == len(items))
 
 
 def window_version(value: bytes) -> WindowVersion | None:

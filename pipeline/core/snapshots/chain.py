@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 
 from pipeline.core.snapshots.codec import (
     Block,
+    BlockPart,
     Manifest,
-    Part,
     SnapshotError,
     block_key,
     digest_of,
@@ -81,7 +81,7 @@ def generations_of(data: bytes, owner: str) -> list[Generation]:
 
 
 @dataclass(slots=True)
-class Draft:
+class SnapshotDraft:
     """A snapshot in the making.
 
     Parameters
@@ -152,19 +152,19 @@ class SnapshotChain:
         living = set(self._live.values())
         self._own = {name: generation for name, generation in self._own.items() if name in living}
 
-    def begin(self, offset: int, pieces: Sequence[Piece]) -> Draft:
+    def begin(self, offset: int, pieces: Sequence[Piece]) -> SnapshotDraft:
         """Begin a snapshot."""
         name = f"{self._incarnation}-{self._count}"
         self._count += 1
         generation = Generation(name, {piece.name: piece.block_count for piece in pieces})
         self._own[name] = generation
-        return Draft(generation, offset, pieces)
+        return SnapshotDraft(generation, offset, pieces)
 
     def note(self) -> bytes:
         """Return what must be acknowledged before a begun snapshot's first block is written."""
         return generations_to_bytes(self.owner, [*self._kept, *self._own.values()])
 
-    def changed_blocks(self, draft: Draft) -> Iterator[tuple[str, memoryview]]:
+    def changed_blocks(self, draft: SnapshotDraft) -> Iterator[tuple[str, memoryview]]:
         """Yield the blocks that are to be written, with their keys."""
         own = draft.generation.name
         last = {} if self._own_last is None else {part.name: part.blocks for part in self._own_last.parts}
@@ -181,7 +181,7 @@ class SnapshotChain:
                 blocks.append(Block(own, digest, len(data), _NOWHERE, _NOWHERE))
                 yield key, data
 
-    def manifest(self, draft: Draft, places: Mapping[str, tuple[int, int]]) -> tuple[Manifest, Manifest | None]:
+    def manifest(self, draft: SnapshotDraft, places: Mapping[str, tuple[int, int]]) -> tuple[Manifest, Manifest | None]:
         """Return a snapshot's manifest and the one before it, when all its blocks are acknowledged.
 
         Parameters
@@ -192,7 +192,7 @@ class SnapshotChain:
             Partition and offset of each block that was written.
         """
         parts = tuple(
-            Part(piece.name, piece.dtype, piece.shape, tuple(draft.blocks[piece.name])) for piece in draft.pieces
+            BlockPart(piece.name, piece.dtype, piece.shape, tuple(draft.blocks[piece.name])) for piece in draft.pieces
         )
         manifest = Manifest(self.owner, draft.generation.name, self._version, draft.offset, parts)
         return placed(manifest, places), self._last

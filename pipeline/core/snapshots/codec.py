@@ -49,7 +49,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class BlockPart:
     """A record or an array as a manifest names it; its fields are those of a `Piece`, and its blocks in order."""
 
     name: str
@@ -80,7 +80,7 @@ class Manifest:
     generation: str
     version: int
     offset: int
-    parts: tuple[Part, ...]
+    parts: tuple[BlockPart, ...]
 
     @property
     def size(self) -> int:
@@ -287,7 +287,7 @@ def _manifest_of(document: Mapping[str, Any]) -> Manifest:
     return Manifest(str(document["owner"]), generations[0], int(document["version"]), int(document["offset"]), parts)
 
 
-def _part_of(document: Mapping[str, Any], generations: Sequence[str]) -> Part:
+def _part_of(document: Mapping[str, Any], generations: Sequence[str]) -> BlockPart:
     name, dtype = document["name"], document["dtype"]
     shape = tuple(int(length) for length in document["shape"])
     blocks = tuple(
@@ -307,4 +307,4 @@ def _part_of(document: Mapping[str, Any], generations: Sequence[str]) -> Part:
         or size != sum(block.length for block in blocks)
     ):
         raise ValueError(f"part {name!r} of type {dtype!r}, shape {shape}, {len(blocks)} blocks")
-    return Part(name, dtype, shape, blocks)
+    return BlockPart(name, dtype, shape, blocks)

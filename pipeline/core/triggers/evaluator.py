@@ -7,8 +7,8 @@ import numpy as np
 
 from pipeline.core.compiled import Array
 from pipeline.core.triggers.alerts import AlertColumns
-from pipeline.core.triggers.matching import SAMPLES, PolicyIndex, Selector, SeriesName, source_of
-from pipeline.core.triggers.records import Origin, alert_event
+from pipeline.core.triggers.matching import SAMPLES, PolicyIndex, Selector, TriggerSeries, source_of
+from pipeline.core.triggers.records import EventOrigin, alert_event
 from pipeline.core.triggers.rules import RuleTable
 from pipeline.core.triggers.series import SeriesNumbers
 from pipeline.core.triggers.snapshot import TriggerState, read_snapshot, snapshot_of
@@ -31,7 +31,7 @@ from pipeline.core.triggers.step import evaluate, expire, resolve
 from schemas.alert import AlertEvent
 from schemas.trigger_policy import TriggerPolicy
 
-__all__ = ["SAMPLES", "PolicyEvaluator", "SeriesName", "TriggerCounts", "TriggerState"]
+__all__ = ["SAMPLES", "PolicyEvaluator", "TriggerCounts", "TriggerSeries", "TriggerState"]
 
 _EVENTS_AT_ONCE = 4096
 
@@ -64,7 +64,7 @@ class PolicyEvaluator:
     >>> evaluator = PolicyEvaluator()
     >>> levels = {"warn": {"fire": 70, "reset": 60}, "critical": {"fire": 80}}
     >>> _ = evaluator.put_policy(TriggerPolicy.model_validate({"id": "cpu-high", "levels": levels}), at_ms=0)
-    >>> cpu = evaluator.series(SeriesName("sample", "cpu", "usage", {"host": "a"}))
+    >>> cpu = evaluator.series(TriggerSeries("sample", "cpu", "usage", {"host": "a"}))
     >>> values = np.array([65.0, 75.0, 65.0, 85.0, 50.0])
     >>> times, offsets = 1000 * np.arange(5), np.arange(5)
     >>> [(event.time_ms, event.level) for event in evaluator.evaluate(np.full(5, cpu), times, values, offsets)]
@@ -183,7 +183,7 @@ class PolicyEvaluator:
             self._table.drop(alert)
         return events
 
-    def series(self, name: SeriesName) -> int:
+    def series(self, name: TriggerSeries) -> int:
         """Return the number of a series, a new one to a new series: the policies that match are found then."""
         number, is_new = self._series.add(name)
         if is_new:
@@ -318,7 +318,7 @@ class PolicyEvaluator:
     def _records(self, start_ms: Array | None = None) -> list[AlertEvent]:
         """Return the records of the events that wait, and take them out."""
         events, records = self._events, []
-        origin = Origin(self._partition, start_ms)
+        origin = EventOrigin(self._partition, start_ms)
         for at in range(int(events.counts[EVENTS])):
             alert = int(events.alert[at])
             row = int(self._table.alerts.policy[alert])

@@ -7,10 +7,9 @@ import numpy as np
 import orjson
 
 from pipeline.core.records.identity.interning import grown
-from pipeline.core.records.identity.raw_samples import Samples
-from pipeline.core.records.identity.raw_samples import SeriesName as RawName
+from pipeline.core.records.identity.raw_samples import Samples, SeriesName
 from pipeline.core.records.identity.resource import canonical_tags
-from pipeline.core.triggers.evaluator import SAMPLES, PolicyEvaluator, SeriesName
+from pipeline.core.triggers.evaluator import SAMPLES, PolicyEvaluator, TriggerSeries
 from schemas.alert import AlertEvent
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ class RawInput:
         self._known = 0
         self._some_unknown = False
 
-    def evaluate(self, samples: Samples, names: Sequence[RawName]) -> list[AlertEvent]:
+    def evaluate(self, samples: Samples, names: Sequence[SeriesName]) -> list[AlertEvent]:
         """Evaluate samples whose series are places in ``names``, which only grows; return the events of that."""
         self._numbers = grown(self._numbers, len(names))
         for place in range(self._known, len(names)):
@@ -61,14 +60,14 @@ class RawInput:
         self._numbers[: self._known][gone] = _UNKNOWN
         self._some_unknown = self._some_unknown or bool(gone.any())
 
-    def _ask(self, place: int, names: Sequence[RawName]) -> None:
-        self._numbers[place] = self._evaluator.series(SeriesName(SAMPLES, *names[place]))
+    def _ask(self, place: int, names: Sequence[SeriesName]) -> None:
+        self._numbers[place] = self._evaluator.series(TriggerSeries(SAMPLES, *names[place]))
 
 
 class _Value(NamedTuple):
     """What a record says of a series."""
 
-    name: SeriesName
+    name: TriggerSeries
     start_ms: int
     end_ms: int
     value: float
@@ -140,7 +139,7 @@ def _window_values(document: Any, sources: Sequence[str]) -> Iterator[_Value]:
         for source in sources:
             value = functions.get(source.removeprefix(WINDOW))
             if value is not None:
-                yield _Value(SeriesName(source, measurement, field, tags), start_ms, end_ms, float(value))
+                yield _Value(TriggerSeries(source, measurement, field, tags), start_ms, end_ms, float(value))
 
 
 def _anomaly_values(document: Any, _sources: Sequence[str]) -> Iterator[_Value]:
@@ -150,9 +149,9 @@ def _anomaly_values(document: Any, _sources: Sequence[str]) -> Iterator[_Value]:
     text = document.get("text") or ""
     if document["kind"] == HOST:
         is_over = document.get("state") == "ended"
-        yield _Value(SeriesName(ANOMALY, HOST, INCIDENT, tags), start_ms, end_ms, 0.0 if is_over else score, text)
+        yield _Value(TriggerSeries(ANOMALY, HOST, INCIDENT, tags), start_ms, end_ms, 0.0 if is_over else score, text)
         return
-    name = SeriesName(ANOMALY, str(document["measurement"]), str(document["field"]), tags)
+    name = TriggerSeries(ANOMALY, str(document["measurement"]), str(document["field"]), tags)
     low, high = document.get("expected_low"), document.get("expected_high")
     if text:
         text = f"{text}: {float(document['value']):.6g}"

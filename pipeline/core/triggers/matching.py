@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from pipeline.core.globs import SeriesSelector, glob_matches, is_literal
 from schemas.trigger_policy import TriggerPolicy
 
-__all__ = ["SAMPLES", "PolicyIndex", "Selector", "SeriesName", "source_of"]
+__all__ = ["SAMPLES", "PolicyIndex", "Selector", "TriggerSeries", "source_of"]
 
 SAMPLES: Final = "sample"
 """Where raw values come from; silence is judged by them too."""
@@ -19,7 +19,7 @@ _Place = tuple[str, str, str, tuple[str, str]]
 """Source, measurement, field, and a tag with its value."""
 
 
-class SeriesName(NamedTuple):
+class TriggerSeries(NamedTuple):
     """What is compared: where it comes from, and the series."""
 
     source: str
@@ -57,11 +57,11 @@ class Selector:
         self.source = source_of(policy)
         self._series = SeriesSelector(policy.where, policy.targets)
 
-    def matches(self, name: SeriesName) -> bool:
+    def matches(self, name: TriggerSeries) -> bool:
         """Return whether the policy is about a series."""
         return self.source == name.source and self._series.matches(name.measurement, name.field, name.tags)
 
-    def mismatch(self, name: SeriesName) -> str | None:
+    def mismatch(self, name: TriggerSeries) -> str | None:
         """Return the first thing about a series that the policy does not match, for a reader; None if it matches."""
         if self.source != name.source:
             return f"on {self.source} is not {name.source}"
@@ -121,7 +121,7 @@ class PolicyIndex:
             if not there:
                 del self._places[place]
 
-    def matching(self, name: SeriesName) -> list[str]:
+    def matching(self, name: TriggerSeries) -> list[str]:
         """Return the ids of the policies that match a series, sorted."""
         tags = (_NO_TAG, *name.tags.items())
         found: set[str] = set()

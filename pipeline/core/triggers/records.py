@@ -8,20 +8,20 @@ import orjson
 
 from pipeline.core.compiled import Array
 from pipeline.core.records.identity.resource import NO_RESOURCE, resource_of
-from pipeline.core.triggers.matching import SeriesName, source_of
+from pipeline.core.triggers.matching import TriggerSeries, source_of
 from pipeline.core.triggers.state import NEVER, NONE, REASONS, STATES, Events
 from schemas.alert import AlertEvent, AlertReason, Evidence
 from schemas.durations import duration_text
 from schemas.severity import Severity
 from schemas.trigger_policy import TriggerPolicy
 
-__all__ = ["Origin", "alert_event", "alert_id", "policy_hash", "series_text"]
+__all__ = ["EventOrigin", "alert_event", "alert_id", "policy_hash", "series_text"]
 
 _ID_CHARACTERS = 32
 _FALLS = frozenset((AlertReason.LEVEL_DOWN, AlertReason.RECOVERED, AlertReason.RECOVERING))
 
 
-class Origin(NamedTuple):
+class EventOrigin(NamedTuple):
     """Where the samples of a batch came from."""
 
     partition: int | None = None
@@ -30,7 +30,7 @@ class Origin(NamedTuple):
     """int64[n]: of windows their starts; None for samples."""
 
 
-def series_text(name: SeriesName) -> str:
+def series_text(name: TriggerSeries) -> str:
     """Return what identifies a series, as JSON; tags in any order give the same."""
     tags = dict(sorted(name.tags.items()))
     return orjson.dumps([name.source, name.measurement, name.field, tags]).decode()
@@ -47,7 +47,7 @@ def policy_hash(policy: TriggerPolicy) -> str:
 
 
 def alert_event(
-    events: Events, row: int, policy: TriggerPolicy, version: str, name: SeriesName, alert: str, origin: Origin
+    events: Events, row: int, policy: TriggerPolicy, version: str, name: TriggerSeries, alert: str, origin: EventOrigin
 ) -> AlertEvent:
     """Return the record of an event.
 
@@ -91,7 +91,7 @@ def alert_event(
     )
 
 
-def _evidence(events: Events, row: int, origin: Origin) -> Evidence | None:
+def _evidence(events: Events, row: int, origin: EventOrigin) -> Evidence | None:
     time_ms, sample = int(events.evidence_ms[row]), int(events.sample[row])
     if time_ms == NEVER:
         return None
@@ -104,7 +104,7 @@ def _evidence(events: Events, row: int, origin: Origin) -> Evidence | None:
 
 def _text(
     policy: TriggerPolicy,
-    name: SeriesName,
+    name: TriggerSeries,
     reason: AlertReason,
     level: int,
     value: float | None,
@@ -122,7 +122,7 @@ def _text(
     return f"{what} is {function}{value:.6g}, {side} {threshold:.6g}: {now} ({reason.value})"
 
 
-def _whose(name: SeriesName) -> str:
+def _whose(name: TriggerSeries) -> str:
     """Return whose a series is, or its tags where nobody's, for a text."""
     resource = resource_of(name.tags)
     if resource != NO_RESOURCE:

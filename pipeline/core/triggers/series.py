@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.core.records.identity.interning import grown
-from pipeline.core.triggers.matching import SeriesName
+from pipeline.core.triggers.matching import TriggerSeries
 from pipeline.core.triggers.records import series_text
 from pipeline.core.triggers.state import NEVER
 
@@ -27,7 +27,7 @@ class SeriesNumbers:
 
     def __init__(self) -> None:
         self.seen_ms: Array = np.zeros(0, np.int64)
-        self._names: list[SeriesName | None] = []
+        self._names: list[TriggerSeries | None] = []
         self._texts: list[str] = []
         self._numbers: dict[str, int] = {}
         self._free: list[int] = []
@@ -37,7 +37,7 @@ class SeriesNumbers:
         """The number above all that were given."""
         return len(self._names)
 
-    def add(self, name: SeriesName) -> tuple[int, bool]:
+    def add(self, name: TriggerSeries) -> tuple[int, bool]:
         """Return the number of a series, and whether it is new."""
         text = series_text(name)
         number = self._numbers.get(text)
@@ -61,7 +61,7 @@ class SeriesNumbers:
         self._names[number], self._texts[number] = None, ""
         self._free.append(number)
 
-    def name(self, number: int) -> SeriesName:
+    def name(self, number: int) -> TriggerSeries:
         """Return what a series is called.
 
         Raises
@@ -78,7 +78,7 @@ class SeriesNumbers:
         """Return what identifies a series, as JSON; empty if it was forgotten."""
         return self._texts[number]
 
-    def of_source(self, source: str) -> Iterator[tuple[int, SeriesName]]:
+    def of_source(self, source: str) -> Iterator[tuple[int, TriggerSeries]]:
         """Yield the series whose values come from there."""
         for number, name in enumerate(self._names):
             if name is not None and name.source == source:

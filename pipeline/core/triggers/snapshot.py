@@ -7,7 +7,7 @@ import orjson
 
 from pipeline.core.compiled import Array
 from pipeline.core.triggers.alerts import AlertColumns
-from pipeline.core.triggers.matching import SeriesName
+from pipeline.core.triggers.matching import TriggerSeries
 from pipeline.core.triggers.rules import RuleTable
 from pipeline.core.triggers.series import SeriesNumbers
 from pipeline.core.triggers.state import NEVER, Alerts
@@ -36,7 +36,7 @@ class SavedAlerts(NamedTuple):
     """A state, read."""
 
     policies: list[TriggerPolicy]
-    series: list[SeriesName]
+    series: list[TriggerSeries]
     seen_ms: Array
     """int64[series]"""
     policy: Array
@@ -81,7 +81,7 @@ def read_snapshot(state: TriggerState) -> SavedAlerts:
         documents = orjson.loads(state.records[_POLICIES])
         kept = [place for place, document in enumerate(documents) if document.get("on") not in _NO_SOURCES]
         policies = [trigger_policy(documents[place]) for place in kept]
-        series = [SeriesName(*parts) for parts in orjson.loads(state.records[_SERIES])]
+        series = [TriggerSeries(*parts) for parts in orjson.loads(state.records[_SERIES])]
         policy, of_series, seen_ms = (state.arrays[name] for name in ("policy", "of_series", "seen_ms"))
         arrays = {_RENAMED.get(name, name): array for name, array in state.arrays.items()}
         columns = {name: arrays[name] for name in _KEPT}

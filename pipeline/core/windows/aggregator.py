@@ -1,7 +1,6 @@
 """One partition's aggregation: records in, window records out, and the few numbers that a restart needs."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from pipeline.core.windows.checkpoint import AggregateCheckpoint
 from pipeline.core.windows.closing import close_all, rest_all, write_pending
 from pipeline.core.windows.compaction import compacted
 from pipeline.core.windows.fold import DONE, NODES_FULL, RING_FULL, TEXTS_FULL, fold
+from pipeline.core.windows.output import WindowBalance, WindowOutput
 from pipeline.core.windows.replay import Replay, keep_rows, refold, reopen, replay_from
 from pipeline.core.windows.rules import WindowRules
 from pipeline.core.windows.state import (
@@ -39,47 +39,6 @@ from schemas.reasons import DeadLetterReason
 _TEXT_BYTES = 1 << 20
 _COMPACT_ROWS = 10_000
 """Rows from which on it is worth looking for those that no window needs any more."""
-
-
-@dataclass(slots=True)
-class WindowOutput:
-    """What a call gave: records for ``metrics.agg`` and parts for ``dead-letters``.
-
-    Attributes
-    ----------
-    keys : list of bytes
-        Each record's resource.
-    values : list of bytes
-        The records, JSON (`schemas.records.AggregatedWindow`).
-    refused : list of RefusedPart
-        What could not be used.
-    """
-
-    keys: list[bytes] = field(default_factory=list)
-    values: list[bytes] = field(default_factory=list)
-    refused: list[RefusedPart] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class WindowBalance:
-    """Where the samples of a partition went since it was taken over: rule 3 of the design, in numbers.
-
-    ``parsed == aggregated + late + too_late + open_samples`` at any time between two calls (what a restart read again
-    counts as aggregated or open, never as parsed); filtered fields are counted beside them.
-    """
-
-    records_with_samples: int
-    empty_records: int
-    parsed: int
-    filtered: Mapping[str, int]
-    aggregated: int
-    late: int
-    too_late: int
-    open_samples: int
-    open_windows: int
-    windows_emitted: int
-    corrections: int
-    replayed: int
 
 
 class PartitionAggregator:

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, KafkaException
 
 import topics
-from pipeline.core.records.dead_letter_replay import Draft, Fate, WindowVersion, draft_of, window_version
+from pipeline.core.records.dead_letter_replay import Fate, ReplayDraft, WindowVersion, draft_of, window_version
 from pipeline.core.records.identity.rekeying import ORIGIN_HEADER
 from pipeline.core.records.telegraf.parser import ParseOptions
 from pipeline.runtime.kafka.clients import LARGEST_RECORD_BYTES, new_producer
@@ -90,7 +90,7 @@ class _Replayed:
     time_ms: int
 
 
-class Replay:
+class DeadLetterReplay:
     """Replays dead letters.
 
     Parameters
@@ -260,7 +260,7 @@ class Replay:
             return Fate.ELSEWHERE
         if len(dead_letter.value) >= self._max_value_bytes:
             return Fate.CUT
-        draft: Draft = draft_of(dead_letter, self._options)
+        draft: ReplayDraft = draft_of(dead_letter, self._options)
         key, headers, newest_ms, time_ms = draft.key, [(REPLAY_HEADER, stored.name.encode())], draft.newest_ms, 0
         if key is None or not draft.is_timed:
             original = sources.record(dead_letter.topic, dead_letter.partition, dead_letter.offset)

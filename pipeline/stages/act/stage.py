@@ -40,7 +40,7 @@ from pipeline.stages.act.notifications import NotificationQueues
 from pipeline.stages.act.records import Attempt, notification_record, now_ms, script_run_record, skip_record
 from pipeline.stages.act.scripts import ScriptQueues, Scripts, script_runner
 from pipeline.stages.act.settings import ActSettings
-from pipeline.stages.dead_letters import DeadLetters
+from pipeline.stages.dead_letters import DeadLetterWriter
 from schemas.action import Action
 from schemas.alert import AlertEvent
 from schemas.reasons import DeadLetterReason
@@ -116,7 +116,7 @@ class ActStage:
         self._policies = PolicyTable(
             settings[KafkaSettings], metrics, STAGE, {kind: partial(policy_of, kind) for kind in KINDS}
         )
-        self._dead_letters = DeadLetters(STAGE, topics.ALERTS, self._producer, metrics)
+        self._dead_letters = DeadLetterWriter(STAGE, topics.ALERTS, self._producer, metrics)
         self._lease: _Lease | None = None
         self._lagging: set[int] = set()
         """Partitions of ``alerts`` whose lag is shown: another worker's is right once the lease is its."""

@@ -6,7 +6,8 @@ import topics
 from pipeline.runtime.observability.metrics import OF_PARTITION, Metrics
 
 if TYPE_CHECKING:
-    from pipeline.core.windows.aggregator import PartitionAggregator, WindowBalance
+    from pipeline.core.windows.aggregator import PartitionAggregator
+    from pipeline.core.windows.output import WindowBalance
 
 STAGE = "aggregate"
 

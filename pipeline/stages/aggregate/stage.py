@@ -20,8 +20,9 @@ from pipeline.core.records.identity.rekeying import (
 from pipeline.core.records.identity.resource import NO_RESOURCE
 from pipeline.core.records.kafka.columns import RecordColumns
 from pipeline.core.records.telegraf.parser import RecordBatch
-from pipeline.core.windows.aggregator import PartitionAggregator, WindowOutput
+from pipeline.core.windows.aggregator import PartitionAggregator
 from pipeline.core.windows.checkpoint import AggregateCheckpoint, CheckpointError
+from pipeline.core.windows.output import WindowOutput
 from pipeline.core.windows.rules import MatchingRule, WindowRules
 from pipeline.runtime.engine.stage import StageContext
 from pipeline.runtime.kafka.producer import FlushTimeoutError, RecordProducer
@@ -33,7 +34,7 @@ from pipeline.runtime.state.checkpoints import CheckpointStore
 from pipeline.settings.model import Settings
 from pipeline.stages.aggregate.metrics import AggregateFamilies, AggregateMetrics
 from pipeline.stages.aggregate.settings import WindowsSettings
-from pipeline.stages.dead_letters import DeadLetters
+from pipeline.stages.dead_letters import DeadLetterWriter
 from pipeline.stages.raw_input import parse_options
 from schemas.catalogue import load_catalogue
 
@@ -91,7 +92,7 @@ class AggregateStage:
         self._counters = load_catalogue().counters
         self._producer = RecordProducer(settings[KafkaSettings])
         self._checkpoints = CheckpointStore(settings[KafkaSettings], self._producer)
-        self._dead_letters = DeadLetters(STAGE, self.source_topic, self._producer, metrics)
+        self._dead_letters = DeadLetterWriter(STAGE, self.source_topic, self._producer, metrics)
         self._partitions: dict[int, _Partition] = {}
         self._home: dict[str, int] = {}
         self._log_id = ""

@@ -24,7 +24,7 @@ from pipeline.runtime.kafka.producer import FlushTimeoutError, RecordProducer
 from pipeline.runtime.kafka.settings import KafkaSettings
 from pipeline.runtime.kafka.topic_reader import TopicReader, TopicReadError, committed_offsets
 from pipeline.settings.model import Settings
-from pipeline.stages.dead_letters import DeadLetters
+from pipeline.stages.dead_letters import DeadLetterWriter
 from pipeline.stages.sink.metrics import SinkFamilies
 from pipeline.stages.sink.region_route import Destination
 from pipeline.stages.spec import Group
@@ -89,7 +89,7 @@ class SinkStage:
         self._batch_records = options.batch_lines * options.requests_in_flight
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=self.name)
         self._producer = RecordProducer(settings[KafkaSettings])
-        self._dead_letters = DeadLetters(self.name, self.source_topic, self._producer, families.common)
+        self._dead_letters = DeadLetterWriter(self.name, self.source_topic, self._producer, families.common)
         self._context: StageContext | None = None
         self._values: list[bytes] = []
         self._places: list[tuple[int, int]] = []

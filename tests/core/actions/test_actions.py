@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.core.actions.decisions import ActionRules, Actions, Decision, Item, Notification, ScriptRun, Skip
+from pipeline.core.actions.decisions import ActionPlanner, ActionRules, Decision, Item, Notification, ScriptRun, Skip
 from pipeline.core.actions.suppression import SuppressionRules, is_under_way
 from schemas.action import ActionReason
 from schemas.alert import AlertEvent, AlertReason, AlertState
@@ -80,12 +80,12 @@ def said(decisions: list[Decision]) -> list[tuple[str, ...]]:
     return found
 
 
-def due(actions: Actions, minute: float, of: ActionRules | None = None) -> list[tuple[str, ...]]:
+def due(actions: ActionPlanner, minute: float, of: ActionRules | None = None) -> list[tuple[str, ...]]:
     return said(actions.due(of or rules(), int(minute * MINUTE_MS)))
 
 
-def taken(*events: AlertEvent, of: ActionRules | None = None) -> Actions:
-    actions = Actions()
+def taken(*events: AlertEvent, of: ActionRules | None = None) -> ActionPlanner:
+    actions = ActionPlanner()
     for each in events:
         actions.take(each, of or rules(), each.time_ms)
     return actions
@@ -280,7 +280,7 @@ def test_a_silence_that_began_meanwhile_silences_the_end_too() -> None:
 def test_a_restart_does_nothing_twice_and_what_was_lost_again_with_the_same_keys(lost_at: int) -> None:
     steps = [event(0, "critical", 1), event(5, "critical", 2, reason=AlertReason.REPEAT_DUE), event(6, None, 3)]
 
-    def run(actions: Actions, first: int) -> tuple[list[list[Decision]], list[bytes]]:
+    def run(actions: ActionPlanner, first: int) -> tuple[list[list[Decision]], list[bytes]]:
         decided, states = [], []
         for each in steps[first:]:
             states.append(actions.to_bytes())
@@ -288,8 +288,8 @@ def test_a_restart_does_nothing_twice_and_what_was_lost_again_with_the_same_keys
             decided.append(actions.due(rules(), each.time_ms))
         return decided, [*states, actions.to_bytes()]
 
-    whole, states = run(Actions(), 0)
-    again, _ = run(Actions.from_bytes(states[lost_at]), lost_at)
+    whole, states = run(ActionPlanner(), 0)
+    again, _ = run(ActionPlanner.from_bytes(states[lost_at]), lost_at)
 
     assert again == whole[lost_at:]
     keys = [decision.key for decisions in whole for decision in decisions if isinstance(decision, Notification)]

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.core.actions.decisions import ActionRules, Actions, Item, Notification, ScriptRun
+from pipeline.core.actions.decisions import ActionPlanner, ActionRules, Item, Notification, ScriptRun
 from pipeline.core.actions.pending import ActState, ActStateError, PendingActions
 from pipeline.core.actions.script_guards import PastScriptRun, ScriptGuards
 from schemas.action import ActionReason
@@ -13,7 +13,7 @@ SCRIPT_RUN = ScriptRun("restart", Item("k2", alert_event(), "ops", 1, ActionReas
 
 
 def test_a_state_is_after_a_restart_what_it_was() -> None:
-    actions = Actions()
+    actions = ActionPlanner()
     actions.take(alert_event(), ActionRules({}, {}), 0)
     pending = PendingActions()
     pending.add(NOTIFICATION, 5)
@@ -28,7 +28,7 @@ def test_a_state_is_after_a_restart_what_it_was() -> None:
 
 
 def test_a_state_of_before_its_parts_were_renamed_is_read() -> None:
-    actions = Actions()
+    actions = ActionPlanner()
     flapping = alert_event(state="FLAPPING", reason="FLAPPING")
     actions.take(flapping, ActionRules({}, {}), 0)
     pending = PendingActions([(5, NOTIFICATION)], [(6, SCRIPT_RUN)])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pipeline.core.audit.hashes import cell_hash, find_cell
 from pipeline.core.audit.samples import ALWAYS, SAMPLE_ROW, PartitionSamples, merged
 from pipeline.core.records.identity.interning import WindowRule
-from pipeline.core.records.telegraf.parsed import Metric
+from pipeline.core.records.telegraf.parsed import ParsedMetric
 from pipeline.core.records.telegraf.parser import ParseOptions, batch_of
 from pipeline.core.records.telegraf.record import parse_record
 from pipeline.core.windows.rules import WindowRules
@@ -101,7 +101,7 @@ def test_what_lies_more_than_1023_windows_back_in_one_record_is_out() -> None:
 
 def test_the_line_of_a_cell_is_found_again() -> None:
     value = b"m,vm_id=x v=1,w=2 %d000000" % (BASE_MS + 5)
-    metrics = [item for item in parse_record(value) if isinstance(item, Metric)]
+    metrics = [item for item in parse_record(value) if isinstance(item, ParsedMetric)]
     cell = cell_hash("m", {"node_id": "x"}, BASE_MS, "w")
     assert find_cell(metrics, cell, RULES, -1) == ("m", {"node_id": "x"}, "w", BASE_MS, BASE_MS + 10_000)
     assert find_cell(metrics, cell + 1, RULES, -1) is None

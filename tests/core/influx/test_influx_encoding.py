@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.core.influx.windows import encode_window
 from pipeline.core.records.telegraf.line_protocol import parse_line_protocol
-from pipeline.core.records.telegraf.parsed import Metric, TimestampUnit
+from pipeline.core.records.telegraf.parsed import ParsedMetric, TimestampUnit
 
 
 def window(**changes: Any) -> dict[str, Any]:
@@ -20,9 +20,9 @@ def functions(**changes: Any) -> dict[str, Any]:
     return {"min": 1.0, "max": 3.5, "avg": 2.25, "last": 3.0, "first": 1.0, "sum": 9.0, "count": 4} | changes
 
 
-def read_back(line: bytes) -> Metric:
+def read_back(line: bytes) -> ParsedMetric:
     (metric,) = parse_line_protocol(line, unit=TimestampUnit.MS)
-    assert isinstance(metric, Metric), metric
+    assert isinstance(metric, ParsedMetric), metric
     return metric
 
 

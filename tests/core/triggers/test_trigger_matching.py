@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.triggers.matching import SAMPLES, PolicyIndex, Selector, SeriesName
+from pipeline.core.triggers.matching import SAMPLES, PolicyIndex, Selector, TriggerSeries
 from schemas.trigger_policy import TriggerPolicy, trigger_policy
 
-SERIES = SeriesName(SAMPLES, "cpu", "usage_active", {"cpu": "cpu-total", "ns_id": "prod", "node_id": "vm-1"})
+SERIES = TriggerSeries(SAMPLES, "cpu", "usage_active", {"cpu": "cpu-total", "ns_id": "prod", "node_id": "vm-1"})
 
 
 def policy(**keys: Any) -> TriggerPolicy:
@@ -56,13 +56,13 @@ wheres = st.fixed_dictionaries(
 )
 targets = st.lists(st.fixed_dictionaries({}, optional={"ns_id": texts, "node_id": texts}), max_size=3)
 names = st.builds(
-    SeriesName, st.just(SAMPLES), plain, plain, st.dictionaries(st.sampled_from(["x", "ns_id", "node_id"]), plain)
+    TriggerSeries, st.just(SAMPLES), plain, plain, st.dictionaries(st.sampled_from(["x", "ns_id", "node_id"]), plain)
 )
 
 
 @given(chosen=st.lists(st.tuples(wheres, targets), max_size=12), name=names, dropped=st.integers(0, 12))
 def test_the_index_finds_what_each_policy_says(
-    chosen: list[tuple[dict[str, Any], list[dict[str, str]]]], name: SeriesName, dropped: int
+    chosen: list[tuple[dict[str, Any], list[dict[str, str]]]], name: TriggerSeries, dropped: int
 ) -> None:
     index = PolicyIndex()
     policies = [

@@ -7,11 +7,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.triggers.evaluator import SAMPLES, PolicyEvaluator, SeriesName
+from pipeline.core.triggers.evaluator import SAMPLES, PolicyEvaluator, TriggerSeries
 from schemas.alert import AlertEvent
 from schemas.trigger_policy import TriggerPolicy, trigger_policy
 
-SERIES = [SeriesName(SAMPLES, "cpu", "usage", {"host": host}) for host in "abc"]
+SERIES = [TriggerSeries(SAMPLES, "cpu", "usage", {"host": host}) for host in "abc"]
 Row = tuple[int, int, float]
 """Series, seconds, value."""
 

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from pipeline.core.snapshots.snapshot import Snapshot, pieces_of
-from pipeline.core.triggers.evaluator import SAMPLES, PolicyEvaluator, SeriesName, TriggerState
+from pipeline.core.triggers.evaluator import SAMPLES, PolicyEvaluator, TriggerSeries, TriggerState
 from pipeline.core.triggers.state import COMPARISONS, REASONS, STATES
 from schemas.alert import AlertReason, AlertState
 from schemas.trigger_policy import trigger_policy
 
 POLICY: dict[str, Any] = {"id": "p", "levels": {"warn": {"fire": 70, "reset": 60}}}
 SILENCE: dict[str, Any] = {"id": "s", "on": "silence", "silence_after": "1m"}
-CPU = SeriesName(SAMPLES, "cpu", "usage", {"host": "a"})
+CPU = TriggerSeries(SAMPLES, "cpu", "usage", {"host": "a"})
 
 
-def sampled(evaluator: PolicyEvaluator, time_ms: int, value: float, name: SeriesName = CPU) -> list[str]:
+def sampled(evaluator: PolicyEvaluator, time_ms: int, value: float, name: TriggerSeries = CPU) -> list[str]:
     events = evaluator.evaluate(np.array([evaluator.series(name)]), np.array([time_ms]), np.array([value]), np.zeros(1))
     return [f"{event.policy} {event.reason.value}" for event in events]
 

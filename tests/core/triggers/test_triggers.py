@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.core.triggers.evaluator import SAMPLES, PolicyEvaluator, SeriesName
+from pipeline.core.triggers.evaluator import SAMPLES, PolicyEvaluator, TriggerSeries
 from pipeline.core.triggers.level import change_share
 from schemas.alert import AlertEvent
 from schemas.trigger_policy import trigger_policy
@@ -15,7 +15,7 @@ LEVELS = {
     "warn": {"fire": 70, "reset": 60},
     "critical": {"fire": 80, "reset": 70},
 }
-CPU = SeriesName(SAMPLES, "cpu", "usage", {"host": "a", "ns_id": "prod"})
+CPU = TriggerSeries(SAMPLES, "cpu", "usage", {"host": "a", "ns_id": "prod"})
 MINUTE_MS = 60_000
 START_MS = 1_780_000_000_000
 Notified = tuple[int, str | None, str]
@@ -29,7 +29,7 @@ def evaluator_of(*policies: dict[str, Any]) -> PolicyEvaluator:
 
 
 def run(
-    evaluator: PolicyEvaluator, values: list[float], times: list[int] | None = None, name: SeriesName = CPU
+    evaluator: PolicyEvaluator, values: list[float], times: list[int] | None = None, name: TriggerSeries = CPU
 ) -> list[AlertEvent]:
     """Give the events of samples a minute apart, or at these minutes."""
     minutes = np.array(range(len(values)) if times is None else times)

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from pipeline.core.records.telegraf.line_protocol import parse_line_protocol
-from pipeline.core.records.telegraf.parsed import Metric
+from pipeline.core.records.telegraf.parsed import ParsedMetric
 from pipeline.sources.base import RawRecord
 from pipeline.sources.fleet.fleet import MESSAGES_PER_HOST, Fleet
 from pipeline.sources.fleet.incidents import Incident, IncidentKind
@@ -18,9 +18,9 @@ TEN_S = 10_000
 HOUR_MS = 3_600_000
 
 
-def metrics(messages: list[RawRecord]) -> list[Metric]:
+def metrics(messages: list[RawRecord]) -> list[ParsedMetric]:
     found = list(parse_line_protocol(b"".join(message.value for message in messages)))
-    assert all(isinstance(metric, Metric) for metric in found)
+    assert all(isinstance(metric, ParsedMetric) for metric in found)
     return found
 
 

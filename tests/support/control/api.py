@@ -10,8 +10,8 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 
-from pipeline.control.actions import Actions
-from pipeline.control.alerts import Alerts
+from pipeline.control.actions import ActionQueries
+from pipeline.control.alerts import AlertQueries
 from pipeline.control.app import Parts, make_app
 from pipeline.control.auth.access import Access, Lockout
 from pipeline.control.auth.api_keys import ApiKeys
@@ -52,8 +52,8 @@ class Api:
         app = make_app(
             Parts(
                 documents=self.documents,
-                alerts=Alerts(database, self.clock, lambda: None),
-                actions=Actions(database, self.clock, lambda: None),
+                alerts=AlertQueries(database, self.clock, lambda: None),
+                actions=ActionQueries(database, self.clock, lambda: None),
                 access=Access(self.keys, tokens, Lockout()),
                 box=self.box,
                 health=health_router(database, CollectorRegistry(), lambda: True),

@@ -7,8 +7,9 @@ import orjson
 
 from pipeline.core.records.identity.interning import WindowRule
 from pipeline.core.records.telegraf.parser import ParseOptions, batch_of
-from pipeline.core.windows.aggregator import PartitionAggregator, WindowOutput
+from pipeline.core.windows.aggregator import PartitionAggregator
 from pipeline.core.windows.checkpoint import AggregateCheckpoint
+from pipeline.core.windows.output import WindowOutput
 from pipeline.core.windows.rules import MatchingRule, WindowRules
 
 BASE_MS = 1_699_999_980_000

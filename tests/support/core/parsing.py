@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.records.identity.interning import SeriesTable, WindowRule
-from pipeline.core.records.telegraf.parsed import Metric
+from pipeline.core.records.telegraf.parsed import ParsedMetric
 from pipeline.core.records.telegraf.parser import ParseOptions, RecordBatch, RecordParser
 from pipeline.core.records.telegraf.record import parse_record
 from pipeline.core.windows.store import WindowStore
@@ -96,7 +96,7 @@ def parsed_plainly(table: SeriesTable, value: bytes, options: ParseOptions, time
         max_bytes=options.max_bytes,
     )
     for item in items:
-        if not isinstance(item, Metric):
+        if not isinstance(item, ParsedMetric):
             refused.append((str(item.reason), item.start, item.end))
             continue
         time_ms = timestamp_ms if item.time_ns is None else item.time_ns // 1_000_000

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from pipeline.core.records.identity.resource import canonical_tags
-from pipeline.core.records.telegraf.parsed import Metric
+from pipeline.core.records.telegraf.parsed import ParsedMetric
 from pipeline.core.records.telegraf.record import parse_record
 
 Record = dict[str, Any]
@@ -188,7 +188,7 @@ class ReferenceAggregator:
     def _parsed(self, value: bytes, kafka_ms: int, now_ms: int) -> list[Line]:
         lines = []
         for metric in parse_record(value):
-            if not isinstance(metric, Metric):
+            if not isinstance(metric, ParsedMetric):
                 self.counts["refused"] += 1
                 continue
             time_ms = kafka_ms if metric.time_ns is None else metric.time_ns // 1_000_000
@@ -207,7 +207,7 @@ class ReferenceAggregator:
             lines.append(Line(resource, row, time_ms, numbers))
         return lines
 
-    def _row(self, metric: Metric) -> tuple[Resource, Row]:
+    def _row(self, metric: ParsedMetric) -> tuple[Resource, Row]:
         tags = canonical_tags(metric.tags)
         resource = self.resources.setdefault(_resource_name(tags), Resource())
         identity = (metric.measurement, tuple(tags.items()))

@@ -11,7 +11,7 @@ import orjson
 
 from pipeline.core.records.identity.rekeying import ORIGIN_HEADER, RESOURCE_HEADER
 from pipeline.core.records.identity.resource import canonical_tags
-from pipeline.core.records.telegraf.parsed import Metric
+from pipeline.core.records.telegraf.parsed import ParsedMetric
 from pipeline.core.records.telegraf.record import parse_record
 from schemas.catalogue import load_catalogue
 from tests.support.core.random_logs import BASE_MS, random_log
@@ -42,7 +42,7 @@ def resource_name(tags: Mapping[str, str]) -> str:
 def resource_of_value(value: bytes) -> str:
     """Give the resource of a record's first metric, ``unknown`` if nothing of it can be read."""
     for item in parse_record(value):
-        if isinstance(item, Metric):
+        if isinstance(item, ParsedMetric):
             return resource_name(canonical_tags(item.tags))
     return "unknown"
 
@@ -71,7 +71,7 @@ def _partition(seed: int, partition: int, count: int, hosts: int, *, single: boo
     ends = {}
     for record in stream:
         for item in parse_record(record.value):
-            if isinstance(item, Metric):
+            if isinstance(item, ParsedMetric):
                 tags = canonical_tags(item.tags)
                 identity = {key: tags[key] for key in ("ns_id", "infra_id", "node_id", "host", "region") if key in tags}
                 ends[resource_name(tags)] = identity

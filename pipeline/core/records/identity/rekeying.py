@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pipeline.core.records.identity.resource import MAX_IDENTITY_BYTES, canonical_tags, identity_refusal, resource_of
-from pipeline.core.records.telegraf.parsed import Metric, Refusal
+from pipeline.core.records.telegraf.parsed import ParsedMetric, Refusal
 from pipeline.core.records.telegraf.parser import ParseOptions
 from pipeline.core.records.telegraf.record import parse_record
 
@@ -84,10 +84,10 @@ def split_by_resource(
         json_unit=options.json_unit,
         max_bytes=options.max_bytes,
     ):
-        refusal = identity_refusal(item) if isinstance(item, Metric) else item
+        refusal = identity_refusal(item) if isinstance(item, ParsedMetric) else item
         if refusal is not None:
             refusals.append(refusal)
-        elif isinstance(item, Metric):
+        elif isinstance(item, ParsedMetric):
             parts.setdefault(resource_of(canonical_tags(item.tags)), []).append(value[item.start : item.end])
     if len(parts) == 1 and not refusals:
         return dict.fromkeys(parts, value), []

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from pipeline.core.records.telegraf.parsed import Metric, Refusal
+from pipeline.core.records.telegraf.parsed import ParsedMetric, Refusal
 from schemas.reasons import DeadLetterReason
 
 CANONICAL_TAGS: Final[Mapping[str, str]] = {
@@ -25,7 +25,7 @@ MAX_IDENTITY_BYTES: Final = 65_536
 ``metrics.agg`` carries them, as its key and in its value."""
 
 
-def identity_refusal(metric: Metric) -> Refusal | None:
+def identity_refusal(metric: ParsedMetric) -> Refusal | None:
     """Return a refusal if a metric's measurement and tags together are longer than `MAX_IDENTITY_BYTES`."""
     size = sum(len(text.encode()) for text in (metric.measurement, *metric.tags.keys(), *metric.tags.values()))
     if size <= MAX_IDENTITY_BYTES:

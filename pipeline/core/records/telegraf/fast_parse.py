@@ -34,7 +34,7 @@ class Columns(NamedTuple):
     counts: Array  # int64[3]: lines, samples, strings left out
 
 
-class Scratch(NamedTuple):
+class ParseScratch(NamedTuple):
     """Room for one line's fields."""
 
     name: Array  # int32[MAX_FIELDS]
@@ -54,9 +54,9 @@ def new_columns(samples: int) -> Columns:
     )
 
 
-def new_scratch() -> Scratch:
+def new_scratch() -> ParseScratch:
     """Return a scratch area."""
-    return Scratch(name=np.empty(MAX_FIELDS, np.int32), seen=np.zeros(MAX_FIELDS, np.int64))
+    return ParseScratch(name=np.empty(MAX_FIELDS, np.int32), seen=np.zeros(MAX_FIELDS, np.int64))
 
 
 @compiled
@@ -72,7 +72,7 @@ def parse_records(
     rows: RowTable,
     fields: FieldTable,
     out: Columns,
-    scratch: Scratch,
+    scratch: ParseScratch,
     serial: int,
     text_format: int,
     influx_unit: int,

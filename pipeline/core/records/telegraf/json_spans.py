@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["MAX_DEPTH", "JsonSpanError", "Span", "next_byte", "next_item", "next_key", "value_span"]
+__all__ = ["MAX_DEPTH", "JsonSpan", "JsonSpanError", "next_byte", "next_item", "next_key", "value_span"]
 
 MAX_DEPTH: Final = 64
 """Nesting that a metric may have; Telegraf's own output has three levels."""
@@ -29,7 +29,7 @@ class JsonSpanError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class JsonSpan:
     """Bytes ``[start, end)`` that hold one value whose brackets nest `depth` deep (0 for a scalar)."""
 
     start: int
@@ -43,7 +43,7 @@ def next_byte(text: bytes, position: int) -> int:
     return position if match is None else match.end()
 
 
-def value_span(text: bytes, position: int) -> Span:
+def value_span(text: bytes, position: int) -> JsonSpan:
     """Return the span of the value that starts at `position`.
 
     Raises
@@ -59,12 +59,12 @@ def value_span(text: bytes, position: int) -> Span:
     """
     first = text[position : position + 1]
     if first == b'"':
-        return Span(position, _string_end(text, position), 0)
+        return JsonSpan(position, _string_end(text, position), 0)
     if first not in {b"{", b"["}:
         scalar = _SCALAR.match(text, position)
         if scalar is None:
             raise JsonSpanError(position, "expected a value")
-        return Span(position, scalar.end(), 0)
+        return JsonSpan(position, scalar.end(), 0)
     depth = deepest = 0
     for match in _STRUCTURE.finditer(text, position):
         token = text[match.start()]
@@ -79,7 +79,7 @@ def value_span(text: bytes, position: int) -> Span:
         else:
             depth -= 1
             if depth == 0:
-                return Span(position, match.end(), deepest)
+                return JsonSpan(position, match.end(), deepest)
     raise JsonSpanError(len(text), "expected the closing bracket, the input ends here")
 
 

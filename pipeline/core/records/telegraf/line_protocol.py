@@ -23,7 +23,7 @@ from typing import Final
 
 from pipeline.core.records.telegraf.line_scan import StopError, at_line_end, decoded, end_of, is_space, syntax_error
 from pipeline.core.records.telegraf.line_values import TIMESTAMP, field_value, timestamp_ns
-from pipeline.core.records.telegraf.parsed import FieldValue, Metric, Refusal, TimestampUnit
+from pipeline.core.records.telegraf.parsed import FieldValue, ParsedMetric, Refusal, TimestampUnit
 from schemas.reasons import DeadLetterReason
 
 __all__ = ["parse_line_protocol"]
@@ -39,7 +39,7 @@ _TEXT_ESCAPE_NEEDS: Final = re.compile(r"[ ,=]")
 _MEASUREMENT_ESCAPE: Final = re.compile(r"\\([, ])")
 
 
-def parse_line_protocol(data: bytes, *, unit: TimestampUnit = TimestampUnit.AUTO) -> Iterator[Metric | Refusal]:
+def parse_line_protocol(data: bytes, *, unit: TimestampUnit = TimestampUnit.AUTO) -> Iterator[ParsedMetric | Refusal]:
     r"""Yield the metrics and refusals of a line-protocol text, in input order.
 
     Parameters
@@ -94,7 +94,7 @@ def parse_line_protocol(data: bytes, *, unit: TimestampUnit = TimestampUnit.AUTO
         line += data.count(b"\n", start, position)
 
 
-def _metric(data: bytes, start: int, line: int, unit: TimestampUnit) -> Metric:
+def _metric(data: bytes, start: int, line: int, unit: TimestampUnit) -> ParsedMetric:
     """Parse the metric that starts at `start`, checked up to its line's end."""
     measurement, position = _measurement(data, start)
     tags: dict[str, str] = {}
@@ -116,7 +116,7 @@ def _metric(data: bytes, start: int, line: int, unit: TimestampUnit) -> Metric:
             break
         position += 1
     time_ns, position = _time_and_line_end(data, position, unit)
-    return Metric(line, measurement, tags, fields, time_ns, start, position)
+    return ParsedMetric(line, measurement, tags, fields, time_ns, start, position)
 
 
 def _measurement(data: bytes, start: int) -> tuple[str, int]:

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from schemas.reasons import DeadLetterReason
 
-__all__ = ["FieldValue", "Metric", "Refusal", "TimestampUnit", "quoted"]
+__all__ = ["FieldValue", "ParsedMetric", "Refusal", "TimestampUnit", "quoted"]
 
 FieldValue = int | float | bool | str
 """A field's value as it came; unsigned integers are plain ints, floats may be infinite or NaN."""
@@ -25,7 +25,7 @@ class TimestampUnit(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class ParsedMetric:
     """One metric as it came: nothing mapped, nothing filtered.
 
     Attributes

@@ -15,7 +15,7 @@ from pipeline.core.records.telegraf.fast_influx import key_end
 from pipeline.core.records.telegraf.fast_json import json_fields_end, json_key_end
 from pipeline.core.records.telegraf.fast_parse import FORMAT_AUTO, Columns, new_columns, new_scratch, parse_records
 from pipeline.core.records.telegraf.fast_values import UNIT_AUTO, UNIT_MS, UNIT_NS, UNIT_S, UNIT_US
-from pipeline.core.records.telegraf.parsed import Metric, Refusal, TimestampUnit
+from pipeline.core.records.telegraf.parsed import ParsedMetric, Refusal, TimestampUnit
 from pipeline.core.records.telegraf.record import DEFAULT_MAX_BYTES, InputFormat, parse_record
 from schemas.reasons import DeadLetterReason, FilterReason
 
@@ -226,7 +226,7 @@ class RecordParser:
             json_unit=options.json_unit,
             max_bytes=options.max_bytes,
         ):
-            refusal = self._take(item, batch, record, latest_ms) if isinstance(item, Metric) else item
+            refusal = self._take(item, batch, record, latest_ms) if isinstance(item, ParsedMetric) else item
             if refusal is not None:
                 bytes_refused = value[refusal.start : refusal.end]
                 self.refused.append(RefusedPart(int(batch.offset[record]), refusal, bytes_refused))
@@ -235,7 +235,7 @@ class RecordParser:
         elif len(self.refused) == refused:
             self.empty_records += 1
 
-    def _take(self, metric: Metric, batch: RecordBatch, record: int, latest_ms: int) -> Refusal | None:
+    def _take(self, metric: ParsedMetric, batch: RecordBatch, record: int, latest_ms: int) -> Refusal | None:
         """Append a metric to the columns; return a refusal if its time is missing or too far ahead."""
         time_ms = int(batch.timestamp_ms[record]) if metric.time_ns is None else metric.time_ns // 1_000_000
         refusal = self._time_refusal(metric, time_ms, latest_ms) or identity_refusal(metric)
@@ -268,7 +268,7 @@ class RecordParser:
         out.counts[0], out.counts[1] = line + 1, at + len(places)
         return None
 
-    def _time_refusal(self, metric: Metric, time_ms: int, latest_ms: int) -> Refusal | None:
+    def _time_refusal(self, metric: ParsedMetric, time_ms: int, latest_ms: int) -> Refusal | None:
         if metric.time_ns is None and time_ms < 0:
             message = f"{metric.measurement!r} has no timestamp, nor has its record"
             return _refusal(metric, DeadLetterReason.NO_TIMESTAMP, message)
@@ -281,7 +281,7 @@ class RecordParser:
             )
         return None
 
-    def _numbers(self, metric: Metric) -> tuple[list[str], list[float]]:
+    def _numbers(self, metric: ParsedMetric) -> tuple[list[str], list[float]]:
         """Return the names and values of a metric's finite numbers; count the other fields as filtered."""
         names: list[str] = []
         values: list[float] = []
@@ -297,7 +297,7 @@ class RecordParser:
                 self.filtered[FilterReason.NOT_FINITE] += 1
         return names, values
 
-    def _alias(self, metric: Metric, batch: RecordBatch, record: int, row: int) -> None:
+    def _alias(self, metric: ParsedMetric, batch: RecordBatch, record: int, row: int) -> None:
         """Let the fast path know the metric's key as it stood in the record, if it is of the form it looks for."""
         origin = int(batch.value_start[record])
         start, end = origin + metric.start, origin + metric.end
@@ -330,12 +330,12 @@ def _fit_in_a_window(names: Collection[str]) -> bool:
     return functions + quoted <= MAX_FIELDS_BYTES
 
 
-def _too_many_fields(metric: Metric, count: int) -> Refusal:
+def _too_many_fields(metric: ParsedMetric, count: int) -> Refusal:
     message = f"{count} fields of one measurement and tags make windows of more than {MAX_FIELDS_BYTES} bytes"
     return _refusal(metric, DeadLetterReason.TOO_LARGE, message)
 
 
-def _refusal(metric: Metric, reason: DeadLetterReason, message: str) -> Refusal:
+def _refusal(metric: ParsedMetric, reason: DeadLetterReason, message: str) -> Refusal:
     return Refusal(metric.line, 1, reason, message, metric.start, metric.end)
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from pipeline.core.records.telegraf.line_protocol import parse_line_protocol
-from pipeline.core.records.telegraf.parsed import Metric, Refusal, TimestampUnit, quoted
+from pipeline.core.records.telegraf.parsed import ParsedMetric, Refusal, TimestampUnit, quoted
 from pipeline.core.records.telegraf.telegraf_json import parse_json
 from schemas.reasons import DeadLetterReason
 
@@ -72,7 +72,7 @@ def parse_record(
     influx_unit: TimestampUnit = TimestampUnit.AUTO,
     json_unit: TimestampUnit = TimestampUnit.AUTO,
     max_bytes: int = DEFAULT_MAX_BYTES,
-) -> Iterator[Metric | Refusal]:
+) -> Iterator[ParsedMetric | Refusal]:
     r"""Yield the metrics and refusals of one record, in input order.
 
     Parameters

@@ -12,14 +12,14 @@ from typing import Any, Final
 
 from pipeline.core.records.telegraf.json_spans import (
     MAX_DEPTH,
+    JsonSpan,
     JsonSpanError,
-    Span,
     next_byte,
     next_item,
     next_key,
     value_span,
 )
-from pipeline.core.records.telegraf.parsed import FieldValue, Metric, Refusal, TimestampUnit, quoted
+from pipeline.core.records.telegraf.parsed import FieldValue, ParsedMetric, Refusal, TimestampUnit, quoted
 from pipeline.core.records.telegraf.timestamps import JSON_DEFAULT_UNIT, to_time_ns
 from schemas.reasons import DeadLetterReason
 
@@ -34,7 +34,7 @@ _MAX_NUMBER_LOOKBACK: Final = 400
 
 _DECODER: Final = json.JSONDecoder()
 
-_Items = Generator[Metric | Refusal, None, int]
+_Items = Generator[ParsedMetric | Refusal, None, int]
 """Yields what a part of the text holds and returns the position behind it."""
 
 
@@ -46,7 +46,7 @@ class _UnusableError(ValueError):
         self.reason = reason
 
 
-def parse_json(data: bytes, *, unit: TimestampUnit = TimestampUnit.AUTO) -> Iterator[Metric | Refusal]:
+def parse_json(data: bytes, *, unit: TimestampUnit = TimestampUnit.AUTO) -> Iterator[ParsedMetric | Refusal]:
     r"""Yield the metrics and refusals of a JSON text, in input order.
 
     Parameters
@@ -85,7 +85,7 @@ def parse_json(data: bytes, *, unit: TimestampUnit = TimestampUnit.AUTO) -> Iter
         except JsonSpanError as error:
             resume = _NEXT_DOCUMENT.search(data, max(error.position - 1, start))
             position = len(data) if resume is None else resume.end()
-            unused = Span(max(start, min(reader.used_until, position - 1)), position, 0)  # never empty
+            unused = JsonSpan(max(start, min(reader.used_until, position - 1)), position, 0)  # never empty
             message = f"JSON: {error}, got {_shown(data, error.position)}"
             yield reader.refusal(unused, error.position, DeadLetterReason.PARSE_SYNTAX, message)
         position = next_byte(data, position)
@@ -117,7 +117,7 @@ class _Reader:
             return (yield from self._array(position, may_be_batch=True))
         raise JsonSpanError(position, "expected '{' or '['")
 
-    def refusal(self, span: Span, position: int, reason: DeadLetterReason, message: str) -> Refusal:
+    def refusal(self, span: JsonSpan, position: int, reason: DeadLetterReason, message: str) -> Refusal:
         """Build the refusal of a span for what stands at `position`."""
         self.used_until = span.end
         line, column = self._place(position)
@@ -141,7 +141,7 @@ class _Reader:
             position = next_item(self._data, end, b"}")
         end = next_byte(self._data, end) + 1
         if not is_batch:
-            yield self._metric(Span(start, end, depth + 1))
+            yield self._metric(JsonSpan(start, end, depth + 1))
         return end
 
     def _array(self, start: int, *, may_be_batch: bool) -> _Items:
@@ -163,7 +163,7 @@ class _Reader:
         position = next_byte(self._data, position)
         return None if self._data[position : position + 1] == closing else position
 
-    def _metric(self, span: Span) -> Metric | Refusal:
+    def _metric(self, span: JsonSpan) -> ParsedMetric | Refusal:
         """Decode the metric in the span, or say why it cannot be used."""
         if span.depth > MAX_DEPTH:
             message = f"JSON: nested {span.depth} levels deep, allowed are {MAX_DEPTH}"
@@ -189,7 +189,7 @@ class _Reader:
             return self.refusal(span, span.start, error.reason, f"JSON: {error}")
         self.used_until = span.end
         line, _ = self._place(span.start)
-        return Metric(line, measurement, tags, fields, time_ns, span.start, span.end)
+        return ParsedMetric(line, measurement, tags, fields, time_ns, span.start, span.end)
 
     def _place(self, position: int) -> tuple[int, int]:
         """Return line and column of a position, counted from the last one asked for."""

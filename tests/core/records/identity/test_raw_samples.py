@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.core.records.identity.raw_samples import RawSamples, SeriesName
 from pipeline.core.records.identity.resource import canonical_tags
-from pipeline.core.records.telegraf.parsed import Metric
+from pipeline.core.records.telegraf.parsed import ParsedMetric
 from pipeline.core.records.telegraf.parser import ParseOptions, batch_of
 from pipeline.core.records.telegraf.record import parse_record
 from tests.support.core.random_logs import random_log
@@ -33,7 +33,7 @@ def test_samples_are_those_of_the_plain_parser_in_its_order(seed: int) -> None:
     expected = []
     for offset, value in enumerate(values):
         for metric in parse_record(value):
-            if isinstance(metric, Metric) and metric.time_ns is not None and metric.time_ns // 10**6 <= NOW_MS:
+            if isinstance(metric, ParsedMetric) and metric.time_ns is not None and metric.time_ns // 10**6 <= NOW_MS:
                 tags = canonical_tags(metric.tags)
                 expected += [
                     (SeriesName(metric.measurement, name, tags), metric.time_ns // 10**6, float(number), offset)

@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from pipeline.core.records.telegraf.parsed import Metric, Refusal
+from pipeline.core.records.telegraf.parsed import ParsedMetric, Refusal
 from pipeline.core.records.telegraf.record import parse_record
 from tests.support.core.cases import DATA
 
@@ -15,7 +15,7 @@ LONG = 150
 SHOWN = 120
 
 
-def outcome(item: Metric | Refusal) -> str:
+def outcome(item: ParsedMetric | Refusal) -> str:
     if isinstance(item, Refusal):
         return f"{item.line}:{item.column} {item.reason}"
     text = f"{item.line} {item.measurement!r} {item.tags} {item.fields} {item.time_ns}"

@@ -10,20 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.records.telegraf.line_protocol import parse_line_protocol
-from pipeline.core.records.telegraf.parsed import FieldValue, Metric, Refusal, TimestampUnit
+from pipeline.core.records.telegraf.parsed import FieldValue, ParsedMetric, Refusal, TimestampUnit
 from schemas.reasons import DeadLetterReason
 from tests.support.core.cases import telegraf_cases
 
 CASES = [case for name in ("machine.json", "parser.json", "recorded.json") for case in telegraf_cases(name)]
 
 
-def parse(text: str | bytes, unit: TimestampUnit = TimestampUnit.AUTO) -> list[Metric | Refusal]:
+def parse(text: str | bytes, unit: TimestampUnit = TimestampUnit.AUTO) -> list[ParsedMetric | Refusal]:
     return list(parse_line_protocol(text.encode() if isinstance(text, str) else text, unit=unit))
 
 
-def parse_one(text: str | bytes, unit: TimestampUnit = TimestampUnit.AUTO) -> Metric:
+def parse_one(text: str | bytes, unit: TimestampUnit = TimestampUnit.AUTO) -> ParsedMetric:
     (item,) = parse(text, unit)
-    assert isinstance(item, Metric), item
+    assert isinstance(item, ParsedMetric), item
     return item
 
 
@@ -33,7 +33,7 @@ def refuse_one(text: str | bytes, unit: TimestampUnit = TimestampUnit.AUTO) -> R
     return item
 
 
-def as_case(item: Metric | Refusal) -> dict[str, Any]:
+def as_case(item: ParsedMetric | Refusal) -> dict[str, Any]:
     if isinstance(item, Refusal):
         return {"line": item.line, "column": item.column, "reason": item.reason.value}
     fields = {key: (type(value).__name__, value) for key, value in item.fields.items()}
@@ -75,7 +75,12 @@ def test_white_space_and_comments_give_nothing(text: str) -> None:
 def test_line_numbers_count_the_line_feeds_in_strings_comments_and_bad_lines() -> None:
     items = parse('a v="1\n2\r\n3" 1\n# c\n\nb v=x\nc v=1\r\nd v=1')
 
-    assert [(item.line, isinstance(item, Metric)) for item in items] == [(1, True), (6, False), (7, True), (8, True)]
+    assert [(item.line, isinstance(item, ParsedMetric)) for item in items] == [
+        (1, True),
+        (6, False),
+        (7, True),
+        (8, True),
+    ]
 
 
 def test_spans_leave_out_leading_space_and_the_line_end() -> None:
@@ -119,7 +124,7 @@ def test_what_follows_a_string_that_is_no_utf8_is_not_read_as_a_line() -> None:
     items = parse(b'a v="\xff\nb v=1" 5\nc v=2')
 
     assert [item.line for item in items] == [1, 3]
-    assert isinstance(items[1], Metric)
+    assert isinstance(items[1], ParsedMetric)
 
 
 def test_a_comment_may_hold_any_bytes() -> None:
@@ -247,8 +252,8 @@ def test_no_bytes_raise_and_the_spans_follow_one_another(data: bytes) -> None:
 def test_a_bad_line_costs_no_other(good: str, bad: str) -> None:
     items = parse(f"{good}\n{bad}\n{good}")
 
-    assert isinstance(items[0], Metric)
-    assert isinstance(items[-1], Metric)
+    assert isinstance(items[0], ParsedMetric)
+    assert isinstance(items[-1], ParsedMetric)
     assert items[-1].line == 3
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.records.telegraf.parsed import Metric, Refusal, TimestampUnit
+from pipeline.core.records.telegraf.parsed import ParsedMetric, Refusal, TimestampUnit
 from pipeline.core.records.telegraf.record import InputFormat, detect_format, parse_record
 
 INFLUX = b"cpu value=1 1516241192000000000"
@@ -46,7 +46,7 @@ def test_what_is_of_no_format_is_refused_whole() -> None:
 
 
 def test_a_format_that_is_set_is_not_questioned() -> None:
-    assert [type(item) for item in parse_record(b"{a v=1", input_format=InputFormat.INFLUX)] == [Metric]
+    assert [type(item) for item in parse_record(b"{a v=1", input_format=InputFormat.INFLUX)] == [ParsedMetric]
     assert [type(item) for item in parse_record(INFLUX, input_format=InputFormat.JSON)] == [Refusal]
 
 
@@ -58,7 +58,7 @@ def test_a_record_above_the_limit_is_refused_whole() -> None:
 
 
 def test_a_record_at_the_limit_is_read() -> None:
-    assert [type(item) for item in parse_record(INFLUX, max_bytes=len(INFLUX))] == [Metric]
+    assert [type(item) for item in parse_record(INFLUX, max_bytes=len(INFLUX))] == [ParsedMetric]
 
 
 def test_each_format_has_its_own_unit() -> None:
@@ -68,7 +68,7 @@ def test_each_format_has_its_own_unit() -> None:
         for item in parse_record(data, influx_unit=TimestampUnit.MS, json_unit=TimestampUnit.US)
     ]
 
-    assert [item.time_ns for item in items if isinstance(item, Metric)] == [5_000_000, 5_000]
+    assert [item.time_ns for item in items if isinstance(item, ParsedMetric)] == [5_000_000, 5_000]
 
 
 @given(st.binary(max_size=100))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.records.telegraf.line_protocol import parse_line_protocol
-from pipeline.core.records.telegraf.parsed import Metric, Refusal, TimestampUnit
+from pipeline.core.records.telegraf.parsed import ParsedMetric, Refusal, TimestampUnit
 from pipeline.core.records.telegraf.telegraf_json import parse_json
 from schemas.reasons import DeadLetterReason
 from tests.support.core.cases import DATA, telegraf_cases
@@ -19,13 +19,13 @@ from tests.support.core.cases import DATA, telegraf_cases
 GOOD = '{"name":"cpu","tags":{"host":"a"},"fields":{"value":1},"timestamp":1516241192}'
 
 
-def parse(text: str | bytes, unit: TimestampUnit = TimestampUnit.AUTO) -> list[Metric | Refusal]:
+def parse(text: str | bytes, unit: TimestampUnit = TimestampUnit.AUTO) -> list[ParsedMetric | Refusal]:
     return list(parse_json(text.encode() if isinstance(text, str) else text, unit=unit))
 
 
-def parse_one(text: str | bytes) -> Metric:
+def parse_one(text: str | bytes) -> ParsedMetric:
     (item,) = parse(text)
-    assert isinstance(item, Metric), item
+    assert isinstance(item, ParsedMetric), item
     return item
 
 
@@ -35,7 +35,7 @@ def refuse_one(text: str | bytes) -> Refusal:
     return item
 
 
-def outcome(items: list[Metric | Refusal]) -> list[str]:
+def outcome(items: list[ParsedMetric | Refusal]) -> list[str]:
     return [item.reason.value if isinstance(item, Refusal) else "ok" for item in items]
 
 
@@ -72,7 +72,7 @@ def test_every_case_of_telegraf_comes_out_as_there(case: dict[str, Any]) -> None
 def test_one_object_a_batch_a_list_and_documents_in_a_row_are_all_read(text: str) -> None:
     items = parse(text)
 
-    assert [(item.measurement, item.fields) for item in items if isinstance(item, Metric)] == [
+    assert [(item.measurement, item.fields) for item in items if isinstance(item, ParsedMetric)] == [
         ("cpu", {"value": 1})
     ] * 2
     assert len(items) == 2
@@ -208,7 +208,7 @@ def test_a_bad_metric_in_a_batch_is_refused_alone() -> None:
 
     items = parse('{"metrics":[' + ",".join(f"{GOOD},{text}" for text in bad) + f",{GOOD}]}}")
 
-    assert [isinstance(item, Metric) for item in items] == [True, False] * len(bad) + [True]
+    assert [isinstance(item, ParsedMetric) for item in items] == [True, False] * len(bad) + [True]
 
 
 @pytest.mark.parametrize("bad", ['{"name":"cpu"', '{"name":"cp', '{"name":"cpu","fields":{"v":1', "{x}", "nonsense"])
@@ -221,7 +221,7 @@ def test_a_batch_that_is_cut_off_gives_what_was_whole_and_refuses_the_rest() -> 
 
     good, bad = parse(text)
 
-    assert isinstance(good, Metric)
+    assert isinstance(good, ParsedMetric)
     assert isinstance(bad, Refusal)
     assert (bad.start, bad.end) == (good.end, len(text))
 
@@ -263,8 +263,8 @@ def test_a_metric_nested_too_deep_is_refused_alone(depth: int) -> None:
 
 @pytest.mark.parametrize("name", ["cpu", "net", "system", "procstat", "disk", "batch"])
 def test_both_formats_of_one_capture_give_the_same_metrics(name: str) -> None:
-    def content(item: Metric | Refusal) -> tuple[Any, ...]:
-        assert isinstance(item, Metric), item
+    def content(item: ParsedMetric | Refusal) -> tuple[Any, ...]:
+        assert isinstance(item, ParsedMetric), item
         # JSON does not say whether a whole number was a float, and writes its keys sorted.
         return item.measurement, item.tags, item.fields, item.time_ns
 
