@@ -89,7 +89,7 @@ def test_a_sealed_secret_is_not_shown() -> None:
 
 
 def test_a_channel_is_of_one_type() -> None:
-    assert mistakes_of(Channel, {"id": "x"}) == ["needs exactly one of smtp, apprise, webhook"]
+    assert mistakes_of(Channel, {"id": "x"}) == [f"needs exactly one of {', '.join(Channel.sections())}"]
 
 
 def test_a_password_does_not_go_over_an_open_connection() -> None:
