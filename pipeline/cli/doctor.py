@@ -40,7 +40,7 @@ def doctor(
     config: ConfigOption = None,
     bootstrap: BootstrapOption = None,
     recent: Annotated[
-        int, typer.Option(min=0, max=1_000_000, help="Records of metrics.raw, a partition, that agents are judged by.")
+        int, typer.Option(min=0, max=1_000_000, help="Records of metrics.raw, a partition, that show how agents send.")
     ] = 10_000,
     timeout_s: Annotated[float, typer.Option(min=0.1, max=600, help="How long one question may take.")] = 10.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a finding.")] = False,

@@ -7,7 +7,7 @@ from schemas.detection_rule import ZoneName
 
 
 class DetectSettings(Section):
-    """How windows are judged; which ones is for the metric catalogue and detection rules to say."""
+    """How windows are scored; which ones is for the metric catalogue and detection rules to say."""
 
     key = "detect"
     title = "Detection"
@@ -44,7 +44,10 @@ class DetectSettings(Section):
     )
     host_series: int = Field(3, ge=1, le=1000, title="Series of an incident", description="So many of them at least.")
     host_together_s: PositiveDuration = Field(
-        900.0, le=86_400, title="Together", description="Seconds that a series counts as anomalous after it was told."
+        900.0,
+        le=86_400,
+        title="Together",
+        description="Seconds that a series counts as anomalous after it was reported.",
     )
 
     @property

@@ -104,7 +104,7 @@ class OriginLedger:
     ----------
     replay_until : int
         Greatest offset of this partition that was processed before a restart: up to it the ledger judges by what it
-        sees again, as it was judged then; beyond it, by what the checkpoint knows as well.
+        sees again, as it was decided then; beyond it, by what the checkpoint knows as well.
     known : mapping of int to (offset, part)
         Newest origin by source partition, as the checkpoint has it.
     """
