@@ -84,7 +84,7 @@ def is_warm(folder: Path) -> bool:
 
 def _compile() -> None:
     """Compile them in a process of its own, whose memory goes with it, and speak now and then."""
-    typer.echo("compiling the kernels, once: about a minute …", err=True)
+    typer.echo("compiling the kernels, once: two to three minutes …", err=True)
     begun_s = time.monotonic()
     # -P: a folder named pipeline in the current directory is not ours
     command = [sys.executable, "-P", "-m", "pipeline.core.warm"]

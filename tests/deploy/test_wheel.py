@@ -85,7 +85,7 @@ def test_the_first_up_compiles_the_kernels_and_says_so_and_the_next_does_not(
     second = run(*up, cwd=tmp_path, environment=environment)
 
     assert [first.returncode, second.returncode] == [0, 0], first.stderr + second.stderr
-    assert first.stderr.startswith("compiling the kernels, once: about a minute …\n")
+    assert first.stderr.startswith("compiling the kernels, once: two to three minutes …\n")
     assert second.stderr == ""
     for run_of_it in (first, second):
         summary = json.loads(run_of_it.stdout.splitlines()[-1])
