@@ -75,11 +75,7 @@ def type_text(field: Schema, link: Callable[[str], str]) -> str:
         return f"list of {', '.join(type_text(item, link) for item in items)}"
     if field.get("type") == "object":
         return f"mapping of names to {type_text(field.get('additionalProperties', {}), link)}"
-    if field.get("contentEncoding") == "base64":
-        return "text in base64"
-    if _is_duration(field):
-        return "duration"
-    return FORMATS.get(field.get("format", ""), NAMES.get(field.get("type", ""), "any"))
+    return _plain_type_text(field)
 
 
 def default_text(field: Schema) -> str:
@@ -129,6 +125,15 @@ def range_text(field: Schema) -> str:
     if "pattern" in limits:
         texts.append(code(limits["pattern"]))
     return "; ".join(texts)
+
+
+def _plain_type_text(field: Schema) -> str:
+    """Return what a value may be that is not made of others."""
+    if field.get("contentEncoding") == "base64":
+        return "text in base64"
+    if _is_duration(field):
+        return "duration"
+    return FORMATS.get(field.get("format", ""), NAMES.get(field.get("type", ""), "any"))
 
 
 def _is_duration(field: Schema) -> bool:

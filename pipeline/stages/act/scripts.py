@@ -23,7 +23,7 @@ from pipeline.stages.act.work_queue import WorkQueue, known
 from schemas.action import ActionReason, Outcome
 from schemas.script import Approval, Script
 
-__all__ = ["ScriptQueues", "ScriptRunner", "Scripts", "script_runner"]
+__all__ = ["ScriptQueues", "ScriptRunner", "Scripts"]
 
 MOST_WAITING: Final = 1000
 GRACE_S: Final = 30.0
@@ -57,16 +57,14 @@ class ScriptQueues:
 
     Parameters
     ----------
-    runner
-        Runs them; None where no folder of scripts is set.
+    act
+        The settings: where scripts are and run, and how long a run waits for its approval.
     guards
         Which were run lately.
     scripts
         Returns scripts and approvals as they are now.
     is_open
         Returns whether an alert is still open.
-    approve_within_ms
-        How long a run waits for its approval.
     may_run
         Returns once the worker may run any: it may not while its lease is in doubt.
     on_attempt, on_finished
@@ -77,22 +75,21 @@ class ScriptQueues:
 
     def __init__(
         self,
-        runner: ScriptRunner | None,
+        act: ActSettings,
         guards: ScriptGuards,
         scripts: Callable[[], Scripts],
         *,
         is_open: Callable[[str], bool],
-        approve_within_ms: int,
         may_run: Callable[[], Awaitable[None]],
         on_attempt: Callable[[ScriptRun, Attempt], None],
         on_finished: Callable[[str], None],
         on_failure: Callable[[BaseException], None],
     ) -> None:
-        self._runner = runner
+        self._runner = _script_runner(act)
         self._guards = guards
         self._scripts = scripts
         self._is_open = is_open
-        self._approve_within_ms = approve_within_ms
+        self._approve_within_ms = act.approve_within_ms
         self._may_run = may_run
         self._on_attempt = on_attempt
         self._on_finished = on_finished
@@ -190,7 +187,7 @@ class ScriptQueues:
         self._on_finished(run.key)
 
 
-def script_runner(act: ActSettings) -> ScriptRunner | None:
+def _script_runner(act: ActSettings) -> ScriptRunner | None:
     """Return what runs scripts; None where no script may be run."""
     if act.scripts_in == "kubernetes" and act.job_image is not None:
         template = JobTemplate(

@@ -38,7 +38,7 @@ from pipeline.settings.model import Settings
 from pipeline.stages.act.metrics import ActFamilies
 from pipeline.stages.act.notifications import NotificationQueues
 from pipeline.stages.act.records import Attempt, notification_record, now_ms, script_run_record, skip_record
-from pipeline.stages.act.scripts import ScriptQueues, Scripts, script_runner
+from pipeline.stages.act.scripts import ScriptQueues, Scripts
 from pipeline.stages.act.settings import ActSettings
 from pipeline.stages.dead_letters import DeadLetterWriter
 from schemas.action import Action
@@ -306,11 +306,10 @@ class ActStage:
             return Scripts(self._policies.policies("script"), self._policies.policies("approval"))
 
         return ScriptQueues(
-            script_runner(self._act),
+            self._act,
             state.guards,
             scripts,
             is_open=lambda alert_id: state.actions.alerts.get(alert_id) is not None,
-            approve_within_ms=self._act.approve_within_ms,
             may_run=self._lease_is_sure,
             on_attempt=lambda run, attempt: self._note(script_run_record(run, attempt), attempt),
             on_finished=self._finish,

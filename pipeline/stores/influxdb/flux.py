@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _LATEST_MS = 9_223_372_036_854  # what fits in 64-bit nanoseconds
@@ -17,6 +18,16 @@ _REDUCTIONS = {
 }
 
 
+class Selection(NamedTuple):
+    """The rows that are asked for: those of a measurement over a range, its start included, with these tags."""
+
+    bucket: str
+    measurement: str
+    start_ms: int
+    end_ms: int
+    tags: Mapping[str, str]
+
+
 def string_literal(text: str) -> str:
     r"""Return ``text`` as a Flux string literal: nothing in it ends the literal or is evaluated.
 
@@ -28,43 +39,22 @@ def string_literal(text: str) -> str:
     return '"' + "".join(_ESCAPES.get(character, character) for character in text).replace("${", "\\${") + '"'
 
 
-def range_query(
-    bucket: str,
-    measurement: str,
-    field: str,
-    *,
-    start_ms: int,
-    end_ms: int,
-    tags: Mapping[str, str],
-    max_points: int,
-) -> str:
+def range_query(selection: Selection, field: str, *, max_points: int) -> str:
     """Return the query for one stored field over a range, oldest first, as one table."""
     return (
-        _source(bucket, measurement, [field], start_ms=start_ms, end_ms=end_ms, tags=tags)
+        _source(selection, [field])
         + f"  |> limit(n: {max_points:d})\n"
         + '  |> group()\n  |> sort(columns: ["_time"])\n'
         + f"  |> limit(n: {max_points:d})\n"
     )
 
 
-def top_query(
-    bucket: str,
-    measurement: str,
-    field: str,
-    function: str,
-    *,
-    start_ms: int,
-    end_ms: int,
-    tags: Mapping[str, str],
-    n: int,
-    by_tag: str | None,
-) -> str:
+def top_query(selection: Selection, field: str, function: str, *, n: int, by_tag: str | None) -> str:
     """Return the query for the series with the greatest value over a range, greatest first, as one table."""
     if function == "avg":
-        reduced = _mean_of_samples(bucket, measurement, field, start_ms=start_ms, end_ms=end_ms, tags=tags)
+        reduced = _mean_of_samples(selection, field)
     else:
-        source = _source(bucket, measurement, [f"{field}_{function}"], start_ms=start_ms, end_ms=end_ms, tags=tags)
-        reduced = f"{source}  |> {_REDUCTIONS[function]}\n"
+        reduced = f"{_source(selection, [f'{field}_{function}'])}  |> {_REDUCTIONS[function]}\n"
     if by_tag is not None:
         tag = string_literal(by_tag)
         reduced += f"  |> filter(fn: (r) => exists {_tag(by_tag)})\n  |> group(columns: [{tag}])\n  |> max()\n"
@@ -77,12 +67,9 @@ def scan_query(bucket: str, *, start_ms: int, end_ms: int) -> str:
     return f'{_range(bucket, start_ms=start_ms, end_ms=end_ms)}  |> drop(columns: ["_start", "_stop"])\n'
 
 
-def history_query(
-    bucket: str, measurement: str, fields: Sequence[str], *, start_ms: int, end_ms: int, tags: Mapping[str, str]
-) -> str:
+def history_query(selection: Selection, fields: Sequence[str]) -> str:
     """Return the query for some fields of down-sampled history over a range, a row a value."""
-    source = _source(bucket, measurement, list(fields), start_ms=start_ms, end_ms=end_ms, tags=tags)
-    return source + '  |> drop(columns: ["_start", "_stop"])\n'
+    return _source(selection, fields) + '  |> drop(columns: ["_start", "_stop"])\n'
 
 
 def stored_chunks_query(bucket: str, series: Sequence[str], *, start_ms: int, end_ms: int) -> str:
@@ -98,13 +85,11 @@ def stored_chunks_query(bucket: str, series: Sequence[str], *, start_ms: int, en
     )
 
 
-def _source(
-    bucket: str, measurement: str, fields: list[str], *, start_ms: int, end_ms: int, tags: Mapping[str, str]
-) -> str:
+def _source(selection: Selection, fields: Sequence[str]) -> str:
     wanted = " or ".join(f"r._field == {string_literal(name)}" for name in fields)
-    conditions = [f"r._measurement == {string_literal(measurement)}", f"({wanted})"]
-    conditions += [f"{_tag(key)} == {string_literal(value)}" for key, value in sorted(tags.items())]
-    bounds = _range(bucket, start_ms=start_ms, end_ms=end_ms)
+    conditions = [f"r._measurement == {string_literal(selection.measurement)}", f"({wanted})"]
+    conditions += [f"{_tag(key)} == {string_literal(value)}" for key, value in sorted(selection.tags.items())]
+    bounds = _range(selection.bucket, start_ms=selection.start_ms, end_ms=selection.end_ms)
     return f"{bounds}  |> filter(fn: (r) => {' and '.join(conditions)})\n"
 
 
@@ -125,15 +110,11 @@ def _tag(key: str) -> str:
     return f"r[{string_literal(key)}]"
 
 
-def _mean_of_samples(
-    bucket: str, measurement: str, field: str, *, start_ms: int, end_ms: int, tags: Mapping[str, str]
-) -> str:
+def _mean_of_samples(selection: Selection, field: str) -> str:
     average, count = string_literal(f"{field}_avg"), string_literal(f"{field}_count")
-    names = [f"{field}_avg", f"{field}_count"]
-    source = _source(bucket, measurement, names, start_ms=start_ms, end_ms=end_ms, tags=tags)
     return (
-        f"{source}"
-        '  |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")\n'
+        _source(selection, [f"{field}_avg", f"{field}_count"])
+        + '  |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")\n'
         f"  |> filter(fn: (r) => exists r[{average}] and exists r[{count}])\n"
         "  |> reduce(identity: {_samples: 0, _total: 0.0}, fn: (r, accumulator) => ({\n"
         f"      _samples: accumulator._samples + r[{count}],\n"

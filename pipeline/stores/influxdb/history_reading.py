@@ -10,7 +10,7 @@ from pipeline.core.influx.history import FIELD_TAG, RESERVED
 from pipeline.core.influx.values import original_tags, renamed_tags
 from pipeline.stores.base import LONGEST_CHUNK_MS, TagSet, check_points, first_needed
 from pipeline.stores.influxdb.connection import InfluxConnection, tags_of, time_ms_of
-from pipeline.stores.influxdb.flux import history_query
+from pipeline.stores.influxdb.flux import Selection, history_query
 
 _KNOWN = ("n", "sum", "min", "max", "sigma", "gap", "last_ms", "span_ms")
 _POINTS = ("value", "step")
@@ -51,7 +51,7 @@ class InfluxHistoryReader:
     def _rows(
         self, measurement: str, fields: tuple[str, ...], tags: Mapping[str, str], *, start_ms: int, end_ms: int
     ) -> _Rows:
-        query = history_query(self._connection.bucket, measurement, fields, start_ms=start_ms, end_ms=end_ms, tags=tags)
+        query = history_query(Selection(self._connection.bucket, measurement, start_ms, end_ms, tags), fields)
         found: _Rows = {}
         for count, row in enumerate(self._connection.rows(query)):
             check_points(count)

@@ -18,7 +18,7 @@ from pipeline.stores.base import (
     check_range,
 )
 from pipeline.stores.influxdb.connection import InfluxConnection, tags_of, time_ms_of
-from pipeline.stores.influxdb.flux import range_query, scan_query, top_query
+from pipeline.stores.influxdb.flux import Selection, range_query, scan_query, top_query
 from pipeline.stores.influxdb.lines import RevisedLine, RevisedLines
 
 _END_OF_SERIES = re.compile(rb"(?<!\\) ")
@@ -111,15 +111,8 @@ class InfluxStore:
     ) -> list[SeriesPoint]:
         """Return one function of a field for each window of a range: see `Store.query_range`."""
         check_query(function, start_ms=start_ms, end_ms=end_ms, limit=max_points, most=MAX_POINTS)
-        query = range_query(
-            self._bucket,
-            measurement,
-            f"{field}_{function}",
-            start_ms=start_ms,
-            end_ms=end_ms,
-            tags=tags or {},
-            max_points=max_points,
-        )
+        selection = Selection(self._bucket, measurement, start_ms, end_ms, tags or {})
+        query = range_query(selection, f"{field}_{function}", max_points=max_points)
         points = [
             SeriesPoint(time_ms_of(row), float(row["_value"]), tags_of(row)) for row in self._connection.rows(query)
         ]
@@ -139,17 +132,8 @@ class InfluxStore:
     ) -> list[SeriesPoint]:
         """Return the series with the greatest value over a range: see `Store.query_top`."""
         check_query(function, start_ms=start_ms, end_ms=end_ms, limit=n, most=MAX_TOP)
-        query = top_query(
-            self._bucket,
-            measurement,
-            field,
-            function,
-            start_ms=start_ms,
-            end_ms=end_ms,
-            tags=tags or {},
-            n=n,
-            by_tag=by_tag,
-        )
+        selection = Selection(self._bucket, measurement, start_ms, end_ms, tags or {})
+        query = top_query(selection, field, function, n=n, by_tag=by_tag)
         points = [SeriesPoint(start_ms, float(row["_value"]), tags_of(row)) for row in self._connection.rows(query)]
         return sorted(points, key=lambda point: (-point.value, sorted(point.tags.items())))
 
