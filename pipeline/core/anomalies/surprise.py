@@ -8,7 +8,7 @@ from pipeline.core.anomalies.state import BINS, COUNT, DEVIATIONS, SCALE, SURPRI
 from pipeline.core.compiled import compiled
 
 MOST = 6.0
-"""The greatest surprise: a tail of one in a million."""
+"""The greatest surprise: a tail of one in a million. Half gives 74.9 / .49 / .54; the double is never reached."""
 _EVERY = 32
 """Samples after which a tail is rebuilt: it costs as much as 30 samples, so a sample pays for one step of it."""
 _OFTEN, _OFTEN_UNTIL = 8, 128
@@ -16,27 +16,33 @@ _OFTEN, _OFTEN_UNTIL = 8, 128
 _APART = _EVERY // DEVIATIONS
 """Samples from one deviation's turn to be rebuilt to the next one's."""
 _DECAY = 0.9998**_EVERY
-"""Of the histogram: a sample counts 1/e after 5,000, seventeen days at five minutes."""
+"""Of the histogram: a sample counts 1/e after 5,000, seventeen days at five minutes. Half gives 76.7 / .57 / .67,
+double 75.6 / .56 / .65."""
 _HALF_BIN = 0.5 * math.log(2.0)
 """The logarithm of a bin's width: two bins to each doubling, as BINS has it."""
 _USUAL_BIN = 16.0
 """Where the usual deviation lies among the 32 bins: half of them for smaller ones, down to 1/256."""
 _LAST_BIN = 31.999
 _KNOWN_AFTER, _COUNTED_AFTER = 100, 5
-"""Samples after which a tail is looked up, and after which they are counted. Of the
-second:"""
+"""Samples after which a tail is looked up, and after which they are counted. Of the first, half gives 76.4 / .57 /
+.66, double 76.0 / .57 / .66. Of the second, half gives 75.9 / .58 / .65, double 75.2 / .56 / .68."""
 _SURPRISING = 2.0
-"""Surprise, one in a hundred, above which a deviation is learnt with caution."""
+"""Surprise, one in a hundred, above which a deviation is learnt with caution. Half gives 74.1 / .55 / .61, double 72.9
+/ .55 / .69."""
 _MOST_LEARNT = 4.0
-"""Usual deviations that such a one counts at most."""
+"""Usual deviations that such a one counts at most. Half gives 75.8 / .58 / .64, double 76.4 / .57 / .67."""
 _SOON, _WEIGHT_OF_SOON = 100, 0.2
-"""What surprises again within so many samples counts so much: one incident is not to become usual."""
+"""What surprises again within so many samples counts so much: one incident is not to become usual. Of the first, half
+gives 75.6 / .58 / .66, double 78.0 / .57 / .66. Of the second, half gives 74.5 / .56 / .66, double 77.1 / .57 /
+.68."""
 _SCALE_GAIN = 0.0002
-"""A deviation's part in the usual one, once there were 5,000."""
+"""A deviation's part in the usual one, once there were 5,000. Half gives 76.2 / .57 / .65, double 76.1 / .57 / .64."""
 _TAIL_SAMPLES = 10.0
-"""Samples from which on the tail is continued as a power law: with fewer a bin's share says little."""
+"""Samples from which on the tail is continued as a power law: with fewer a bin's share says little. Half gives 76.3 /
+.61 / .66, double 76.2 / .58 / .64."""
 _HILL_PRIOR = 3.0
-"""Samples of a usual tail that Hill's estimator begins with (Hill, 1975)."""
+"""Samples of a usual tail that Hill's estimator begins with (Hill, 1975). Half gives 76.1 / .57 / .68, double 76.5 /
+.56 / .65."""
 _HALF = 0.5
 """Added to counts, so that what was not seen has a probability, too (Krichevsky and Trofimov, 1981)."""
 _LEAST_TAIL = 1e-6
