@@ -1,5 +1,7 @@
 """The settings of the control service: its port, its database, the key of its secrets, and whom it trusts."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -105,11 +107,12 @@ class ControlSettings(Section):
         """Whether it is PostgreSQL, and not SQLite."""
         return self.database_secret is not None or self.database_secret_file is not None
 
-    def check_files(self) -> None:
-        """Read the database's address and the keys; errors as of `read_database_url` and `read_key_file`."""
-        self.read_database_url()
-        if self.secrets_key_file is not None:
-            read_key_file(self.secrets_key_file, where="control.secrets_key_file")
+    def content_checks(self) -> tuple[Callable[[], object], ...]:
+        """Return what reads the database's address and the keys (see `Section.content_checks`)."""
+        if self.secrets_key_file is None:
+            return (self.read_database_url,)
+        keys = partial(read_key_file, self.secrets_key_file, where="control.secrets_key_file")
+        return (self.read_database_url, keys)
 
     def read_database_url(self) -> str | None:
         """Return PostgreSQL's address, which holds a secret; none for SQLite.

@@ -1,7 +1,7 @@
 """What the sections of the settings are made of: their base, durations, secrets, and the error for mistakes."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
@@ -91,14 +91,9 @@ class Section(BaseModel):
     def check_together(cls, sections: Sequence[Self]) -> None:
         """Raise ValueError if listed sections cannot stand beside each other."""
 
-    def check_files(self) -> None:
-        """Read what its files hold, where more can be wrong than that a file cannot be opened.
-
-        Raises
-        ------
-        SettingsError
-            If something of it cannot be used.
-        """
+    def content_checks(self) -> tuple[Callable[[], object], ...]:
+        """Return what reads its files and secrets; each raises SettingsError where their content cannot be used."""
+        return ()
 
 
 def is_secret(name: str) -> bool:

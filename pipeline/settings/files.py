@@ -4,6 +4,7 @@ import errno
 import os
 from collections.abc import Iterator, Sequence
 from enum import Enum
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -52,12 +53,7 @@ def file_mistakes(settings: Settings) -> list[str]:
         sections = [(key, value)] if isinstance(value, Section) else [(f"{key}.{each.name}", each) for each in value]
         for where, section in sections:
             found = list(_mistakes_of(section, where))
-            if not found:
-                try:
-                    section.check_files()
-                except SettingsError as error:
-                    found = error.mistakes
-            lines += found
+            lines += [*found, *_content_mistakes(section, {line.partition(": ")[0] for line in found})]
     return lines
 
 
@@ -80,6 +76,18 @@ def _mistakes_of(section: Section, where: str) -> Iterator[str]:
             except OSError as error:
                 verb = "write" if use in {PathUse.MADE_FILE, PathUse.MADE_FOLDER} else "read"
                 yield f"{where}.{name}: cannot {verb} {path}: {error.strerror}"
+
+
+def _content_mistakes(section: Section, unopened: set[str]) -> Iterator[str]:
+    """Yield what is wrong with the content of a section's files, but for those that cannot be opened."""
+    for check in section.content_checks():
+        try:
+            check()
+        except SettingsError as error:
+            for line in error.mistakes:
+                setting = line.partition(": ")[0]  # of several files together: kafka.ssl_*
+                if not any(fnmatchcase(name, setting) for name in unopened):
+                    yield line
 
 
 def _open(path: Path, use: PathUse, where: str) -> None:

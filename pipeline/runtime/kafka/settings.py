@@ -2,6 +2,7 @@
 
 import ipaddress
 import ssl
+from collections.abc import Callable
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -168,7 +169,6 @@ class KafkaSettings(Section):
             raise SettingsError([f"kafka.ssl_*: cannot use the certificates: {error.strerror or error}"]) from error
         return context
 
-    def check_files(self) -> None:
-        """Read the password and load the certificates; errors as of `ssl_context` and `read_sasl_password`."""
-        self.read_sasl_password()
-        self.ssl_context()
+    def content_checks(self) -> tuple[Callable[[], object], ...]:
+        """Return what reads the password and loads the certificates (see `Section.content_checks`)."""
+        return (self.read_sasl_password, self.ssl_context)

@@ -1,5 +1,7 @@
 """The settings of the stage act: where secrets and scripts are, and how long it is patient."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal, Self
 
@@ -89,7 +91,8 @@ class ActSettings(Section):
             raise ValueError("job_image is required with scripts_in: kubernetes")
         return self
 
-    def check_files(self) -> None:
-        """Read the keys; errors as of `read_key_file`."""
-        if self.secrets_key_file is not None:
-            read_key_file(self.secrets_key_file, where="act.secrets_key_file")
+    def content_checks(self) -> tuple[Callable[[], object], ...]:
+        """Return what reads the keys (see `Section.content_checks`)."""
+        if self.secrets_key_file is None:
+            return ()
+        return (partial(read_key_file, self.secrets_key_file, where="act.secrets_key_file"),)
