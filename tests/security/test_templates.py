@@ -4,11 +4,14 @@ import tracemalloc
 
 import pytest
 
+from pipeline.channels.compose import AlertGroup, compose
 from pipeline.channels.templates import RenderError, TemplateRefused, check_template, render
+from schemas.channel import Channel
+from tests.support.channels.alerts import alert_event
 
 ALERT = {"text": "x" * 1000, "tags": {f"t{number}": "y" * 100 for number in range(20)}}
 VALUES = {"alerts": [ALERT] * 100, "text": '"' * 1000, "n": 3}
-MOST_BYTES = 64_000_000
+MOST_BYTES = 16_000_000
 
 
 @pytest.mark.parametrize(
@@ -41,6 +44,18 @@ def test_what_multiplies_is_a_rendering_error(source: str) -> None:
         assert tracemalloc.get_traced_memory()[1] < MOST_BYTES
     finally:
         tracemalloc.stop()
+
+
+def test_the_message_of_a_template_that_multiplies_goes_out_with_the_usual_words() -> None:
+    text = "{{ " + "~".join(["(alerts|tojson)"] * 400) + " }}"
+    smtp = {"host": "h", "sender": "a@b", "recipients": ["c@d"]}
+    channel = Channel.model_validate({"id": "c", "smtp": smtp, "template": {"text": text}})
+    alerts = tuple(alert_event(alert_id=f"a{number}", text="x" * 1000) for number in range(100))
+
+    message, note = compose(AlertGroup("key", alerts), channel)
+
+    assert message.text.startswith("x" * 1000)
+    assert note.startswith("template.text was not used: TimeoutError: its values are together longer than 2000000")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.core.globs import LONGEST_TEXT, glob_matches
 from pipeline.core.triggers.matching import SAMPLES, PolicyIndex, Selector, TriggerSeries
+from schemas.selection import MOST_STARS
 from schemas.trigger_policy import TriggerPolicy, trigger_policy
 
 SERIES = TriggerSeries(SAMPLES, "cpu", "usage_active", {"cpu": "cpu-total", "ns_id": "prod", "node_id": "vm-1"})
@@ -93,6 +95,8 @@ def test_policies_for_a_machine_each_are_not_all_asked_for_a_series(
 
 
 def test_a_glob_that_could_go_on_forever_does_not() -> None:
-    hostile = Selector(policy(where={"measurement": "*a" * 100 + "b"}))
+    hostile = Selector(policy(where={"measurement": "*a" * MOST_STARS + "b"}))
 
     assert not hostile.matches(SERIES._replace(measurement="a" * 10_000))
+    assert not hostile.matches(SERIES._replace(measurement="a" * LONGEST_TEXT))
+    assert not glob_matches("*a" * 100 + "b", "a" * LONGEST_TEXT)
