@@ -82,7 +82,7 @@ class Fleet:
         return self.windows * self.hosts
 
     def messages(self) -> Iterator[Message]:
-        """Give every message in the order of its event time, host after host."""
+        """Yield every message in the order of its event time, host after host."""
         value_sets = self._value_sets()
         hosts = [_Host.numbered(number) for number in range(1, self.hosts + 1)]
         used = 0

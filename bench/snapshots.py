@@ -42,7 +42,7 @@ class State:
         self.folded += len(rows)
 
     def snapshot(self) -> Snapshot:
-        """Give the state as it is."""
+        """Return the state as it is."""
         return Snapshot(self.folded, {"kind": b"bench"}, {"numbers": self.numbers})
 
 

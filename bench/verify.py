@@ -69,7 +69,7 @@ def compare(key: WindowKey, expected: dict[str, dict[str, float]], found: dict[s
 
 
 def read_all(bootstrap_servers: str, topic: str) -> Iterator[bytes]:
-    """Give every value of a topic that nobody writes to any more."""
+    """Yield every value of a topic that nobody writes to any more."""
     consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": topic, "enable.auto.commit": False})
     try:
         left = 0

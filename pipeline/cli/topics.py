@@ -148,7 +148,7 @@ def _plan(admin: "TopicAdmin", wanted: "tuple[TopicState, ...]") -> "Plan":
 
 @contextmanager
 def _broker(config: Path | None, bootstrap: str | None, timeout_s: float) -> "Iterator[TopicAdmin]":
-    """Give the topics of the broker; what it or the settings refuse ends the program with exit status 1."""
+    """Yield the topics of the broker; what it or the settings refuse ends the program with exit status 1."""
     from pipeline.settings.base import SettingsError
     from topics.admin import BrokerError, TopicAdmin
 

@@ -68,7 +68,7 @@ class BackgroundLoop:
         self._thread.join(timeout_s)
 
     def is_alive(self) -> bool:
-        """Tell whether it goes on."""
+        """Return whether it goes on."""
         return self._thread.is_alive()
 
     def _run(self) -> None:

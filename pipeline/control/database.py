@@ -50,13 +50,13 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Give a connection to read with."""
+        """Yield a connection to read with."""
         with self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Give a connection whose changes are all kept at the end, or none after an exception.
+        """Yield a connection whose changes are all kept at the end, or none after an exception.
 
         One at a time changes anything: what waits in the outbox is numbered in the order of the commits.
         """
@@ -102,7 +102,7 @@ class Database:
             connection.execute(text("SELECT 1"))
 
     def lock_connection(self) -> Connection:
-        """Give a connection of one's own, that is never used again: for locks that it holds."""
+        """Return a connection of one's own, that is never used again: for locks that it holds."""
         connection = self._engine.connect()
         connection.detach()
         return connection

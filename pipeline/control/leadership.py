@@ -30,7 +30,7 @@ class Leadership:
         self._connection: Connection | None = None
 
     def is_held(self) -> bool:
-        """Tell whether this instance leads, after trying to.
+        """Return whether this instance leads, after trying to.
 
         Raises
         ------

@@ -80,7 +80,7 @@ class PartitionedStage(ABC, Generic[P]):
 
     async def assigned(self, partitions: frozenset[int]) -> Mapping[int, int]:
         """Restore partitions from their snapshots; without one, from the earliest record that Kafka has."""
-        return await self._partitions.take_over(partitions)
+        return await self._partitions.restore(partitions)
 
     async def revoked(self, _partitions: frozenset[int]) -> None:
         """Save where the partitions stand, and release them."""

@@ -11,7 +11,7 @@ from pipeline.stages.parsing_settings import ParsingSettings
 
 
 def parse_options(settings: Settings) -> ParseOptions:
-    """Give what the settings accept as input."""
+    """Return what the settings accept as input."""
     parsing = settings[ParsingSettings]
     return ParseOptions(
         input_format=InputFormat(parsing.format),
@@ -23,7 +23,7 @@ def parse_options(settings: Settings) -> ParseOptions:
 
 
 def keyed_records(columns: RecordColumns) -> RecordBatch:
-    """Give a fetch's records that have a key: those without one come again, as ``aggregate`` gives them theirs."""
+    """Return a fetch's records that have a key: those without one come again, as ``aggregate`` gives them theirs."""
     keyed = columns.key_start >= 0
     if keyed.all():
         return RecordBatch(columns.buffer, columns.value_start, columns.value_end, columns.offset, columns.timestamp_ms)

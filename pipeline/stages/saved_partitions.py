@@ -1,4 +1,4 @@
-"""The partitions of a stage whose state is in snapshots: taken over, saved while it goes on, let go."""
+"""The partitions of a stage whose state is in snapshots: restored, saved while it goes on, released."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ class Saved(Protocol):
     next_offset: int
 
     def snapshot(self) -> Snapshot:
-        """Give its state as it is now."""
+        """Return its state as it is now."""
         ...
 
 
@@ -87,8 +87,8 @@ class SavedPartitions(Generic[P]):
     def __iter__(self) -> Iterator[tuple[int, P]]:
         return iter(self._partitions.items())
 
-    async def take_over(self, numbers: frozenset[int]) -> Mapping[int, int]:
-        """Take partitions over, and return the offsets to begin at; what was known of any before is void.
+    async def restore(self, numbers: frozenset[int]) -> Mapping[int, int]:
+        """Restore partitions, and return the offsets to begin at; what was known of any before is void.
 
         Without a snapshot that can be used a partition begins with the earliest record that Kafka has.
 
@@ -99,7 +99,7 @@ class SavedPartitions(Generic[P]):
         """
         self._log_id = await asyncio.to_thread(topic_id, self._kafka, self._topic, READ_TIMEOUT_S)
         found = await self._store.read(numbers)
-        self._partitions = {number: self._taken_over(number, snapshot) for number, snapshot in found.items()}
+        self._partitions = {number: self._restored(number, snapshot) for number, snapshot in found.items()}
         self._saved_s = dict.fromkeys(self._partitions, time.monotonic())
         return {number: partition.next_offset for number, partition in self}
 
@@ -133,7 +133,7 @@ class SavedPartitions(Generic[P]):
         """Give up what is being saved, and end the threads."""
         await self._store.close()
 
-    def _taken_over(self, number: int, snapshot: Snapshot | None) -> P:
+    def _restored(self, number: int, snapshot: Snapshot | None) -> P:
         if snapshot is not None:
             try:
                 return self._make(number, self._of_this_log(snapshot))
@@ -145,7 +145,7 @@ class SavedPartitions(Generic[P]):
         return self._make(number, None)
 
     def _of_this_log(self, snapshot: Snapshot) -> Snapshot:
-        """Give a snapshot without its log's id; ValueError if its offset is one of a topic that is gone."""
+        """Return a snapshot without its log's id; ValueError if its offset is one of a topic that is gone."""
         records = dict(snapshot.records)
         log_id = records.pop(_LOG_ID, b"").decode("utf-8", "replace")
         if log_id and self._log_id and log_id != self._log_id:

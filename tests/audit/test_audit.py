@@ -37,7 +37,7 @@ def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
 
 
 def stream() -> list[Raw]:
-    """Give late, too late, filtered, bad, future and keyless records, and what closes every window."""
+    """Return late, too late, filtered, bad, future and keyless records, and what closes every window."""
     place: dict[str, Any] = {"key": b"host", "partition": 1, "timestamp_ms": BASE_MS}
     odd = [
         Raw(POISON, **place),
@@ -159,7 +159,7 @@ def without(number: int) -> Tampering:
 
 
 def latest_of(records: Sequence[Stored], function: str = "count") -> tuple[int, dict[str, Any]]:
-    """Give the place and the content of a window's only record, from the middle of the topic on, with a function."""
+    """Return the place and the content of a window's only record, from the middle of the topic on, with a function."""
     decoded = [orjson.loads(record.value) for record in records]
     windows = Counter((r["measurement"], str(r["tags"]), r["start_ms"]) for r in decoded)
     for number in range(len(records) // 2, len(records)):
@@ -247,7 +247,7 @@ def test_a_window_that_no_sample_explains_is_named(written: Written, audit_of: A
 
 
 def other_than(value: float) -> float:
-    """Give another number; one of the stream's is so large that adding to it changes nothing."""
+    """Return another number; one of the stream's is so large that adding to it changes nothing."""
     return value / 2 + 0.123
 
 

@@ -29,7 +29,7 @@ def broker(own_embedded_broker: EmbeddedBroker) -> Iterator[EmbeddedBroker]:
 
 
 def recent() -> list[Raw]:
-    """Give a stream of two hosts that no store is too old for."""
+    """Return a stream of two hosts that no store is too old for."""
     begin_ms = time.time_ns() // PERIOD_MS // 1_000_000 * PERIOD_MS - 2 * PERIOD_MS
     records = []
     for second in range(200):

@@ -46,7 +46,7 @@ DEPLOY = Path(__file__).parents[2] / "deploy" / "k8s" / "script-jobs.yaml"
 
 
 def permission(method: str, path: str) -> tuple[str, str, str]:
-    """Give group, resource and verb of a request, as roles name them."""
+    """Return group, resource and verb of a request, as roles name them."""
     found = PATH.fullmatch(path)
     assert found is not None, path
     verb = {"POST": "create", "GET": "get" if found["name"] else "list"}[method]

@@ -49,7 +49,7 @@ EDGES = [
 
 
 def written(write: Callable[[float, np.ndarray[Any, Any], int], int], value: float) -> bytes:
-    """Give what is written for a value; nothing may be written beyond the room it may take."""
+    """Return what is written for a value; nothing may be written beyond the room it may take."""
     out = np.full(MAX_TEXT_BYTES + 32, GUARD, np.uint8)
     end = write(value, out, 16)
     assert 16 < end <= 16 + MAX_TEXT_BYTES
@@ -59,7 +59,7 @@ def written(write: Callable[[float, np.ndarray[Any, Any], int], int], value: flo
 
 
 def random_doubles(seed: int, count: int) -> Iterator[float]:
-    """Give doubles of every exponent, random in their bits, and their neighbours at powers of two."""
+    """Yield doubles of every exponent, random in their bits, and their neighbours at powers of two."""
     r = random.Random(seed)
     for _ in range(count):
         (value,) = struct.unpack("<d", r.getrandbits(64).to_bytes(8, "little"))

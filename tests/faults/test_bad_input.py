@@ -26,7 +26,7 @@ def with_key(stream: list[Raw]) -> list[Raw]:
 
 
 def as_stored(stream: list[Raw]) -> list[Stored]:
-    """Give a stream as a broker would hold it."""
+    """Return a stream as a broker would hold it."""
     ends = dict.fromkeys(range(PARTITIONS), 0)
     stored = []
     for record in stream:
@@ -38,7 +38,7 @@ def as_stored(stream: list[Raw]) -> list[Stored]:
 
 
 def fields_of(windows: dict[Place, Record]) -> dict[Place, object]:
-    """Give what is in the windows of all agents but those whose clocks are wrong, wherever it lies in the log."""
+    """Return what is in the windows of all agents but those whose clocks are wrong, wherever it lies in the log."""
     wrong = {ahead_host(partition) for partition in range(PARTITIONS)}
     return {place: record["fields"] for place, record in windows.items() if record["tags"].get("node_id") not in wrong}
 

@@ -31,7 +31,7 @@ def stop_in_time(worker: Worker) -> None:
 
 
 def begins(log: str) -> dict[int, int]:
-    """Give the offsets of metrics.raw that the last start went on at."""
+    """Return the offsets of metrics.raw that the last start went on at."""
     places = re.findall(r"generation \d+ of the group begins at ({'metrics\.raw.*})", log)[-1]
     return {
         int(name.removeprefix("metrics.raw[").rstrip("]")): offset

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.real
 
 
 def samples(second: int) -> list[Raw]:
-    """Give one sample of each host."""
+    """Return one sample of each host."""
     return [
         Raw(b"cpu,host=h%d usage_user=%d %d000000" % (host, second, BASE_MS + second * 1000), b"h%d" % host)
         for host in range(HOSTS)

@@ -69,7 +69,7 @@ def windows(values: list[float], *, hours: float, host: str = "a") -> list[bytes
 
 
 def points(runs: tuple[CurveSegment, ...]) -> list[list[tuple[float, float, str]]]:
-    """Give the points of each run: minutes since `START_MS`, value, and how it is reached."""
+    """Return the points of each run: minutes since `START_MS`, value, and how it is reached."""
     return [
         [
             ((time - START_MS) / MINUTE_MS, value, chr(interp))

@@ -41,7 +41,7 @@ class Lockout:
         self._failures: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
 
     def is_locked(self, who: tuple[str, str]) -> bool:
-        """Tell whether too much of somebody was wrong within the last minute."""
+        """Return whether too much of somebody was wrong within the last minute."""
         with self._lock:
             begun_s, count = self._failures.get(who, (0.0, 0))
             return count >= MOST_FAILURES and self._monotonic_s() - begun_s < FAILURES_WITHIN_S

@@ -32,7 +32,7 @@ class Principal:
     tenants: Tenants
 
     def sees(self, ns_id: str | None) -> bool:
-        """Tell whether what belongs to a namespace, or to the platform (None), is theirs."""
+        """Return whether what belongs to a namespace, or to the platform (None), is theirs."""
         return self.tenants is None or (ns_id is not None and ns_id in self.tenants)
 
 

@@ -63,7 +63,7 @@ class Health:
                 self._metrics.paused_partitions.labels(*labels).set(progress.is_paused)
 
     def _calls(self, now_s: float) -> Iterator[dict[str, Any]]:
-        """Give the calls under way, but those of a stage that waits for its sink and has said so."""
+        """Yield the calls under way, but those of a stage that waits for its sink and has said so."""
         for runner in self._runners:
             call = runner.call
             is_waiting = any(progress.is_paused for progress in runner.progress.values())

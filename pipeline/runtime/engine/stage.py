@@ -88,7 +88,7 @@ class Stage(Protocol):
         ...
 
     async def revoked(self, partitions: frozenset[int]) -> None:
-        """Give up all partitions: finish, flush, checkpoint and commit.
+        """Release all partitions: finish, flush, checkpoint and commit.
 
         It is cancelled after a share of the session time-out, and must then commit nothing.
         """

@@ -137,7 +137,7 @@ class SnapshotStore:
         self._covered: dict[int, int] = {}
 
     async def read(self, partitions: Collection[int]) -> dict[int, Snapshot | None]:
-        """Take partitions over; return the newest whole snapshot of each.
+        """Read their snapshots; return the newest whole snapshot of each.
 
         What was known of any partition before is void. None: there is none that can be used, and the log says why;
         the state is built anew from the earliest record there is.

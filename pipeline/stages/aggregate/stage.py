@@ -47,7 +47,7 @@ CLOSE_TIMEOUT_S = 5.0
 
 
 def window_rules(settings: Settings) -> WindowRules:
-    """Give the window rules that the settings describe."""
+    """Return the window rules that the settings describe."""
     windows = settings[WindowsSettings]
     return WindowRules(
         default=WindowRule(windows.every_ms, windows.grace_ms, windows.allowed_lateness_ms),
@@ -103,7 +103,7 @@ class AggregateStage:
         self._context = context
 
     async def assigned(self, partitions: frozenset[int]) -> Mapping[int, int]:
-        """Take partitions over where their checkpoints say; without one, from the earliest record that Kafka has."""
+        """Restore partitions where their checkpoints say; without one, from the earliest record that Kafka has."""
         saved, self._log_id = await asyncio.gather(
             asyncio.to_thread(self._checkpoints.read_latest, [*map(_key, partitions)], CHECKPOINT_READ_TIMEOUT_S),
             asyncio.to_thread(topic_id, self._settings[KafkaSettings], self.source_topic, CHECKPOINT_READ_TIMEOUT_S),
@@ -113,7 +113,7 @@ class AggregateStage:
         starts = {}
         for partition in sorted(partitions):
             checkpoint = _read(partition, saved.get(_key(partition)), self._log_id)
-            self._partitions[partition] = self._take_over(partition, checkpoint)
+            self._partitions[partition] = self._restored(partition, checkpoint)
             starts[partition] = 0 if checkpoint is None else checkpoint.offset
         return starts
 
@@ -170,7 +170,7 @@ class AggregateStage:
         """Let go of the connection."""
         await asyncio.to_thread(self._producer.close, CLOSE_TIMEOUT_S)
 
-    def _take_over(self, number: int, checkpoint: AggregateCheckpoint | None) -> _Partition:
+    def _restored(self, number: int, checkpoint: AggregateCheckpoint | None) -> _Partition:
         aggregator = PartitionAggregator(
             number,
             self._rules,
@@ -186,7 +186,7 @@ class AggregateStage:
         return _Partition(aggregator, origins, metrics, processed_offset=checkpoint.highest_offset + 1)
 
     def _foldable(self, columns: RecordColumns, partition: _Partition) -> Iterator[tuple[int, int]]:
-        """Give the ranges of records to fold; what has no key is produced once more instead, with one."""
+        """Yield the ranges of records to fold; what has no key is produced once more instead, with one."""
         count = len(columns)
         if (not count or int(columns.key_start.min()) >= 0) and not columns.header_count.any():
             yield 0, count

@@ -29,7 +29,7 @@ RULES = "detection"
 
 
 def detection_settings(settings: Settings) -> DetectionSettings:
-    """Give what the settings say of scoring."""
+    """Return what the settings say of scoring."""
     detect = settings[DetectSettings]
     return DetectionSettings(
         sample_interval_ms=detect.sample_interval_ms,
@@ -49,7 +49,7 @@ class _Partition:
     series: state.SeriesText = field(default_factory=state.SeriesText)
 
     def snapshot(self) -> Snapshot:
-        """Give its state as it is now."""
+        """Return its state as it is now."""
         return state.snapshot(self.detector, self.next_offset, self.series)
 
 

@@ -24,7 +24,7 @@ REST_EVERY_S = 5.0
 
 
 def downsampling_rules(settings: Settings) -> DownsamplingRules:
-    """Give the rules that the settings describe."""
+    """Return the rules that the settings describe."""
     chosen = settings[DownsampleSettings]
     return DownsamplingRules(
         ratio=chosen.ratio,
@@ -37,7 +37,7 @@ def downsampling_rules(settings: Settings) -> DownsamplingRules:
 
 
 def kind_of(catalogue: Catalogue, measurement: str, field: str) -> MetricKind:
-    """Give what the metric catalogue knows of a field."""
+    """Return what the metric catalogue knows of a field."""
     metric = catalogue.find(measurement, field)
     return MetricKind.AUTO if metric is None else MetricKind[metric.kind.upper()]
 
@@ -52,7 +52,7 @@ class _Partition:
     caught_up: bool = False
 
     def snapshot(self) -> Snapshot:
-        """Give its state as it is now."""
+        """Return its state as it is now."""
         return self.downsampler.snapshot(self.next_offset)
 
 

@@ -178,7 +178,7 @@ class SinkStage:
         await asyncio.to_thread(self._producer.close, CLOSE_TIMEOUT_S)
 
     def _find_starts(self, partitions: frozenset[int]) -> dict[int, int]:
-        """Give where to begin, so that the newest records which were written are read again."""
+        """Return where to begin, so that the newest records which were written are read again."""
         self._written_before = committed_offsets(
             self._kafka, self.group, self.source_topic, sorted(partitions), READ_TIMEOUT_S
         )
@@ -189,7 +189,7 @@ class SinkStage:
             }
 
     def _mine_of(self, columns: RecordColumns, count: int) -> list[bytes]:
-        """Give the first ``count`` records of a fetch, those for this store."""
+        """Return the first ``count`` records of a fetch, those for this store."""
         values = (columns.value(i) for i in range(count))
         return [each for each in values if each is not None and self._destination(each) is Destination.MINE]
 

@@ -75,7 +75,7 @@ class TriggerStage(PartitionedStage[_Partition]):
         self._ticked_ms = 0
 
     async def assigned(self, partitions: frozenset[int]) -> Mapping[int, int]:
-        """Take partitions over where their snapshots say; without one, from the earliest record that Kafka has."""
+        """Restore partitions where their snapshots say; without one, from the earliest record that Kafka has."""
         offsets = await super().assigned(partitions)
         self._policies_version = self._log.version
         for number, partition in self._partitions:

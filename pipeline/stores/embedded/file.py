@@ -64,7 +64,7 @@ class SqliteFile:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Give the writing connection for one transaction: after an error nothing of it is written."""
+        """Yield the writing connection for one transaction: after an error nothing of it is written."""
         writer = self.writer()
         with self.explained("write to"):
             writer.execute("BEGIN IMMEDIATE")
@@ -78,7 +78,7 @@ class SqliteFile:
 
     @contextmanager
     def reader(self) -> Iterator[sqlite3.Connection]:
-        """Give a new connection that reads; any thread may ask."""
+        """Yield a new connection that reads; any thread may ask."""
         with self.explained("read"):
             address = f"{self._path.absolute().as_uri()}?mode=ro"
             reader = sqlite3.connect(address, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None)

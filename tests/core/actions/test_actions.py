@@ -67,7 +67,7 @@ def event(minute: int, level: str | None, sequence: int, **changes: Any) -> Aler
 
 
 def said(decisions: list[Decision]) -> list[tuple[str, ...]]:
-    """Give what was decided: channels and scripts, with the reasons."""
+    """Return what was decided: channels and scripts, with the reasons."""
     found: list[tuple[str, ...]] = []
     for decision in decisions:
         match decision:

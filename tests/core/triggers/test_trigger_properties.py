@@ -127,7 +127,7 @@ def test_levels_are_those_of_the_definition(policy: TriggerPolicy, steps: list[t
 
 
 def defined(policy: TriggerPolicy, history: list[Row]) -> list[tuple[int, str | None]]:
-    """Give the changes of level by going over the whole history for each sample."""
+    """Return the changes of level by going over the whole history for each sample."""
     seen = [(1000 * seconds, value) for _, seconds, value in history if not np.isnan(value)]
     names = ["info", "warn", "critical"]
     given = policy.levels.given()

@@ -31,7 +31,7 @@ def evaluator_of(*policies: dict[str, Any]) -> PolicyEvaluator:
 def run(
     evaluator: PolicyEvaluator, values: list[float], times: list[int] | None = None, name: TriggerSeries = CPU
 ) -> list[AlertEvent]:
-    """Give the events of samples a minute apart, or at these minutes."""
+    """Return the events of samples a minute apart, or at these minutes."""
     minutes = np.array(range(len(values)) if times is None else times)
     count = len(values)
     return evaluator.evaluate(

@@ -14,13 +14,13 @@ RECORDS = 600
 
 
 def churning_log(seed: int) -> list[bytes]:
-    """Give a random log whose hosts are replaced by others all the time, as pods are."""
+    """Return a random log whose hosts are replaced by others all the time, as pods are."""
     log = random_log(seed, RECORDS, clean=True)
     return [re.sub(rb"vm(\d)", b"vm%d-\\1" % (i // 40), value) for i, value in enumerate(log.values)]
 
 
 def canonical(values: list[bytes]) -> list[bytes]:
-    """Give records in an order of their own, their fields too: a row that comes again has them as they came then."""
+    """Return records in an order of their own, their fields too: a row that comes again has them as they came then."""
     return sorted(orjson.dumps(orjson.loads(value), option=orjson.OPT_SORT_KEYS) for value in values)
 
 

@@ -56,7 +56,7 @@ def aggregator_of(checkpoint: AggregateCheckpoint | None = None) -> PartitionAgg
 
 
 def undisturbed(batch: RecordBatch, seed: int) -> tuple[Latest, Latest]:
-    """Give the latest revisions before and after everything open was closed."""
+    """Return the latest revisions before and after everything open was closed."""
     aggregator, emitted = aggregator_of(), Emitted()
     for first, last in splits(random.Random(seed), RECORDS, 40):
         emitted.values += aggregator.add(batch, first, last, FAR_AHEAD_MS).values
@@ -68,7 +68,7 @@ def undisturbed(batch: RecordBatch, seed: int) -> tuple[Latest, Latest]:
 def with_crashes(
     batch: RecordBatch, seed: int, spoil: Spoil = lambda checkpoint: checkpoint, *, stale: float = 0.15
 ) -> tuple[Latest, Latest, Emitted]:
-    """Give the same for a run that crashes about `CRASHES` times."""
+    """Return the same for a run that crashes about `CRASHES` times."""
     r = random.Random(seed)
     emitted, aggregator, position = Emitted(), aggregator_of(), 0
     checkpoints: list[AggregateCheckpoint | None] = [None]

@@ -72,7 +72,7 @@ async def store_of(
 
 
 def state_at(offset: int) -> Snapshot:
-    """Give a state of about 3 MB: several blocks."""
+    """Return a state of about 3 MB: several blocks."""
     numbers = np.random.default_rng(offset).random((200_000, 2))
     return Snapshot(offset, {"note": b"at %d" % offset}, {"numbers": numbers, "counts": np.arange(offset % 50)})
 
@@ -160,7 +160,7 @@ def manifests_in(broker: Broker, stage: str, topic: str = topics.CHECKPOINTS) ->
 
 
 def damaged(manifest: Manifest) -> Manifest:
-    """Give a manifest of which one block is no longer what it was: as if it had changed on the broker's disk."""
+    """Return a manifest of which one block is no longer what it was: as if it had changed on the broker's disk."""
     parts = [
         replace(part, blocks=(replace(part.blocks[0], digest=bytes(16)), *part.blocks[1:]))
         if part.name == "numbers"
@@ -175,7 +175,7 @@ def write_manifest(broker: Broker, manifest: Manifest, previous: Manifest, topic
 
 
 def lost(manifest: Manifest) -> Manifest:
-    """Give a manifest whose blocks are not on the topic: as if somebody had deleted them."""
+    """Return a manifest whose blocks are not on the topic: as if somebody had deleted them."""
     parts = [
         replace(part, blocks=tuple(replace(block, offset=10**9) for block in part.blocks)) for part in manifest.parts
     ]

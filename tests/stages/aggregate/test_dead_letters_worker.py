@@ -43,12 +43,12 @@ def whole(reason: DeadLetterReason, value: bytes, column: int) -> tuple[bytes, l
 
 
 def incompressible(size: int) -> bytes:
-    """Give text that no compression makes much smaller: a broker's limit is on compressed bytes."""
+    """Return text that no compression makes much smaller: a broker's limit is on compressed bytes."""
     return base64.b64encode(random.Random(size).randbytes(size * 3 // 4)).rstrip(b"=")
 
 
 def oversized_records() -> list[tuple[bytes, list[Refused]]]:
-    """Give records that are small enough, whose windows would be larger than what Kafka or a database takes."""
+    """Return records that are small enough, whose windows would be larger than what Kafka or a database takes."""
     r = DeadLetterReason
     many = b",".join(b"field%d=%d" % (i, i) for i in range(100_000))
     return [
@@ -59,7 +59,7 @@ def oversized_records() -> list[tuple[bytes, list[Refused]]]:
 
 
 def refused_records() -> list[tuple[bytes, list[Refused]]]:
-    """Give values and the dead letters that must come of each."""
+    """Return values and the dead letters that must come of each."""
     r = DeadLetterReason
     hour_ahead = (int(time.time()) + 3600) * 10**9
     noise = random.Random(5).randbytes(5000)
@@ -88,7 +88,7 @@ def refused_records() -> list[tuple[bytes, list[Refused]]]:
 
 
 def used_records() -> list[bytes]:
-    """Give values that look as bad and are samples all the same, or are filtered."""
+    """Return values that look as bad and are samples all the same, or are filtered."""
     return [
         b"cpu,host=odd,long=" + b"x" * 60_000 + b" usage_user=1 " + AT_NS,
         b"cpu,host=odd usage_user=1e400,usage_system=2 " + AT_NS,
@@ -162,7 +162,7 @@ def read_dead_letters(broker: Broker) -> list[DeadLetter]:
 
 
 def damaged_batch(values: list[bytes]) -> bytes:
-    """Give a record batch that says it is lz4, with a right CRC, and is none."""
+    """Return a record batch that says it is lz4, with a right CRC, and is none."""
     builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, 0, 1024 * 1024)
     for i, value in enumerate(values):
         builder.append(i, BASE_MS, b"key", value, [])

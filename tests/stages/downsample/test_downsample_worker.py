@@ -44,7 +44,7 @@ def document(broker: Broker, **kafka: Any) -> dict[str, Any]:
 
 
 def expected(broker: Broker) -> list[bytes]:
-    """Give what the core makes of each partition of metrics.raw."""
+    """Return what the core makes of each partition of metrics.raw."""
     rules = downsampling_rules(Settings(downsample=CHUNKS))
     catalogue = load_catalogue()
     stored = read_topic(broker, topics.METRICS_RAW)

@@ -17,7 +17,7 @@ def window(region: str | None, **tags: str) -> bytes:
 
 
 def destinations(stores: list[StoreSettings], value: bytes) -> str:
-    """Give a dead letter for each store: m(ine), o(thers), n(obody's)."""
+    """Return a dead letter for each store: m(ine), o(thers), n(obody's)."""
     return "".join(RegionRoute(each, stores).destination(value).name[0].lower() for each in stores)
 
 

@@ -31,7 +31,7 @@ def worker_of(broker: Broker, directory: Path, stores: Sequence[dict[str, Any]])
 
 
 def recent(minutes: int) -> list[Raw]:
-    """Give an hour-old stream of two hosts: an embedded store forgets what is older than its retention."""
+    """Return an hour-old stream of two hosts: an embedded store forgets what is older than its retention."""
     begin_s = int(time.time()) - 3600
     records = []
     for second in range(60 * minutes):

@@ -74,7 +74,7 @@ def sample(host: str, second: int, value: float, partition: int = 0) -> Raw:
 
 
 def walks(seed: int, count: int) -> list[Raw]:
-    """Give the samples of two hosts a partition, whose load goes up and down."""
+    """Return the samples of two hosts a partition, whose load goes up and down."""
     r = random.Random(seed)
     loads = {f"p{partition}-{host}": 65.0 for partition in range(PARTITIONS) for host in "ab"}
     found = []
@@ -90,7 +90,7 @@ def written(broker: Broker) -> list[AlertEvent]:
 
 
 def expected(broker: Broker, *policies: Mapping[str, Any]) -> list[AlertEvent]:
-    """Give what the core makes of each partition of metrics.raw."""
+    """Return what the core makes of each partition of metrics.raw."""
     stored = read_topic(broker, topics.METRICS_RAW)
     found: list[AlertEvent] = []
     for partition in range(PARTITIONS):
@@ -160,7 +160,7 @@ def an_anomaly(end_s: int, score: float) -> bytes:
 
 
 def backtested(directory: Path, source: Sequence[str]) -> list[AlertEvent]:
-    """Give what the command prints."""
+    """Return what the command prints."""
     policy = directory / "p.yaml"
     policy.write_text(json.dumps(GOLDEN))
     result = CliRunner().invoke(app, ["backtest", "--policy", str(policy), *source])

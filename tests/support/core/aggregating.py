@@ -27,7 +27,7 @@ def rules_of(
     idle_close_s: float = 10,
     **more: WindowRule,
 ) -> WindowRules:
-    """Give rules; ``more`` are rules by measurement."""
+    """Return rules; ``more`` are rules by measurement."""
     return WindowRules(
         default=rule(every_s, grace_s, allowed_lateness_s),
         idle_close_ms=int(idle_close_s * 1000),
@@ -40,7 +40,7 @@ def rule(every_s: float, grace_s: float, allowed_lateness_s: float) -> WindowRul
 
 
 def line(host: str, at_s: float, fields: str = "v=1", measurement: str = "m", **tags: str) -> bytes:
-    """Give a line of line protocol of ``host`` at second ``at_s``."""
+    """Return a line of line protocol of ``host`` at second ``at_s``."""
     key = ",".join([measurement, f"host={host}", *(f"{name}={value}" for name, value in tags.items())])
     return f"{key} {fields} {(BASE_MS + round(at_s * 1000)) * 1_000_000}".encode()
 
@@ -91,7 +91,7 @@ class Partition:
 
 
 def windows(records: Sequence[Record]) -> list[tuple[str, float]]:
-    """Give host and start second of each record."""
+    """Return host and start second of each record."""
     return [(record["tags"]["host"], (record["start_ms"] - BASE_MS) / 1000) for record in records]
 
 

@@ -35,7 +35,7 @@ class LastPage:
         self.readable = self._array[size : (pages + 1) * size]
 
     def batch(self, value: bytes, *, at_end: bool) -> RecordBatch:
-        """Give a batch of one record that ends where the memory ends, or begins where it begins."""
+        """Return a batch of one record that ends where the memory ends, or begins where it begins."""
         start = len(self.readable) - len(value) if at_end else 0
         buffer = self.readable[start : start + len(value)]
         buffer[:] = np.frombuffer(value, np.uint8)

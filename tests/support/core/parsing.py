@@ -39,7 +39,7 @@ def new_parser(options: ParseOptions | None = None) -> tuple[CountingParser, Ser
 
 
 def guarded(values: Sequence[bytes], guard: bytes, *, timestamp_ms: int = RECORD_MS) -> RecordBatch:
-    """Give a batch whose records stand between guard bytes that are no part of them."""
+    """Return a batch whose records stand between guard bytes that are no part of them."""
     buffer = bytearray(guard)
     starts, ends = [], []
     for value in values:
@@ -85,7 +85,7 @@ def parsed(parser: RecordParser, batch: RecordBatch) -> list[Parsed]:
 
 
 def parsed_plainly(table: SeriesTable, value: bytes, options: ParseOptions, timestamp_ms: int = RECORD_MS) -> Parsed:
-    """Give the same by the plain parsers alone; ``table`` knows all rows already."""
+    """Return the same by the plain parsers alone; ``table`` knows all rows already."""
     lines: list[Line] = []
     refused: list[tuple[str, int, int]] = []
     items = parse_record(

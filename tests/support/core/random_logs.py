@@ -22,7 +22,7 @@ RULES = WindowRules(
 
 
 def is_counter(measurement: str, name: str) -> bool:
-    """Tell whether a field of these logs is a cumulative counter."""
+    """Return whether a field of these logs is a cumulative counter."""
     return name in {"bytes_recv", "reads"}
 
 
@@ -58,7 +58,7 @@ class Log:
 
 
 def random_log(seed: int, records: int, *, hosts: int = 5, clean: bool = False) -> Log:
-    """Give a log of several hosts: late, out of order, cut off, silent, with wild clocks, in both formats.
+    """Return a log of several hosts: late, out of order, cut off, silent, with wild clocks, in both formats.
 
     ``clean`` leaves out what a restart does not care about: strings, bad lines, several formats.
     """

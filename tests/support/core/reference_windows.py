@@ -309,7 +309,7 @@ class ReferenceAggregator:
 
 
 def by_window(records: Iterable[Record]) -> dict[tuple[str, tuple[tuple[str, str], ...], int], list[Record]]:
-    """Give what was emitted of each window, in order."""
+    """Return what was emitted of each window, in order."""
     windows: dict[tuple[str, tuple[tuple[str, str], ...], int], list[Record]] = {}
     for record in records:
         key = (record["measurement"], tuple(record["tags"].items()), record["start_ms"])
@@ -324,7 +324,7 @@ def _resource_name(tags: Mapping[str, str]) -> str:
 
 
 def _number(value: float | str) -> float | None:
-    """Give a field's value as a double, None if it is none."""
+    """Return a field's value as a double, None if it is none."""
     if isinstance(value, str):
         return None
     try:
@@ -350,7 +350,7 @@ def _functions(samples: Sequence[Sample]) -> dict[str, float]:
 
 
 def _in_time(samples: Sequence[Sample]) -> list[tuple[int, float]]:
-    """Give time and value of each sample in order of time; of two at one time the later one counts."""
+    """Return time and value of each sample in order of time; of two at one time the later one counts."""
     ordered = sorted(samples, key=lambda sample: sample.order)
     return sorted({sample.time_ms: sample.value for sample in ordered}.items())
 

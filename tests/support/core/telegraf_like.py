@@ -30,7 +30,7 @@ _STAMPS = (
 
 
 def random_value(r: random.Random) -> bytes:
-    """Give a record of one format or the other; most are sound, most of what is odd is in them somewhere."""
+    """Return a record of one format or the other; most are sound, most of what is odd is in them somewhere."""
     odd = r.random() < 0.3
     if r.random() < 0.5:
         lines = [_line(r, odd=odd) for _ in range(r.choice((1, 1, 1, 2, 5)))]
@@ -43,7 +43,7 @@ def random_value(r: random.Random) -> bytes:
 
 
 def damaged(r: random.Random, value: bytes) -> bytes:
-    """Give the value with a few bytes changed, put in or taken out."""
+    """Return the value with a few bytes changed, put in or taken out."""
     text = bytearray(value)
     for _ in range(r.choice((1, 1, 2, 5))):
         place = r.randrange(len(text) + 1)

@@ -12,7 +12,7 @@ STAGE = "aggregate"
 
 
 def newest_checkpoints(broker: KafkaBroker) -> dict[int, dict[str, Any]]:
-    """Give the newest checkpoint of each partition of the aggregate stage."""
+    """Return the newest checkpoint of each partition of the aggregate stage."""
     newest: dict[int, dict[str, Any]] = {}
     for stored in read_topic(broker, topics.CHECKPOINTS):
         stage, _, partition = (stored.key or b"").decode().partition("/")

@@ -30,7 +30,7 @@ Sent = list[tuple[float, Raw]]
 
 
 def load(seed: int, records: int, *, ahead: bool = True) -> list[Raw]:
-    """Give a stream over four partitions.
+    """Return a stream over four partitions.
 
     In it are ``records`` a partition of `random_log` (late, out of order, silent, in both formats), hosts that
     are steady, one with an hour of backlog (see `backlog_host`), one whose clock is five days ahead unless ``ahead``
@@ -63,17 +63,17 @@ def parts(stream: Sequence[Raw], count: int) -> Iterator[Sequence[Raw]]:
 
 
 def backlog_host(partition: int) -> str:
-    """Give the node id of the agent of a partition that was cut off for an hour."""
+    """Return the node id of the agent of a partition that was cut off for an hour."""
     return f"p{partition}back"
 
 
 def backlog_times_ms() -> list[int]:
-    """Give the times of the samples that it sent."""
+    """Return the times of the samples that it sent."""
     return [BASE_MS + second * 1000 for second in range(0, LOAD_S, 10)]
 
 
 def ahead_host(partition: int) -> str:
-    """Give the node id of the agent whose clock is wrong."""
+    """Return the node id of the agent whose clock is wrong."""
     return f"p{partition}ahead"
 
 

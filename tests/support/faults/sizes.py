@@ -10,5 +10,5 @@ only_full = pytest.mark.skipif(not FULL, reason="a part of make faults")
 
 
 def size(full: int, bounded: int) -> int:
-    """Give the first number in ``make faults`` and the second in ``make test``."""
+    """Return the first number in ``make faults`` and the second in ``make test``."""
     return full if FULL else bounded

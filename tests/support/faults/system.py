@@ -60,7 +60,7 @@ class System:
             worker.discard()
 
     def with_stores(self, *stores: Mapping[str, Any], **sections: Any) -> dict[str, Any]:
-        """Give settings with these stores, under which a worker takes few records at once and saves often."""
+        """Return settings with these stores, under which a worker takes few records at once and saves often."""
         return settings_of(
             self.broker,
             stores=list(stores),
@@ -70,7 +70,7 @@ class System:
         )
 
     def worker(self, name: str = "worker", stages: str = "aggregate,sink") -> Worker:
-        """Give a worker that does not run yet."""
+        """Return a worker that does not run yet."""
         worker = Worker(self._directory / name, self.settings, stages)
         self._workers.append(worker)
         return worker
@@ -86,16 +86,16 @@ class System:
 
     @property
     def groups(self) -> dict[str, str]:
-        """Give the topic that each consumer group reads."""
+        """Return the topic that each consumer group reads."""
         sinks = {f"cinnamon-sink-{store['name']}": topics.METRICS_AGG for store in self.settings["stores"]}
         return {"cinnamon-aggregate": topics.METRICS_RAW, **sinks}
 
     def committed(self, group: str) -> dict[int, int]:
-        """Give what a group has committed of its topic: the next offset of each partition, 0 for none."""
+        """Return what a group has committed of its topic: the next offset of each partition, 0 for none."""
         return {partition: done for partition, (done, _) in self._progress(group).items()}
 
     def is_done(self) -> bool:
-        """Tell whether every group has committed all that its topic holds; a broker that just started may not say."""
+        """Return whether every group has committed all that its topic holds; a broker that just started may not say."""
         try:
             return all(done == end for group in self.groups for done, end in self._progress(group).values())
         except KafkaException as error:
@@ -121,7 +121,7 @@ class System:
         worker.stop()
 
     def _progress(self, group: str) -> dict[int, tuple[int, int]]:
-        """Give what a group has committed, and the end, of each partition."""
+        """Return what a group has committed, and the end, of each partition."""
         topic = self.groups[group]
         consumer = Consumer({"bootstrap.servers": self.broker.bootstrap_servers, "group.id": group})
         try:

@@ -78,7 +78,7 @@ def assert_backlogs_whole(system: System) -> None:
 
 
 def windows_without(stored: Sequence[Stored], nodes: Collection[str]) -> dict[Any, Any]:
-    """Give the fields of the latest revisions of all windows but those of some nodes, wherever they lie in the log."""
+    """Return the fields of the latest revisions of all windows but those of some nodes, wherever they lie."""
     return {
         (measurement, tags, start_ms): record["fields"]
         for (_, measurement, tags, start_ms), record in latest(decoded(stored)).items()

@@ -108,7 +108,7 @@ class ServerProcess:
         return self._process.pid
 
     def is_running(self) -> bool:
-        """Tell whether the process has not ended."""
+        """Return whether the process has not ended."""
         return self._process.poll() is None
 
     def stop(self, timeout_s: float = 20.0) -> int:

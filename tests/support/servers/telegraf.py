@@ -51,7 +51,7 @@ class Telegraf:
         return self
 
     def is_running(self) -> bool:
-        """Tell whether the agent runs."""
+        """Return whether the agent runs."""
         return self._process is not None and self._process.is_running()
 
     def stop(self) -> None:

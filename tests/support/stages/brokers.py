@@ -110,7 +110,7 @@ def produce(broker: Broker, records: Iterable[Raw], topic: str = topics.METRICS_
 
 
 def read_topic(broker: Broker, topic: str, partitions: Collection[int] | None = None) -> list[Stored]:
-    """Give everything that a topic, or some of its partitions, hold now, in the order of partitions and offsets."""
+    """Return everything that a topic, or some of its partitions, hold now, in the order of partitions and offsets."""
     consumer = Consumer(
         {
             "bootstrap.servers": broker.bootstrap_servers,

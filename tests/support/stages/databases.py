@@ -20,13 +20,13 @@ LONG_AGO_MS, LONG_AHEAD_MS = 0, 4_000_000_000_000
 def influxdb_store(
     name: str, server: InfluxDB, bucket: str, *regions: str, url: str | None = None, **options: Any
 ) -> dict[str, Any]:
-    """Give a store's section of the settings; ``url`` is that of a proxy before the server."""
+    """Return a store's section of the settings; ``url`` is that of a proxy before the server."""
     place = {"url": url or server.url, "org": server.org, "bucket": bucket, "token": server.token}
     return {"name": name, "kind": "influxdb", "regions": list(regions), **place, **options}
 
 
 def points_of(records: Iterable[Record]) -> dict[Point, float]:
-    """Give what a store should hold: of each window the greatest revision; without the lines that end a stream."""
+    """Return what a store should hold: of each window the greatest revision; without the lines that end a stream."""
     newest: dict[Any, Record] = {}
     for record in records:
         window = (record["measurement"], tuple(sorted(record["tags"].items())), record["start_ms"])

@@ -34,16 +34,16 @@ def until_written(worker: Worker, records: int) -> Scrape:
 
 
 def in_region(records: Sequence[Record], region: str) -> list[Record]:
-    """Give the records of one region."""
+    """Return the records of one region."""
     return [record for record in records if record["tags"].get("region") == region]
 
 
 def emitted_now(broker: Broker) -> list[Record]:
-    """Give what lies on metrics.agg."""
+    """Return what lies on metrics.agg."""
     return decoded(read_topic(broker, topics.METRICS_AGG))
 
 
 def dead_letters_of(broker: Broker, stage: str) -> list[DeadLetter]:
-    """Give the dead letters of one stage."""
+    """Return the dead letters of one stage."""
     dead_letters = [DeadLetter.model_validate_json(stored.value) for stored in read_topic(broker, topics.DEAD_LETTERS)]
     return [dead_letter for dead_letter in dead_letters if dead_letter.stage == stage]

@@ -33,14 +33,14 @@ RULES = [
 
 
 def resource_name(tags: Mapping[str, str]) -> str:
-    """Give a resource's name from canonical tags; all nodes of these streams are fully named."""
+    """Return a resource's name from canonical tags; all nodes of these streams are fully named."""
     if "node_id" in tags:
         return f"{tags['ns_id']}/{tags['infra_id']}/{tags['node_id']}"
     return tags["host"]
 
 
 def resource_of_value(value: bytes) -> str:
-    """Give the resource of a record's first metric, ``unknown`` if nothing of it can be read."""
+    """Return the resource of a record's first metric, ``unknown`` if nothing of it can be read."""
     for item in parse_record(value):
         if isinstance(item, ParsedMetric):
             return resource_name(canonical_tags(item.tags))
@@ -48,7 +48,7 @@ def resource_of_value(value: bytes) -> str:
 
 
 def fleet(seed: int, records: int, *, partitions: int = 4, hosts: int = 4, single: bool = False) -> list[Raw]:
-    """Give a stream of that many records a partition, hosts of three tag generations and one that has only a name.
+    """Return a stream of that many records a partition, hosts of three tag generations and one that has only a name.
 
     Everything of `random_log` is in it, and lines without a timestamp. Each partition ends with lines that close
     all windows before them. ``single`` makes each record one metric with a time: what a text file can hold as well.
@@ -81,7 +81,7 @@ def _partition(seed: int, partition: int, count: int, hosts: int, *, single: boo
 
 
 def end_line(tags: Mapping[str, str], time_ms: int = END_MS) -> bytes:
-    """Give the line that closes everything that the resource with these tags had before ``time_ms``."""
+    """Return the line that closes everything that the resource with these tags had before ``time_ms``."""
     return f"{','.join([END, *(f'{k}={v}' for k, v in tags.items())])} v=1 {time_ms}000000".encode()
 
 
@@ -112,7 +112,7 @@ def _single(value: bytes) -> list[bytes]:
 
 
 def careless(seed: int, count: int) -> list[Raw]:
-    """Give records without a key of two resources, some with both in one, some whose resource a gateway named."""
+    """Return records without a key of two resources, some with both in one, some whose resource a gateway named."""
     r = random.Random(seed)
     records = []
     for number in range(count):
@@ -128,7 +128,7 @@ def careless(seed: int, count: int) -> list[Raw]:
 
 
 def settings_of(broker: Broker, *, rules: bool = True, **sections: Any) -> dict[str, Any]:
-    """Give the document of a worker's settings file; ``sections`` add to it or replace what it has."""
+    """Return the document of a worker's settings file; ``sections`` add to it or replace what it has."""
     # the shortest that Kafka allows; the embedded broker lets a group wait for half of it
     session_timeout_s = 6 if isinstance(broker, KafkaBroker) else 3
     document: dict[str, Any] = {
@@ -180,7 +180,7 @@ def expected(
 
 
 def reference_of(partition: int, settings: Mapping[str, Any]) -> ReferenceAggregator:
-    """Give the reference for one partition under the window settings of a worker."""
+    """Return the reference for one partition under the window settings of a worker."""
     windows = settings["windows"]
     default = _cycle(windows, windows)
     rules = {rule["measurement"]: _cycle(rule, windows) for rule in windows.get("rules", [])}
@@ -210,7 +210,7 @@ def _cycle(rule: Mapping[str, Any], windows: Mapping[str, Any]) -> Cycle:
 
 
 def decoded(stored: Iterable[Stored]) -> list[Record]:
-    """Give the records of a topic of JSON."""
+    """Return the records of a topic of JSON."""
     return [orjson.loads(record.value) for record in stored]
 
 
@@ -219,7 +219,7 @@ Place = tuple[int, str, tuple[tuple[str, str], ...], int]
 
 
 def windows_of(records: Iterable[Record]) -> dict[Place, dict[int, Record]]:
-    """Give every window's records by revision, without the lines that only end a stream.
+    """Return every window's records by revision, without the lines that only end a stream.
 
     Of one revision there may be several records, after a crash: they must be equal.
     """
@@ -234,7 +234,7 @@ def windows_of(records: Iterable[Record]) -> dict[Place, dict[int, Record]]:
 
 
 def latest(records: Iterable[Record]) -> dict[Place, Record]:
-    """Give the record of the greatest revision of every window."""
+    """Return the record of the greatest revision of every window."""
     return {place: revisions[max(revisions)] for place, revisions in windows_of(records).items()}
 
 

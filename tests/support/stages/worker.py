@@ -38,7 +38,7 @@ class Scrape:
     samples: Mapping[str, list[Sample]] = field(default_factory=dict)
 
     def total(self, name: str, **labels: str) -> float:
-        """Give the sum over all label sets that have these values; ``name`` without ``cinnamon_``."""
+        """Return the sum over all label sets that have these values; ``name`` without ``cinnamon_``."""
         return sum(
             sample.value
             for sample in self.samples.get(f"cinnamon_{name}", [])
@@ -46,7 +46,7 @@ class Scrape:
         )
 
     def by(self, label: str, name: str, **labels: str) -> Counter[str]:
-        """Give the sums by the values of one label, those that are not 0."""
+        """Return the sums by the values of one label, those that are not 0."""
         sums: Counter[str] = Counter()
         for sample in self.samples.get(f"cinnamon_{name}", []):
             if sample.value and all(sample.labels.get(key) == value for key, value in labels.items()):
@@ -112,7 +112,7 @@ class Worker:
         return self._process.pid
 
     def log(self) -> str:
-        """Give what all processes of this worker logged."""
+        """Return what all processes of this worker logged."""
         files = [self.directory / f"worker-{number + 1}.log" for number in range(self._starts)]
         return "".join(file.read_text(errors="replace") for file in files if file.exists())
 

@@ -15,7 +15,7 @@ NOW_MS = 2_000_000_000_000
 
 
 def read(raw: RawSamples, values: list[bytes], first_offset: int = 0) -> list[tuple[SeriesName, int, float, int]]:
-    """Give series, time, value and offset of each sample."""
+    """Return series, time, value and offset of each sample."""
     batch = batch_of(values, first_offset)
     found = []
     for samples in raw.read(batch, 0, len(values), NOW_MS):
