@@ -117,10 +117,13 @@ class _OfTarget:
         self._learnt = 0
 
     def score_one(self, value: float) -> float:
-        """Return how far the value is from what the detector expects, 0 while it hardly knows the spread."""
+        """Return how far the value is from what the detector expects, 0 while it does not know the spread."""
         if self._learnt < _LEARNT_FROM:
             return 0.0
-        score = abs(float(self._detector.score_one({}, value)))
+        try:
+            score = abs(float(self._detector.score_one({}, value)))
+        except TypeError:  # river's rolling variance has fallen below 0 by rounding: its deviation is complex
+            return 0.0
         return -math.log(max(1.0 - score, _LEAST_TAIL)) if self._is_probability else score
 
     def learn_one(self, value: float) -> None:

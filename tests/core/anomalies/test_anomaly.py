@@ -125,6 +125,14 @@ def test_scoring_learns_nothing(name: str) -> None:
         silent.learn_one(value)
 
 
+def test_values_whose_variance_is_rounded_below_0_are_scored() -> None:
+    values = np.array([*(1e9 + 5.3 * np.arange(20)), *np.full(700, 5.3)])
+
+    scores = score_series("GaussianScorer", np.arange(len(values)) * 1000, values)
+
+    assert np.isfinite(scores.score).all()
+
+
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_values_give_finite_scores_and_no_storm(name: str, kind: str) -> None:
