@@ -1,21 +1,49 @@
 """Channels: how somebody is notified. Secrets in them are names of files, or sealed; never plain text."""
 
 import inspect
+import ipaddress
+import re
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Generic, Literal, Self, get_args, get_origin
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from typing_extensions import TypeVar
 
 from schemas.scenario import Address
 from schemas.selection import Part
 from schemas.trigger_policy import Duration, Id, Name
 
-__all__ = ["Apprise", "Channel", "ChannelSection", "Secret", "SecretT", "Smtp", "Template", "Webhook"]
+__all__ = ["Apprise", "Channel", "ChannelSection", "Secret", "SecretT", "Smtp", "Template", "Webhook", "checked_host"]
 
 Text = Annotated[str, Field(min_length=1, max_length=20_000)]
 
+_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _DEFAULT_PORTS = {"tls": 465, "starttls": 587, "none": 25}
+
+
+def checked_host(host: str) -> str:
+    """Return a host's name or address as it is, where one can be asked for it.
+
+    Raises
+    ------
+    ValueError
+        If a label is empty or longer than 63 characters, the whole is longer than 253 (RFC 1035), or it has a colon
+        and is no IPv6 address; the text does not repeat it.
+
+    Examples
+    --------
+    >>> checked_host("mail.example.org")
+    'mail.example.org'
+    """
+    if ":" in host:
+        try:
+            return str(ipaddress.IPv6Address(host))
+        except ValueError:
+            raise ValueError("must be a host's name or address") from None
+    labels = host.removesuffix(".").split(".")
+    if len(host) > 253 or not all(map(_LABEL.fullmatch, labels)):
+        raise ValueError("must be a host's name: labels of 1 to 63 letters, digits, - and _, with dots between them")
+    return host
 
 
 class Secret(Part):
@@ -76,7 +104,9 @@ class Smtp(ChannelSection[SecretT], Generic[SecretT]):
     destination: ClassVar = ("host", "port", "security", "username")
     takes_html: ClassVar = True
 
-    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:_-]{1,255}$")] = Field(description="The mail server.")
+    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:_-]{1,255}$"), AfterValidator(checked_host)] = Field(
+        description="The mail server."
+    )
     port: Annotated[int, Field(strict=True, ge=1, le=65535)] | None = Field(
         None, description="Its port; 465 with tls, 587 with starttls, else 25."
     )

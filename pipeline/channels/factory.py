@@ -109,6 +109,9 @@ class _Redacting:
                 can_retry=error.can_retry,
                 retry_after_s=error.retry_after_s,
             ) from None
+        except Exception as error:  # noqa: BLE001  libraries fail in ways of their own: that is an outcome, and ends nothing
+            text = f"the channel failed ({type(error).__name__})"
+            raise NotDelivered(ActionReason.CONNECTION, text, can_retry=True) from None
 
 
 def _redacted(text: str, secrets: tuple[str, ...] | list[str]) -> str:

@@ -11,7 +11,7 @@ import requests
 from pipeline.channels.base import Channel, ChannelContext, ChannelMessage, NotDelivered
 from pipeline.channels.http_status import not_delivered, retry_after_s
 from schemas.action import ActionReason
-from schemas.channel import Webhook
+from schemas.channel import Webhook, checked_host
 
 __all__ = ["WebhookChannel"]
 
@@ -42,8 +42,7 @@ class WebhookChannel(Channel[Webhook]):
     example: ClassVar = {"url": {"file": "hook-url"}, "headers": {"Authorization": {"file": "hook-token"}}}
 
     def __init__(self, url: str, headers: Mapping[str, str], *, timeout_s: float, ca_file: Path | None = None) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if not _names_a_server(url):
             raise ValueError("the URL must start with http:// or https:// and name a host")
         for name, value in headers.items():
             if not (value.isascii() and value.isprintable()):
@@ -84,6 +83,17 @@ class WebhookChannel(Channel[Webhook]):
         if failure is not None:
             raise failure
         return ""
+
+
+def _names_a_server(url: str) -> bool:
+    """Return whether a URL leads to an HTTP server that may be there."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        checked_host(host if ":" in host else host.encode("idna").decode())
+    except ValueError:  # also of a port out of range, and of names that IDNA refuses
+        return False
+    return parts.scheme in {"http", "https"} and port != 0
 
 
 def _tls_text(error: BaseException) -> str:

@@ -2,14 +2,14 @@
 
 import copy
 from collections.abc import Iterator
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Self, cast
 
 from pydantic import ConfigDict, Field, SecretStr, model_validator
 
 from pipeline.runtime.secrets.sealing import SecretBox
 from schemas.channel import Channel, Secret
 
-__all__ = ["GivenChannel", "KeptSecretError", "files_of", "seal_secrets", "without_secrets"]
+__all__ = ["GivenChannel", "KeptSecretError", "files_of", "given_mistake", "seal_secrets", "without_secrets"]
 
 KEPT: Final = {"kept": True}
 """What stands for a secret that is there, in answers; and in a new version, for the one that is there."""
@@ -61,6 +61,32 @@ class KeptSecretError(ValueError):
         super().__init__(f"{field}: {why}")
         self.field = field
         self.why = why
+
+
+class _ElsewhereError(Exception):
+    """A secret's value is not at hand."""
+
+
+def given_mistake(channel: Channel[GivenSecret]) -> str | None:
+    """Return why a channel cannot be opened with the secrets that were given; nothing of them is in the text.
+
+    None where it can, and where one of its secrets is kept or in a file of the worker's: the worker finds out then.
+    """
+    from pipeline.channels.base import NotDelivered  # noqa: PLC0415  half a second that most requests never need
+    from pipeline.channels.factory import open_channel  # noqa: PLC0415
+
+    def value_of(secret: Secret) -> str:
+        if not isinstance(secret, GivenSecret) or secret.value is None:
+            raise _ElsewhereError
+        return secret.value.get_secret_value()
+
+    try:
+        open_channel(cast("Channel", channel), value_of)
+    except NotDelivered as error:
+        return error.text
+    except _ElsewhereError:
+        return None
+    return None
 
 
 def seal_secrets(channel: Channel[GivenSecret], before: dict[str, Any] | None, box: SecretBox) -> dict[str, Any]:

@@ -117,3 +117,12 @@ def test_no_secret_is_in_the_answer_to_a_mistake(sqlite_api: Api, password: Any)
     assert SECRET not in answer.text
     assert all(field.startswith("body.smtp.password") for field in fields(answer))
     assert sqlite_api.outbox() == []
+
+
+@pytest.mark.parametrize("url", ["http://a..b/hunter2", "file:///etc/hunter2", "http://{{ host }}/hunter2"])
+def test_a_channel_that_could_never_send_is_refused_when_it_is_posted(api: Api, url: str) -> None:
+    answer = api.as_(Role.ADMIN).post("/v1/channels", json={"id": "hook", "webhook": {"url": {"value": url}}})
+
+    assert (answer.status_code, fields(answer)) == (422, ["body.webhook"])
+    assert "must start with http:// or https:// and name a host" in answer.text
+    assert "hunter2" not in answer.text

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, create_model
 from pipeline.control.auth.access import Admin, Operator, Viewer
 from pipeline.control.auth.principal import Principal, Role
 from pipeline.control.auth.tenancy import owner_of, require_allowed, unmet
-from pipeline.control.channel_secrets import GivenChannel, KeptSecretError, seal_secrets, without_secrets
+from pipeline.control.channel_secrets import GivenChannel, KeptSecretError, given_mistake, seal_secrets, without_secrets
 from pipeline.control.documents import (
     ChangedError,
     Documents,
@@ -175,6 +175,9 @@ class _Edits:
         owner = owner_of(document, family, principal, ns_id)
         require_allowed(document, family, principal, owner)
         if isinstance(document, GivenChannel):
+            if (why := given_mistake(document)) is not None:
+                wrong = Mistake(field=f"body.{document.type}", message=why)
+                raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "the request is not valid", [wrong])
             try:
                 content = seal_secrets(document, None if before is None else before.document, self._box)
             except KeptSecretError as error:
