@@ -67,7 +67,7 @@ def alerts_from(scores: Scores, time_ms: Array, level: Severity) -> ScoredAlerts
     >>> level = np.array([0, 3, 0, 1], np.int8)
     >>> scores = Scores(np.zeros(4), level, level, np.zeros(4), np.zeros(4))
     >>> alerts_from(scores, _DAY_MS * np.arange(4) // 2, Severity.WARN)
-    Alerts(level=<Severity.WARN: 2>, rows=array([1]), a_day=0.6666666666666666)
+    ScoredAlerts(level=<Severity.WARN: 2>, rows=array([1]), a_day=0.6666666666666666)
     """
     rows = np.flatnonzero(scores.level >= level)
     days = days_of(time_ms)

@@ -55,7 +55,7 @@ def value_span(text: bytes, position: int) -> JsonSpan:
     Examples
     --------
     >>> value_span(b'{"a": ["}"]} ', 0)
-    Span(start=0, end=12, depth=2)
+    JsonSpan(start=0, end=12, depth=2)
     """
     first = text[position : position + 1]
     if first == b'"':

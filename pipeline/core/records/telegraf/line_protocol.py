@@ -64,7 +64,7 @@ def parse_line_protocol(data: bytes, *, unit: TimestampUnit = TimestampUnit.AUTO
     --------
     >>> good, bad = parse_line_protocol(b"cpu,host=a value=42i 0\ncpu value=howdy\n")
     >>> good
-    Metric(line=1, measurement='cpu', tags={'host': 'a'}, fields={'value': 42}, time_ns=0, start=0, end=22)
+    ParsedMetric(line=1, measurement='cpu', tags={'host': 'a'}, fields={'value': 42}, time_ns=0, start=0, end=22)
     >>> bad.line, bad.column, bad.reason.value, bad.message
     (2, 11, 'PARSE_SYNTAX', "expected a field value (number, quoted string or boolean), got 'howdy'")
     """
