@@ -13,7 +13,7 @@ import pytest
 from pipeline import __version__
 from tests.deploy.conftest import ROOT
 
-pytestmark = [pytest.mark.wheel, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.wheel, pytest.mark.server, pytest.mark.timeout(1200)]
 
 
 def run(*command: str | Path, cwd: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
@@ -76,7 +76,6 @@ def test_it_makes_the_tables_of_the_control_service(
     assert (tmp_path / "control.db").stat().st_size > 0
 
 
-@pytest.mark.server  # its broker is started by the command
 def test_the_first_up_compiles_the_kernels_and_says_so_and_the_next_does_not(
     installed: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
